@@ -1,0 +1,53 @@
+"""The seam between the connection and user code: an invocation goes in, an outcome comes out."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from connect.wire import SDKResponseStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One execution that the gateway asked for.
+
+    `payload` is the request JSON (PROTOCOL.md §6.2) as it came; `step_id` is None where no single step is targeted;
+    `headers` are what the SDK's request handler reads: request id, job id, `traceparent`, `tracestate`.
+    """
+
+    request_id: str
+    run_id: str
+    app_name: str
+    function_slug: str
+    step_id: str | None
+    payload: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an execution came to: the part of an SDKResponse that user code decides (PROTOCOL.md §6.6)."""
+
+    status: SDKResponseStatus
+    body: bytes
+    no_retry: bool = False
+    retry_after: str | None = None
+    sdk_version: str = ""
+    request_version: int = 0
+
+
+class Executor(Protocol):
+    """Runs invocations. All three methods are called on the connection's loop."""
+
+    async def start(self) -> None:
+        """Be ready to execute. Called once, before the first dial."""
+
+    async def execute(self, invocation: Invocation) -> Outcome:
+        """Run *invocation* to its outcome.
+
+        A function that fails is an outcome too (ERROR): raising means that the executor itself is broken, and is answered
+        with a retriable ERROR reply. Cancelling asks the user's code to stop, and this call to return once it has: by
+        `CancelledError` where it stopped, with its outcome where it could not be stopped (a sync function on a thread).
+        """
+
+    async def stop(self) -> None:
+        """Release threads and processes. No call of `execute` is under way, save what could not be stopped."""

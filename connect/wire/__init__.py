@@ -1,0 +1,45 @@
+"""The wire schema: protobuf messages and enums generated from `proto/connect_wire.proto` (PROTOCOL.md §3)."""
+
+from connect.wire.connect_wire_pb2 import (
+    AppConfiguration,
+    AuthData,
+    ConnectMessage,
+    FlushResponse,
+    GatewayConnectionReadyData,
+    GatewayExecutorRequestData,
+    GatewayMessageType,
+    SDKResponse,
+    SDKResponseStatus,
+    StartRequest,
+    StartResponse,
+    SystemAttributes,
+    SystemError,  # noqa: A004 - the protocol's own name
+    WorkerConnectRequestData,
+    WorkerReplyAckData,
+    WorkerRequestAckData,
+    WorkerRequestExtendLeaseAckData,
+    WorkerRequestExtendLeaseData,
+    WorkerStatusData,
+)
+
+__all__ = [
+    "AppConfiguration",
+    "AuthData",
+    "ConnectMessage",
+    "FlushResponse",
+    "GatewayConnectionReadyData",
+    "GatewayExecutorRequestData",
+    "GatewayMessageType",
+    "SDKResponse",
+    "SDKResponseStatus",
+    "StartRequest",
+    "StartResponse",
+    "SystemAttributes",
+    "SystemError",
+    "WorkerConnectRequestData",
+    "WorkerReplyAckData",
+    "WorkerRequestAckData",
+    "WorkerRequestExtendLeaseAckData",
+    "WorkerRequestExtendLeaseData",
+    "WorkerStatusData",
+]
