@@ -1,0 +1,28 @@
+"""The declared lifecycle of the worker: three charts, and what binds them to the code that acts.
+
+`connection`, `link` and `request` are declarations: they import `statemachine` and `typing`, nothing that does I/O.
+`binding` runs a chart against its actor, `compiler` turns a flat one into a table, `model` reads any of them as plain data.
+"""
+
+from statecharts.binding import Bound, Unexpected
+from statecharts.compiler import Compiled, Stepper, compile_chart
+from statecharts.connection import Connection, ConnectionActions
+from statecharts.link import Link, LinkActions
+from statecharts.request import Request, RequestActions
+
+CHARTS = (Connection, Link, Request)
+
+__all__ = [
+    "CHARTS",
+    "Bound",
+    "Compiled",
+    "Connection",
+    "ConnectionActions",
+    "Link",
+    "LinkActions",
+    "Request",
+    "RequestActions",
+    "Stepper",
+    "Unexpected",
+    "compile_chart",
+]

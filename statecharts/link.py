@@ -1,0 +1,107 @@
+"""One link: a WebSocket from the start request to its end. Are we connected?
+
+HANDSHAKE owns a deadline per stage; whatever goes wrong in it ends the link with `report_failed`, a frame out of order too,
+because only the stage that waits for a frame has an arrow for it and the compound catches the rest. UP is two independent
+regions: TRAFFIC says what the link is for, PULSE whether its peer lives. Death is in the chart, one state per unanswered
+heartbeat, so heartbeats go on while a link drains without anybody having to remember it.
+"""
+
+from typing import ClassVar, Protocol
+
+from statemachine import State, StateChart
+
+
+class LinkActions(Protocol):
+    """What the chart asks of its actor."""
+
+    # HANDSHAKE
+    def arm_start_deadline(self) -> None: ...
+    def post_start(self) -> None: ...
+    def arm_open_deadline(self) -> None: ...
+    def open_socket(self) -> None: ...
+    def arm_hello_deadline(self) -> None: ...
+    def send_worker_connect(self) -> None: ...
+    def arm_ready_deadline(self) -> None: ...
+    def disarm_deadline(self) -> None: ...
+    def report_failed(self, event: object, error: Exception | None = None) -> None: ...
+
+    # UP
+    def start_timers(self) -> None: ...
+    def stop_timers(self) -> None: ...
+    def report_ready(self) -> None: ...
+    def report_closing(self) -> None: ...
+    def send_pause(self) -> None: ...
+    def arm_settle_timer(self) -> None: ...
+    def disarm_settle_timer(self) -> None: ...
+    def send_heartbeat(self) -> None: ...
+    def report_lost(self, error: Exception | None = None) -> None: ...
+
+    # CLOSED
+    def close_socket(self) -> None: ...
+
+
+class Link(StateChart[LinkActions]):
+    """The life of one WebSocket (PROTOCOL.md §4, §5, §9)."""
+
+    class handshake(State.Compound, name="HANDSHAKE"):  # noqa: N801
+        starting = State("STARTING", initial=True, enter=["arm_start_deadline", "post_start"], exit="disarm_deadline")
+        opening = State("OPENING", enter=["arm_open_deadline", "open_socket"], exit="disarm_deadline")
+        greeting = State("GREETING", enter="arm_hello_deadline", exit="disarm_deadline")
+        registering = State("REGISTERING", enter=["send_worker_connect", "arm_ready_deadline"], exit="disarm_deadline")
+
+    class up(State.Parallel, name="UP", enter="start_timers", exit="stop_timers"):  # noqa: N801
+        class traffic(State.Compound, name="TRAFFIC"):  # noqa: N801
+            ready = State("READY", initial=True, enter="report_ready")
+            draining = State("DRAINING")
+            retired = State("RETIRED", enter="arm_settle_timer", exit="disarm_settle_timer")
+
+        class pulse(State.Compound, name="PULSE"):  # noqa: N801
+            answered = State("ANSWERED", initial=True)
+            one_missing = State("ONE MISSING")
+            two_missing = State("TWO MISSING")
+            three_missing = State("THREE MISSING")
+
+    closed = State("CLOSED", final=True, enter="close_socket")
+
+    started = handshake.starting.to(handshake.opening)
+    opened = handshake.opening.to(handshake.greeting)
+    gateway_hello = handshake.greeting.to(handshake.registering) | handshake.to(closed, on="report_failed")
+    connection_ready = handshake.registering.to(up) | handshake.to(closed, on="report_failed")
+    failed = handshake.to(closed, on="report_failed")
+    sync_failed = handshake.to(closed, on="report_failed")
+    # The library types a compound's `to` without its `|`, which it has.
+    lost = handshake.to(closed, on="report_failed") | up.to(closed, on="report_lost")  # type: ignore[operator]
+    close = handshake.to(closed) | up.to(closed)  # type: ignore[operator]
+
+    pause = up.traffic.ready.to(up.traffic.draining, on="send_pause")
+    gateway_closing = (
+        handshake.to(closed, on="report_failed")
+        | up.traffic.ready.to(up.traffic.draining, on="report_closing")
+        | up.traffic.draining.to(None, on="report_closing")
+    )
+    retire = up.traffic.draining.to(up.traffic.retired)
+    settled = up.traffic.retired.to(closed)
+
+    beat = (
+        up.pulse.answered.to(up.pulse.one_missing, on="send_heartbeat")
+        | up.pulse.one_missing.to(up.pulse.two_missing, on="send_heartbeat")
+        | up.pulse.two_missing.to(up.pulse.three_missing, on="send_heartbeat")
+        | up.pulse.three_missing.to(closed, on="report_lost")
+    )
+    heartbeat_seen = (
+        up.pulse.one_missing.to(up.pulse.answered)
+        | up.pulse.two_missing.to(up.pulse.answered)
+        | up.pulse.three_missing.to(up.pulse.answered)
+    )
+
+    error_execution = handshake.to(closed, on="report_failed") | up.to(closed, on="report_lost")  # type: ignore[operator]
+
+    ignored: ClassVar[dict[str, frozenset[str]]] = {
+        "handshake": frozenset({"heartbeat_seen"}),
+        "up": frozenset({"gateway_hello", "connection_ready", "sync_failed"}),
+        "draining": frozenset({"pause"}),
+        "retired": frozenset({"gateway_closing", "pause", "retire"}),
+        "answered": frozenset({"heartbeat_seen"}),
+        "closed": frozenset({"*"}),
+    }
+    """What a gateway may say without meaning anything by it, and repeats. Each is counted by the link, none is a bug of ours."""

@@ -1,0 +1,82 @@
+"""One dispatched execution and its lease: who owns this reply?
+
+Flat on purpose: every request passes through it, so it is not run by the library but compiled to a table
+(`statecharts.compiler`); a property test holds the two to the same behaviour.
+
+A lost link does not appear here. The request belongs to the worker, its lease lives on over the next link, and only a reply that
+was written to the lost link has to move: `reply_lost`.
+"""
+
+from typing import ClassVar, Protocol
+
+from statemachine import State, StateChart
+
+
+class RequestActions(Protocol):
+    """What the chart asks of its actor. No data: the actor is the request."""
+
+    def send_ack(self) -> None: ...
+    def start_handler(self) -> None: ...
+    def cancel_handler(self) -> None: ...
+    def note_lease_lost(self) -> None: ...
+    def send_reply(self) -> None: ...
+    def queue_flush(self) -> None: ...
+    def note_discarded(self) -> None: ...
+    def remember(self) -> None: ...
+    def forget(self) -> None: ...
+    def cancel_on_loss(self) -> bool: ...
+    def link_up(self) -> bool: ...
+
+
+class Request(StateChart[RequestActions]):
+    """The life of one execution (PROTOCOL.md §6 to §8)."""
+
+    received = State("RECEIVED", initial=True)
+    acked = State("ACKED")
+    executing = State("EXECUTING", enter="start_handler")
+    replied = State("REPLIED", enter="send_reply")
+    buffered = State("BUFFERED", enter="queue_flush")
+    confirmed = State("CONFIRMED", final=True, enter=["remember", "forget"])
+    flushed = State("FLUSHED", final=True, enter=["remember", "forget"])
+    cancelled = State("CANCELLED", final=True, enter=["note_lease_lost", "cancel_handler", "forget"])
+    abandoned = State("ABANDONED", final=True, enter="forget")
+    discarded = State("DISCARDED", final=True, enter=["note_discarded", "forget"])
+
+    accept = received.to(acked, on="send_ack")
+    ack_failed = acked.to(abandoned)
+    begin = acked.to(executing)
+    redelivered = (
+        acked.to(None, on="send_ack")
+        | executing.to(None, on="send_ack")
+        | replied.to(None, on=["send_ack", "send_reply"])
+        | buffered.to(None, cond="link_up", on=["send_ack", "send_reply"])
+        | buffered.to(None)
+    )
+    lease_lost = (
+        acked.to(cancelled, cond="cancel_on_loss")
+        | acked.to(None, on="note_lease_lost")
+        | executing.to(cancelled, cond="cancel_on_loss")
+        | executing.to(None, on="note_lease_lost")
+    )
+    finished = executing.to(replied, cond="link_up") | executing.to(buffered)
+    reply_acked = replied.to(confirmed) | buffered.to(confirmed)
+    reply_lost = replied.to(buffered)
+    flush_ok = buffered.to(flushed)
+    flush_failed = buffered.to(None, cond="link_up", on=["send_reply", "queue_flush"]) | buffered.to(
+        None, on="queue_flush"
+    )
+    discard = replied.to(discarded) | buffered.to(discarded)
+
+    ignored: ClassVar[dict[str, frozenset[str]]] = {
+        "acked": frozenset({"reply_acked"}),
+        "executing": frozenset({"begin", "ack_failed", "reply_acked"}),
+        "replied": frozenset({"lease_lost", "begin", "ack_failed"}),
+        "buffered": frozenset({"lease_lost", "reply_lost", "begin", "ack_failed"}),
+        "confirmed": frozenset({"*"}),
+        "flushed": frozenset({"*"}),
+        "cancelled": frozenset({"*"}),
+        "abandoned": frozenset({"*"}),
+        "discarded": frozenset({"*"}),
+    }
+    """A lease lost once the result exists changes nothing: the result is delivered. The outcome of an ACK that was written again
+    for a redelivery concerns the gateway alone, and so does a lying REPLY_ACK for a reply that was never sent."""
