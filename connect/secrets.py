@@ -1,0 +1,101 @@
+"""Secrets that cannot be printed by accident, and what the protocol makes of a signing key."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from connect.errors import ConfigurationError
+
+_PREFIX: Final = re.compile(r"^signkey-[A-Za-z0-9_]+-")
+
+
+class Secret:
+    """A text that only `reveal()` shows: repr, str and format say nothing of it, and it does not pickle."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself: for a header or a frame, never for a message."""
+        return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Secret does not leave its process")
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """A signing key, checked and hashed as the API wants it (PROTOCOL.md §1.2)."""
+
+    bearer: Secret
+    is_branch: bool
+
+    @classmethod
+    def parse(cls, text: str, name: str = "signing_key") -> "SigningKey":
+        """Raises: ConfigurationError: not hexadecimal behind its prefix; the message holds nothing of the key."""
+        prefix = _PREFIX.match(text)
+        try:
+            raw = bytes.fromhex(text[prefix.end() :] if prefix else text)
+        except ValueError:
+            raw = b""
+        if not raw:
+            raise ConfigurationError(
+                f"{name} is not a signing key: behind an optional `signkey-<env>-` it has to be hexadecimal; "
+                "copy it again from the Inngest dashboard"
+            ) from None
+        hashed = hashlib.sha256(raw).hexdigest()
+        return cls(
+            bearer=Secret((prefix.group() if prefix else "") + hashed), is_branch=text.startswith("signkey-branch-")
+        )
+
+
+class Keyring:
+    """The signing key in use and the one to turn to when it is refused."""
+
+    def __init__(self, primary: SigningKey | None, fallback: SigningKey | None = None) -> None:
+        self._keys = [key for key in (primary, fallback) if key is not None]
+        self._refused = 0
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @property
+    def bearer(self) -> Secret | None:
+        """What goes behind `Bearer `; None: send no Authorization header (dev server)."""
+        return self._keys[0].bearer if self._keys else None
+
+    @property
+    def exhausted(self) -> bool:
+        """Every key has been refused since one was last accepted."""
+        return self._refused >= max(1, len(self._keys))
+
+    def refused(self, bearer: Secret | None) -> None:
+        """*bearer* was answered with 401: turn to the other key, unless somebody already has."""
+        if bearer == self.bearer:
+            self._refused += 1
+            self._keys.append(self._keys.pop(0)) if self._keys else None
+
+    def accepted(self) -> None:
+        """The key in use was accepted."""
+        self._refused = 0
+
+    def another_round(self) -> None:
+        """Try every key again."""
+        self._refused = 0
