@@ -64,6 +64,7 @@ class Bound:
         self._actor = actor
         self._chart = chart
         self._machine: StateChart[Any] | None = None
+        self._busy = False
 
     def start(self) -> None:
         """Enter the initial state and run its entry actions, then what they fired."""
@@ -75,7 +76,8 @@ class Bound:
         self._drain()
 
     def fire(self, event: str, **data: Any) -> None:
-        """Feed *event*; its transition is complete on return, unless this was called from inside an action.
+        """Feed *event*; its transition is complete on return, unless this was called from inside an action or before `start`:
+        then it waits its turn.
 
         Raises: LookupError: the chart declares no such event.
         """

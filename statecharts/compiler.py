@@ -46,13 +46,14 @@ def compile_chart(chart: type[StateChart[Any]]) -> Compiled:
     """Compile *chart*. Raises: TypeError: it is nested, eventless or otherwise more than a table can say."""
     table: dict[tuple[str, str], tuple[Step, ...]] = {}
     for state in chart.states:
-        if state.states or state.history or (state.initial and model.callback_names(state.enter)):
+        nested = state.states or state.history or model.callback_names(state.invoke)
+        if nested or (state.initial and model.callback_names(state.enter)):
             raise TypeError(
                 f"{chart.__name__}.{state.id}: only flat states compile, the initial one without entry actions"
             )
         for transition in state.transitions:
-            step = _step(chart, state, transition)
             for event in model.event_names(transition):
+                step = _step(chart, state, transition)
                 table[state.id, event] = (*table.get((state.id, event), ()), step)
     return Compiled(
         chart=chart,
@@ -66,7 +67,8 @@ def compile_chart(chart: type[StateChart[Any]]) -> Compiled:
 def _step(chart: type[StateChart[Any]], state: Any, transition: Any) -> Step:
     guards = tuple((spec.attr_name, spec.expected_value is not False) for spec in transition.cond)
     beyond = transition.is_eventless or transition.internal or len(transition.targets) > 1
-    if beyond or model.callback_names(transition.before) or any(not name.isidentifier() for name, _ in guards):
+    unordered = model.callback_names(transition.before) + model.callback_names(transition.validators)
+    if beyond or unordered or any(not name.isidentifier() for name, _ in guards):
         raise TypeError(f"{chart.__name__}: cannot compile {transition!r}")
     on, after, target = model.callback_names(transition.on), model.callback_names(transition.after), transition.target
     if target is None:
