@@ -1,7 +1,7 @@
 """What can go wrong, by whose fault: three families that never mix, and our own bugs.
 
-*Misuse* raises at once and says what to change. *The peer's fault* and *a lost link* are retried for ever and reported as events and
-log lines; before the first ACTIVE, what retrying cannot mend leaves `start()`. No message ever holds a key or a token.
+*Misuse* raises at once and says what to change. *The peer's fault* and *a lost link* are retried for ever and reported as
+events and log lines; before the first ACTIVE, what retrying cannot mend leaves `start()`. No message ever holds a key or a token.
 """
 
 

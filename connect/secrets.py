@@ -90,7 +90,7 @@ class Keyring:
         """*bearer* was answered with 401: turn to the other key, unless somebody already has."""
         if bearer == self.bearer:
             self._refused += 1
-            self._keys.append(self._keys.pop(0)) if self._keys else None
+            self._keys = self._keys[1:] + self._keys[:1]
 
     def accepted(self) -> None:
         """The key in use was accepted."""

@@ -12,9 +12,9 @@ import inspect
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-from statemachine import StateChart
+from statemachine import State, StateChart
 
 from statecharts import model
 
@@ -35,30 +35,54 @@ class Unexpected:
         return f"{self.chart} chart: {self.event!r} is not expected in {where}; allowed: {', '.join(self.allowed)}"
 
 
+Report: TypeAlias = Callable[[Unexpected], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A transition that was taken: its event ("" for an eventless one) and the states' names, outermost first."""
+
+    event: str
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+
+
 class _Taken:
-    """Counts transitions. A class of its own: every attribute of a listener is a candidate for a callback."""
+    """Notes transitions. A class of its own: every attribute of a listener is a candidate for a callback."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.moves: list[Move] = []
 
-    def after_transition(self) -> None:
-        self.count += 1
+    def after_transition(self, event: object, source: State, target: State | None) -> None:
+        name = str(event).replace(".", "_") if event else ""
+        self.moves.append(Move(name, _path(source), _path(target or source)))
+
+
+def _path(state: State) -> tuple[str, ...]:
+    return (*(_path(state.parent) if state.parent else ()), str(state.name))
 
 
 class Bound:
     """A living chart: `fire` events into it, ask it where it stands.
 
     *actor* performs the actions that *chart* names; it gets no attribute but the library's own `_<chart>` field.
-    *unexpected* is called with each report.
+    *unexpected* is called with each report, *moved* with each transition, once what its event set off is complete.
     Raises: TypeError: a name of the chart that the actor does not answer to, or a chart that contradicts itself.
     """
 
-    def __init__(self, chart: type[StateChart[Any]], actor: object, unexpected: Callable[[Unexpected], None]) -> None:
+    def __init__(
+        self,
+        chart: type[StateChart[Any]],
+        actor: object,
+        unexpected: Report,
+        moved: Callable[[Move], None] | None = None,
+    ) -> None:
         check(chart, actor)
         self._name = chart.__name__
         self._events = set(model.read(chart).events)
         self._ignored: dict[str, frozenset[str]] = getattr(chart, "ignored", {})
         self._unexpected = unexpected
+        self._moved = moved
         self._inbox: deque[tuple[str, dict[str, Any]]] = deque()
         self._taken = _Taken()
         self._actor = actor
@@ -73,6 +97,7 @@ class Bound:
         field = f"_{self._name.lower()}_state"
         self._machine = self._chart(self._actor, state_field=field, listeners=[self._taken])
         self._busy = False
+        self._tell_moves()
         self._drain()
 
     def fire(self, event: str, **data: Any) -> None:
@@ -102,14 +127,20 @@ class Bound:
     def _drain(self) -> None:
         while self._inbox and not self._busy and self._machine:
             event, data = self._inbox.popleft()
-            before, self._busy = self._taken.count, True
-            states = self._configuration()
+            states, self._busy = self._configuration(), True
             try:
                 self._machine.send(event, **data)
             finally:
                 self._busy = False
-            if self._taken.count == before:
+            if not self._taken.moves:
                 self._report(event, states)
+            self._tell_moves()
+
+    def _tell_moves(self) -> None:
+        moves, self._taken.moves = self._taken.moves, []
+        if self._moved:
+            for move in moves:
+                self._moved(move)
 
     def _report(self, event: str, states: list[Any]) -> None:
         if any(self._ignored.get(state.id, frozenset()) & {event, "*"} for state in states):

@@ -1,0 +1,493 @@
+"""One link: a WebSocket and the tasks that live with it, driven by the link chart.
+
+The chart decides, this file acts: every method that the chart names starts something and returns, and what it started comes back
+as an event. A link knows its owner only as `LinkOwner`. Frames about work (requests, lease and reply ACKs) do not pass through
+the chart; while the link is UP they go straight to the owner, before that they are out of order and end the handshake.
+"""
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import aiohttp
+
+from connect import codec, durations, wire
+from connect.api import Api, Grant, gateway_endpoint, proxy_for
+from connect.codec import Kind
+from connect.errors import GatewayDraining, HandshakeTimeout, LinkLost, ProtocolError, SyncFailed, TooManyApps
+from connect.registration import Registration
+from connect.timers import Ticker, Timer
+from statecharts import Bound
+from statecharts import Link as LinkChart
+from statecharts.binding import Report
+
+SUBPROTOCOL: Final = "v0.connect.inngest.com"
+READ_LIMIT: Final = 16 * 1024 * 1024
+"""Bytes; a request is little over 4 MiB at most (PROTOCOL.md §2)."""
+
+_SHUTDOWN: Final = (1000, b"WORKER_SHUTDOWN")
+_UNEXPECTED: Final = (4001, b"UNEXPECTED")
+CLOSE_SECONDS: Final = 1.0
+"""How long a closing handshake may take before TCP is dropped."""
+
+log = logging.getLogger("connect.link")
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long the peer may keep us waiting, in seconds."""
+
+    start: float = 10.0
+    """For the answer to a start request, and for one flush."""
+    socket: float = 10.0
+    """For the WebSocket to open."""
+    hello: float = 10.0
+    """From the open socket to GATEWAY_HELLO."""
+    ready: float = 30.0
+    """From WORKER_CONNECT to GATEWAY_CONNECTION_READY; doubled after each miss, up to `ready_max`: it may be syncing."""
+    ready_max: float = 300.0
+    reply_ack: float = 5.0
+    """From a reply to its REPLY_ACK; then it is flushed too."""
+    settle: float = 5.0
+    """For a retired link to be told what it still waits for."""
+    pause: float = 0.05
+    """From the last ACK to WORKER_PAUSE, which can overtake it (PROTOCOL.md §5)."""
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """What GATEWAY_CONNECTION_READY asks for, in seconds, held to sane bounds; status 0 is off (PROTOCOL.md §5)."""
+
+    heartbeat: float = 10.0
+    extend_lease: float = 30.0
+    status: float = 0.0
+
+    @classmethod
+    def of(cls, data: wire.GatewayConnectionReadyData) -> "Intervals":
+        """Empty or nonsensical texts keep the defaults; a heartbeat of `1ns` does not spin."""
+        return cls(
+            heartbeat=durations.clamped(data.heartbeat_interval, cls.heartbeat, 0.01, 60.0),
+            extend_lease=durations.clamped(data.extend_lease_interval, cls.extend_lease, 0.01, 60.0),
+            status=durations.clamped(data.status_interval, 0.0, 0.01, 3600.0),
+        )
+
+
+class LinkOwner(Protocol):
+    """Who a link reports to. Called on the connection's loop, and expected to return at once."""
+
+    def link_opened(self, link: "Link") -> None: ...
+    def link_ready(self, link: "Link") -> None: ...
+    def link_failed(self, link: "Link", error: Exception) -> None: ...
+    def link_closing(self, link: "Link") -> None: ...
+    def link_lost(self, link: "Link", error: Exception) -> None: ...
+    def link_closed(self, link: "Link") -> None: ...
+    def carrier_up(self, link: "Link") -> None: ...
+    def carrier_down(self, link: "Link") -> None: ...
+    def status_of_work(self) -> wire.WorkerStatusData: ...
+    def request_received(self, link: "Link", data: wire.GatewayExecutorRequestData) -> None: ...
+    def reply_acked(self, link: "Link", request_id: str) -> None: ...
+    def lease_answered(self, link: "Link", data: wire.WorkerRequestExtendLeaseAckData) -> None: ...
+
+
+@dataclass(frozen=True)
+class Dial:
+    """One attempt: which groups to avoid, and how long to wait for READY (seconds)."""
+
+    exclude: frozenset[str]
+    ready: float
+
+
+@dataclass(frozen=True)
+class LinkPlan:
+    """What is the same for every link of a worker."""
+
+    api: Api
+    session: aiohttp.ClientSession
+    registration: Registration
+    deadlines: Deadlines
+    endpoint: Callable[[str], str]
+    """From the endpoint that the server granted to the one to dial."""
+    unexpected: Report
+
+
+@dataclass
+class Facts:
+    """What a link has seen; times are the loop's clock, None for never."""
+
+    heartbeat_sent: float | None = None
+    heartbeat_seen: float | None = None
+    frame_seen: float | None = None
+    last_ack: float = float("-inf")
+    oddities: Counter[str] = field(default_factory=Counter)
+    """What the gateway sent without sense: undecodable and text frames, unknown kinds."""
+
+
+class Link:
+    """The actor of one link chart. Everything here runs on the connection's loop."""
+
+    def __init__(self, plan: LinkPlan, owner: LinkOwner, dial: Dial) -> None:
+        self._plan = plan
+        self._owner = owner
+        self._dial = dial
+        self._loop = asyncio.get_running_loop()
+        self._chart = Bound(LinkChart, self, plan.unexpected)
+        self._grant: Grant | None = None
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._stage_task: asyncio.Task[None] | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._writer: asyncio.Task[None] | None = None
+        self._closer: asyncio.Task[None] | None = None
+        self._outgoing: deque[tuple[bytes, Callable[[bool], None] | None]] = deque()
+        self._wake_writer = asyncio.Event()
+        self._deadline = Timer(self._stage_timed_out)
+        self._settle = Timer(lambda: self._chart.fire("settled"))
+        self._pause = Timer(lambda: self._chart.fire("pause"))
+        self._tickers: list[Ticker] = []
+        self._stage: tuple[str, float] = ("start", 0.0)
+        self._close_with = _SHUTDOWN
+        self._takes_work = False
+        self._owed: set[tuple[str, str]] = set()
+        self.intervals = Intervals()
+        self.facts = Facts()
+
+    # -- what others may do ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin the handshake."""
+        self._chart.start()
+
+    def close(self) -> None:
+        """End the link with 1000 `WORKER_SHUTDOWN`; what is queued is still written. Again is harmless."""
+        self._chart.fire("close")
+
+    def retire(self) -> None:
+        """Another link has taken over: end once nothing is owed here any more."""
+        self._chart.fire("retire")
+
+    def announce_ready(self) -> None:
+        """Write WORKER_READY: the gateway may route work here."""
+        self.send(codec.encode(Kind.WORKER_READY))
+
+    def pause(self) -> None:
+        """Write WORKER_PAUSE as soon as no ACK is so fresh that it could be overtaken."""
+        fresh = self.facts.last_ack + self._plan.deadlines.pause - self._loop.time()
+        if fresh > 0:
+            self._pause.arm(fresh)
+        else:
+            self._chart.fire("pause")
+
+    def send(self, frame: bytes, written: Callable[[bool], None] | None = None) -> None:
+        """Queue *frame*; *written* is told, later, whether it went out."""
+        if self._closer is not None:
+            if written:
+                self._loop.call_soon(written, False)
+            return
+        self._outgoing.append((frame, written))
+        self._wake_writer.set()
+
+    def send_ack(self, frame: bytes, written: Callable[[bool], None]) -> None:
+        """`send` for a WORKER_REQUEST_ACK: the pause keeps its distance."""
+        self.facts.last_ack = self._loop.time()
+        self.send(frame, written)
+
+    def owe(self, what: str, request_id: str) -> None:
+        """An answer to *what* about this request is awaited here."""
+        self._owed.add((what, request_id))
+
+    def paid(self, what: str, request_id: str) -> None:
+        """It came, or is no longer needed."""
+        self._owed.discard((what, request_id))
+        if not self._owed:
+            self._settle.hasten()
+
+    def owes(self, what: str, request_id: str) -> bool:
+        """Whether that answer may still come: it is awaited, and the link still read."""
+        return self._closer is None and (what, request_id) in self._owed
+
+    async def wait_closed(self) -> None:
+        """Until the socket is gone and no task of this link is alive. Only after `close()`."""
+        if self._closer:
+            await self._closer
+
+    @property
+    def connection_id(self) -> str:
+        """The id that the server granted; empty before."""
+        return self._grant.connection_id if self._grant else ""
+
+    @property
+    def group(self) -> str:
+        """The gateway group that the server chose; empty before."""
+        return self._grant.group if self._grant else ""
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Active states of the chart, outermost first."""
+        return self._chart.states
+
+    def __repr__(self) -> str:
+        return f"<Link {self.connection_id or '-'} {'+'.join(self.states)}>"
+
+    # -- HANDSHAKE ------------------------------------------------------------------------------------------------------------
+
+    def arm_start_deadline(self) -> None:
+        # The request carries its own timeout, which names the URL; this one stands behind it.
+        self._arm("start", self._plan.deadlines.start + 1.0)
+
+    def post_start(self) -> None:
+        self._stage_task = self._spawn(self._post_start(), "start")
+
+    def arm_open_deadline(self) -> None:
+        self._arm("socket", self._plan.deadlines.socket)
+
+    def open_socket(self) -> None:
+        self._stage_task = self._spawn(self._open_socket(), "socket")
+
+    def arm_hello_deadline(self) -> None:
+        self._arm("hello", self._plan.deadlines.hello)
+
+    def send_worker_connect(self) -> None:
+        assert self._grant, "REGISTERING comes after the start request was granted"  # noqa: S101
+        self.send(self._plan.registration.frame(self._grant))
+
+    def arm_ready_deadline(self) -> None:
+        self._arm("ready", self._dial.ready)
+
+    def disarm_deadline(self) -> None:
+        self._deadline.disarm()
+
+    def report_failed(self, event: object, error: Exception | None = None) -> None:
+        self._close_with = _UNEXPECTED
+        self._owner.link_failed(self, error or ProtocolError(f"{event} came out of order in the handshake"))
+
+    def _arm(self, stage: str, seconds: float) -> None:
+        self._stage = (stage, seconds)
+        self._deadline.arm(seconds)
+
+    def _stage_timed_out(self) -> None:
+        stage, seconds = self._stage
+        message = f"the gateway kept silent for {seconds:g} s in the handshake stage {stage!r}"
+        self._chart.fire("failed", error=HandshakeTimeout(message, stage))
+
+    async def _post_start(self) -> None:
+        try:
+            self._grant = await self._plan.api.start(self._dial.exclude)
+        except Exception as error:
+            self._chart.fire("failed", error=error)
+        else:
+            self._chart.fire("started")
+
+    async def _open_socket(self) -> None:
+        assert self._grant, "OPENING comes after the start request was granted"  # noqa: S101
+        try:
+            url = gateway_endpoint(self._plan.endpoint(self._grant.endpoint))
+            self._socket = await self._connect(url)
+        except ValueError as error:
+            self._chart.fire("failed", error=ProtocolError(str(error)))
+        except aiohttp.WSServerHandshakeError as error:
+            refusal = LinkLost(f"{url} refused the WebSocket with status {error.status}")
+            self._chart.fire("failed", error=refusal)
+        except (aiohttp.ClientError, OSError) as error:
+            self._chart.fire("failed", error=LinkLost(f"cannot open a WebSocket to {url}: {error}"))
+        except Exception as error:
+            self._chart.fire("failed", error=error)
+        else:
+            self._reader = self._spawn(self._read(self._socket), "read")
+            self._writer = self._spawn(self._write(self._socket), "write")
+            self._owner.link_opened(self)
+            self._chart.fire("opened")
+
+    async def _connect(self, url: str) -> aiohttp.ClientWebSocketResponse:
+        return await self._plan.session.ws_connect(
+            url,
+            protocols=(SUBPROTOCOL,),
+            max_msg_size=READ_LIMIT,
+            compress=0,
+            proxy=proxy_for(url),
+            timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
+        )
+
+    # -- UP -------------------------------------------------------------------------------------------------------------------
+
+    def start_timers(self) -> None:
+        self._takes_work = True
+        self._tickers = [Ticker(self.intervals.heartbeat, lambda: self._chart.fire("beat"))]
+        if self.intervals.status:
+            self._tickers.append(Ticker(self.intervals.status, self._send_status))
+        self._owner.carrier_up(self)
+
+    def stop_timers(self) -> None:
+        self._takes_work = False
+        for ticker in self._tickers:
+            ticker.cancel()
+        self._pause.disarm()
+        self._owner.carrier_down(self)
+
+    def report_ready(self) -> None:
+        self._owner.link_ready(self)
+
+    def report_closing(self) -> None:
+        self._owner.link_closing(self)
+
+    def send_pause(self) -> None:
+        self.send(codec.encode(Kind.WORKER_PAUSE))
+
+    def arm_settle_timer(self) -> None:
+        self._settle.arm(self._plan.deadlines.settle if self._owed else 0)
+
+    def disarm_settle_timer(self) -> None:
+        self._settle.disarm()
+
+    def send_heartbeat(self) -> None:
+        self.facts.heartbeat_sent = self._loop.time()
+        self.send(codec.encode(Kind.WORKER_HEARTBEAT))
+
+    def report_lost(self, error: Exception | None = None) -> None:
+        self._close_with = _UNEXPECTED
+        silent = f"the gateway left three heartbeats, {self.intervals.heartbeat:g} s apart, unanswered"
+        self._owner.link_lost(self, error or LinkLost(silent))
+
+    def _send_status(self) -> None:
+        self.send(codec.encode(Kind.WORKER_STATUS, self._owner.status_of_work()))
+
+    # -- CLOSED ---------------------------------------------------------------------------------------------------------------
+
+    def close_socket(self) -> None:
+        self._closer = self._spawn(self._close(), "close")
+        self._owner.link_closed(self)
+
+    async def _close(self) -> None:
+        """Write what is queued, say goodbye, and end every task. Never raises."""
+        current = asyncio.current_task()
+        self._wake_writer.set()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                if self._writer:
+                    await asyncio.wait([self._writer])
+                if self._socket:
+                    await self._socket.close(code=self._close_with[0], message=self._close_with[1])
+        except TimeoutError:
+            log.debug("%r did not close within %g s", self, CLOSE_SECONDS)
+        tasks = [task for task in (self._stage_task, self._reader, self._writer) if task and task is not current]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self._fail_queued()
+
+    def _fail_queued(self) -> None:
+        while self._outgoing:
+            _, written = self._outgoing.popleft()
+            if written:
+                written(False)
+
+    # -- the socket -----------------------------------------------------------------------------------------------------------
+
+    async def _write(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        while self._outgoing or self._closer is None:
+            if not self._outgoing:
+                self._wake_writer.clear()
+                await self._wake_writer.wait()
+                continue
+            frame, written = self._outgoing.popleft()
+            try:
+                await socket.send_bytes(frame)
+            except Exception as error:
+                # aiohttp raises several types here; whichever it is, nothing more can be written to this socket.
+                if written:
+                    written(False)
+                self._fail_queued()
+                self._chart.fire("lost", error=LinkLost(f"cannot write to the gateway: {error}"))
+                return
+            if written:
+                written(True)
+
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        while (message := await socket.receive()).type in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT):
+            self.facts.frame_seen = self._loop.time()
+            if message.type is aiohttp.WSMsgType.BINARY:
+                self._frame(message.data)
+            else:
+                self._odd("text frame")
+        self._chart.fire("lost", error=_ending(message))
+
+    def _frame(self, data: bytes) -> None:
+        try:
+            frame = codec.decode(data)
+        except ProtocolError:
+            self._odd("undecodable frame")
+            return
+        handle = _HANDLERS.get(frame.kind)
+        if handle is None:
+            self._odd(codec.kind_name(frame.kind))
+        elif frame.kind in _WORK and not self._takes_work:
+            early = f"{codec.kind_name(frame.kind)} came before GATEWAY_CONNECTION_READY"
+            self._chart.fire("lost", error=ProtocolError(early))
+        else:
+            handle(self, frame.payload)
+
+    def _odd(self, what: str) -> None:
+        self.facts.oddities[what] += 1
+        log.warning("%s: ignored a frame that means nothing here: %s", self.connection_id, what)
+
+    def _on_hello(self, _: object) -> None:
+        self._chart.fire("gateway_hello")
+
+    def _on_ready(self, data: wire.GatewayConnectionReadyData) -> None:
+        self.intervals = Intervals.of(data)
+        self._chart.fire("connection_ready")
+
+    def _on_heartbeat(self, _: object) -> None:
+        self.facts.heartbeat_seen = self._loop.time()
+        self._chart.fire("heartbeat_seen")
+
+    def _on_closing(self, _: object) -> None:
+        self._chart.fire("gateway_closing", error=GatewayDraining("the gateway is being drained"))
+
+    def _on_sync_failed(self, data: wire.SystemError) -> None:
+        said = ": ".join(text for text in (data.code, data.message) if text) or "no reason given"
+        error = SyncFailed(f"the server refused the functions: {said}", data.code)
+        self._chart.fire("sync_failed", error=error)
+
+    def _on_request(self, data: wire.GatewayExecutorRequestData) -> None:
+        self._owner.request_received(self, data)
+
+    def _on_reply_ack(self, data: wire.WorkerReplyAckData) -> None:
+        self._owner.reply_acked(self, data.request_id)
+
+    def _on_lease_ack(self, data: wire.WorkerRequestExtendLeaseAckData) -> None:
+        self._owner.lease_answered(self, data)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:
+        return self._loop.create_task(work, name=f"link-{what}")
+
+
+_HANDLERS: Final[dict[int, Callable[..., None]]] = {
+    Kind.GATEWAY_HELLO: Link._on_hello,
+    Kind.GATEWAY_CONNECTION_READY: Link._on_ready,
+    Kind.GATEWAY_EXECUTOR_REQUEST: Link._on_request,
+    Kind.WORKER_REPLY_ACK: Link._on_reply_ack,
+    Kind.GATEWAY_HEARTBEAT: Link._on_heartbeat,
+    Kind.GATEWAY_CLOSING: Link._on_closing,
+    Kind.WORKER_REQUEST_EXTEND_LEASE_ACK: Link._on_lease_ack,
+    Kind.SYNC_FAILED: Link._on_sync_failed,
+}
+_WORK: Final = {Kind.GATEWAY_EXECUTOR_REQUEST, Kind.WORKER_REPLY_ACK, Kind.WORKER_REQUEST_EXTEND_LEASE_ACK}
+
+
+def _ending(last: aiohttp.WSMessage) -> Exception:
+    """Why a socket ended, by what was read last; no close frame and an empty reason are ordinary losses (PROTOCOL.md §2.1)."""
+    if last.type is aiohttp.WSMsgType.ERROR:
+        return LinkLost(f"the link broke: {last.data}")
+    if last.type is not aiohttp.WSMsgType.CLOSE:
+        return LinkLost("the link broke without a close frame (1006)")
+    code, reason = int(last.data), str(last.extra or "")
+    if reason == "connect_gateway_closing":
+        return GatewayDraining(f"the gateway closed the link because it is being drained ({code})")
+    if reason == "connect_too_many_apps_per_connection":
+        return TooManyApps(
+            "more apps than this account's plan allows on one connection: spread them over several workers"
+        )
+    return LinkLost(f"the gateway closed the link ({code} {reason or 'without a reason'})", code, reason)
