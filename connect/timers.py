@@ -5,16 +5,16 @@ from collections.abc import Callable
 
 
 class Ticker:
-    """Calls *tick* every *interval* seconds, first one interval from now, until `cancel()`.
+    """Calls *tick* every *interval* seconds until `cancel()`; at first after *first* seconds, or one interval.
 
     The cadence is kept against the clock, not against the last call; ticks that a blocked loop missed are not made up for.
     """
 
-    def __init__(self, interval: float, tick: Callable[[], None]) -> None:
+    def __init__(self, interval: float, tick: Callable[[], None], first: float | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._interval = interval
         self._tick = tick
-        self._due = self._loop.time() + interval
+        self._due = self._loop.time() + (interval if first is None else first)
         self._handle = self._loop.call_at(self._due, self._run)
 
     def cancel(self) -> None:

@@ -21,6 +21,8 @@ class RequestActions(Protocol):
     def note_lease_lost(self) -> None: ...
     def send_reply(self) -> None: ...
     def queue_flush(self) -> None: ...
+    def note_buffered(self) -> None: ...
+    def note_flushed(self) -> None: ...
     def note_discarded(self) -> None: ...
     def remember(self) -> None: ...
     def forget(self) -> None: ...
@@ -35,9 +37,9 @@ class Request(StateChart[RequestActions]):
     acked = State("ACKED")
     executing = State("EXECUTING", enter="start_handler")
     replied = State("REPLIED", enter="send_reply")
-    buffered = State("BUFFERED", enter="queue_flush")
+    buffered = State("BUFFERED", enter=["note_buffered", "queue_flush"])
     confirmed = State("CONFIRMED", final=True, enter=["remember", "forget"])
-    flushed = State("FLUSHED", final=True, enter=["remember", "forget"])
+    flushed = State("FLUSHED", final=True, enter=["note_flushed", "remember", "forget"])
     cancelled = State("CANCELLED", final=True, enter=["note_lease_lost", "cancel_handler", "forget"])
     abandoned = State("ABANDONED", final=True, enter="forget")
     discarded = State("DISCARDED", final=True, enter=["note_discarded", "forget"])
@@ -65,7 +67,12 @@ class Request(StateChart[RequestActions]):
     flush_failed = buffered.to(None, cond="link_up", on=["send_reply", "queue_flush"]) | buffered.to(
         None, on="queue_flush"
     )
-    discard = replied.to(discarded) | buffered.to(discarded)
+    discard = (
+        acked.to(discarded)
+        | executing.to(discarded, on="cancel_handler")
+        | replied.to(discarded)
+        | buffered.to(discarded)
+    )
 
     ignored: ClassVar[dict[str, frozenset[str]]] = {
         "acked": frozenset({"reply_acked"}),

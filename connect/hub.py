@@ -1,0 +1,70 @@
+"""From the connection's thread to whoever listens: each listener is called on the loop that it came from."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
+
+from connect.events import Closed, Event
+
+E = TypeVar("E", bound=Event)
+
+log = logging.getLogger("connect")
+
+
+class Hub:
+    """Listeners by kind. `on` and `events` may be called from any thread, `emit` belongs to the connection's."""
+
+    def __init__(self) -> None:
+        self._listeners: list[tuple[type[Event], Callable[..., object], asyncio.AbstractEventLoop | None]] = []
+        self._home: asyncio.AbstractEventLoop | None = None
+
+    def settle(self, home: asyncio.AbstractEventLoop) -> None:
+        """Listeners that were registered outside of any loop are called on *home*."""
+        self._home = home
+
+    def on(self, kind: type[E], callback: Callable[[E], object]) -> Callable[[], None]:
+        """Call *callback* with each *kind* from here on, in order, on the running loop; returns a remover."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        entry = (kind, callback, loop)
+        # A new list each time: the connection's thread may be walking the old one.
+        self._listeners = [*self._listeners, entry]
+
+        def remove() -> None:
+            self._listeners = [other for other in self._listeners if other is not entry]
+
+        return remove
+
+    def wants(self, kind: type[Event]) -> bool:
+        """Whether anybody would hear of *kind*: what is per request is not even made otherwise."""
+        return any(issubclass(kind, heard) for heard, _, _ in self._listeners)
+
+    def emit(self, event: Event) -> None:
+        """Tell everybody; a listener that raises is logged and changes nothing."""
+        for kind, callback, loop in self._listeners:
+            home = loop or self._home
+            if isinstance(event, kind) and home and not home.is_closed():
+                home.call_soon_threadsafe(_call, callback, event)
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Every event from here on, up to and with `Closed`."""
+        queue: asyncio.Queue[Event] = asyncio.Queue()
+        remove = self.on(Event, queue.put_nowait)
+        try:
+            while True:
+                event = await queue.get()
+                yield event
+                if isinstance(event, Closed):
+                    return
+        finally:
+            remove()
+
+
+def _call(callback: Callable[..., object], event: Event) -> None:
+    try:
+        callback(event)
+    except Exception:
+        log.exception("a listener for %s raised; the worker goes on", type(event).__name__)

@@ -1,0 +1,85 @@
+"""One sweep for every lease of the worker (PROTOCOL.md §7).
+
+Links that are UP carry it: the first one starts the sweep, the last one ends it. Each tick extends over the *current* link only, so
+two links in a hand-over never extend with the same id, and a lease outlives the link that brought it.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+from connect.link import Link
+from connect.timers import Ticker
+
+_CROCKFORD: Final = {letter: value for value, letter in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
+
+
+class Leased(Protocol):
+    """Something that holds a lease, or has lost it."""
+
+    def extend(self, link: Link) -> None:
+        """Ask over *link* for more time, unless there is nothing to ask for."""
+
+
+def expiry(lease_id: str) -> float | None:
+    """Unix time, in seconds, at which this lease ends: a lease id is a ULID of its expiry. None: it is no ULID."""
+    try:
+        milliseconds = 0
+        for letter in lease_id[:10].upper():
+            milliseconds = milliseconds * 32 + _CROCKFORD[letter]
+    except KeyError:
+        return None
+    return milliseconds / 1000 if len(lease_id) == 26 else None
+
+
+def seconds_left(lease_id: str) -> float | None:
+    """Seconds until this lease ends, by this machine's wall clock."""
+    end = expiry(lease_id)
+    return None if end is None else end - time.time()
+
+
+class Leases:
+    """Extends *holders()* over *current()* as often as that link's gateway asks for. On the connection's loop only."""
+
+    def __init__(self, holders: Callable[[], Iterable[Leased]], current: Callable[[], Link | None]) -> None:
+        self._holders = holders
+        self._current = current
+        self._carriers: list[Link] = []
+        self._ticker: Ticker | None = None
+        self._swept_at: float | None = None
+
+    @property
+    def interval(self) -> float | None:
+        """Seconds between two extensions; None while no link carries them."""
+        return self._carriers[-1].intervals.extend_lease if self._carriers else None
+
+    def carry(self, link: Link) -> None:
+        """*link* is UP: the sweep runs, at its pace."""
+        self._carriers.append(link)
+        self._restart()
+
+    def leave(self, link: Link) -> None:
+        """*link* is UP no longer."""
+        self._carriers.remove(link)
+        self._restart()
+
+    def _restart(self) -> None:
+        """A change of carriers must not push the next sweep off: links that come and go would starve the leases."""
+        if self._ticker:
+            self._ticker.cancel()
+            self._ticker = None
+        if self.interval is not None:
+            self._ticker = Ticker(self.interval, self._sweep, first=self._first(self.interval))
+
+    def _first(self, interval: float) -> float:
+        if self._swept_at is None:
+            return interval
+        return max(0.0, self._swept_at + interval - asyncio.get_running_loop().time())
+
+    def _sweep(self) -> None:
+        self._swept_at = asyncio.get_running_loop().time()
+        link = self._current()
+        if link:
+            for holder in list(self._holders()):
+                holder.extend(link)

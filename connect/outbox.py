@@ -1,0 +1,227 @@
+"""Replies until somebody has them: confirmed over a link, flushed over HTTP, or reported as lost (PROTOCOL.md §8).
+
+The outbox owns the bytes, the deadline for each REPLY_ACK and the flusher; what becomes of a request is its chart's to say, so
+everything found out here is told to the owner as an event of that request.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import tenacity
+
+from connect.errors import ApiError, ConnectError
+
+REMEMBER_SECONDS: Final = 120.0
+REMEMBER_BYTES: Final = 64 * 1024 * 1024
+REPLY_SECONDS: Final = 2 * 60 * 60.0
+"""How long the executor waits for a reply (PROTOCOL.md §6.4)."""
+FLUSHES_AT_ONCE: Final = 8
+
+log = logging.getLogger("connect.outbox")
+
+
+class ReplyOwner(Protocol):
+    """Who hears what became of a reply."""
+
+    def reply_overdue(self, request_id: str) -> None: ...
+    def reply_flushed(self, request_id: str) -> None: ...
+    def reply_not_flushed(self, request_id: str) -> None: ...
+    def reply_undeliverable(self, request_id: str, reason: str) -> None: ...
+
+
+@dataclass(slots=True)
+class _Reply:
+    body: bytes
+    made_at: float
+
+
+class Outbox:
+    """Unconfirmed replies, at most *limit* bytes of them. On the connection's loop only."""
+
+    def __init__(
+        self,
+        owner: ReplyOwner,
+        flush: Callable[[bytes], Awaitable[None]],
+        *,
+        limit: int,
+        ack_seconds: float,
+        wait: tenacity.wait.wait_base,
+    ) -> None:
+        self._owner = owner
+        self._flush = flush
+        self._limit = limit
+        self._ack_seconds = ack_seconds
+        self._wait = wait
+        self._loop = asyncio.get_running_loop()
+        self._held: OrderedDict[str, _Reply] = OrderedDict()
+        self._size = 0
+        self._awaiting: OrderedDict[str, float] = OrderedDict()
+        self._ack_timer: asyncio.TimerHandle | None = None
+        self._to_flush: deque[str] = deque()
+        self._flusher: asyncio.Task[None] | None = None
+        self._kicked = asyncio.Event()
+        self._remembered: OrderedDict[str, _Reply] = OrderedDict()
+        self._remembered_size = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        return self._size
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    # -- holding --------------------------------------------------------------------------------------------------------------
+
+    def hold(self, request_id: str, body: bytes) -> None:
+        """Keep *body*; where the limit is passed, the oldest others go, and are reported."""
+        self._held[request_id] = _Reply(body, self._loop.time())
+        self._size += len(body)
+        while self._size > self._limit and len(self._held) > 1:
+            oldest = next(iter(self._held))
+            self._release(oldest)
+            reason = f"the outbox is full ({self._limit} bytes) and this was the oldest reply in it"
+            # Its chart may be in the middle of a step: this one's reply is being made.
+            self._loop.call_soon(self._owner.reply_undeliverable, oldest, reason)
+
+    def body(self, request_id: str) -> bytes | None:
+        """The reply, or None where it was evicted."""
+        reply = self._held.get(request_id)
+        return reply.body if reply else None
+
+    def drop(self, request_id: str) -> None:
+        """Nobody needs this reply any more."""
+        self._awaiting.pop(request_id, None)
+        self._release(request_id)
+
+    def _release(self, request_id: str) -> None:
+        reply = self._held.pop(request_id, None)
+        if reply:
+            self._size -= len(reply.body)
+
+    # -- remembering ----------------------------------------------------------------------------------------------------------
+
+    def remember(self, request_id: str) -> None:
+        """Delivered: keep it for a while longer, for a redelivery of the same request."""
+        self._expire_memories()
+        reply = self._held.get(request_id)
+        if reply and len(reply.body) <= REMEMBER_BYTES:
+            self._remembered[request_id] = _Reply(reply.body, self._loop.time())
+            self._remembered_size += len(reply.body)
+            while self._remembered_size > REMEMBER_BYTES:
+                self._forget_oldest()
+
+    def recall(self, request_id: str) -> bytes | None:
+        """The reply that was delivered for this request within the last two minutes."""
+        self._expire_memories()
+        reply = self._remembered.get(request_id)
+        return reply.body if reply else None
+
+    def _expire_memories(self) -> None:
+        horizon = self._loop.time() - REMEMBER_SECONDS
+        while self._remembered and next(iter(self._remembered.values())).made_at < horizon:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        _, reply = self._remembered.popitem(last=False)
+        self._remembered_size -= len(reply.body)
+
+    # -- waiting for REPLY_ACK ------------------------------------------------------------------------------------------------
+
+    def sent(self, request_id: str) -> None:
+        """The reply went out over a link: its REPLY_ACK is due."""
+        self._awaiting.pop(request_id, None)
+        self._awaiting[request_id] = self._loop.time() + self._ack_seconds
+        if self._ack_timer is None:
+            self._arm_ack_timer()
+
+    def _arm_ack_timer(self) -> None:
+        first = next(iter(self._awaiting.values()), None)
+        self._ack_timer = self._loop.call_at(first, self._acks_due) if first is not None else None
+
+    def _acks_due(self) -> None:
+        now = self._loop.time()
+        overdue = []
+        while self._awaiting and next(iter(self._awaiting.values())) <= now:
+            overdue.append(self._awaiting.popitem(last=False)[0])
+        self._arm_ack_timer()
+        for request_id in overdue:
+            self._owner.reply_overdue(request_id)
+
+    # -- flushing -------------------------------------------------------------------------------------------------------------
+
+    def queue_flush(self, request_id: str) -> None:
+        """Deliver it over HTTP, as soon as may be."""
+        self._to_flush.append(request_id)
+        if self._flusher is None or self._flusher.done():
+            self._flusher = self._loop.create_task(self._flush_all(), name="flusher")
+
+    def kick(self) -> None:
+        """There is reason to think that the API is back: do not wait any longer."""
+        self._kicked.set()
+
+    async def stop(self) -> None:
+        """End the flusher and the timer. What is still held stays where it can be read, and reported."""
+        if self._ack_timer:
+            self._ack_timer.cancel()
+        if self._flusher:
+            self._flusher.cancel()
+            await asyncio.wait([self._flusher])
+
+    def undelivered(self) -> list[str]:
+        """Ids of the replies that nobody has."""
+        return list(self._held)
+
+    async def _flush_all(self) -> None:
+        """Flush until nothing is queued; while the API is away, back off with one try at a time."""
+        while self._to_flush:
+            policy = tenacity.AsyncRetrying(
+                retry=tenacity.retry_if_result(lambda delivered: not delivered),
+                wait=self._wait,
+                sleep=self._sleep,
+            )
+            await policy(self._flush_next, 1)
+            while self._to_flush and await self._flush_next(FLUSHES_AT_ONCE):
+                pass
+
+    async def _flush_next(self, most: int) -> bool:
+        batch = [self._to_flush.popleft() for _ in range(min(most, len(self._to_flush)))]
+        return all(await asyncio.gather(*(self._flush_one(request_id) for request_id in batch)))
+
+    async def _flush_one(self, request_id: str) -> bool:
+        """Whether the API took it, or never will: False is "try again"."""
+        reply = self._held.get(request_id)
+        if reply is None:
+            return True
+        if self._loop.time() - reply.made_at > REPLY_SECONDS:
+            self._owner.reply_undeliverable(request_id, "nobody has waited for it for two hours")
+            return True
+        try:
+            await self._flush(reply.body)
+        except ApiError as error:
+            if error.status == 400:
+                self._owner.reply_undeliverable(request_id, f"the server refuses it for good: {error}")
+                return True
+            return self._not_flushed(request_id, error)
+        except Exception as error:
+            return self._not_flushed(request_id, error)
+        self._owner.reply_flushed(request_id)
+        return True
+
+    def _not_flushed(self, request_id: str, error: Exception) -> bool:
+        ours = not isinstance(error, ConnectError)
+        log.warning("cannot flush the reply to %s yet: %s", request_id, error, exc_info=error if ours else None)
+        self._owner.reply_not_flushed(request_id)
+        return False
+
+    async def _sleep(self, seconds: float) -> None:
+        self._kicked.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._kicked.wait()
+        except TimeoutError:
+            pass

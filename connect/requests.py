@@ -1,0 +1,408 @@
+"""Requests: what the worker has accepted and still owes an answer for.
+
+They belong to the worker, never to a link. Each is the actor of one request chart, run by the compiled table; `Requests` is
+where frames find theirs, and what the connection asks and tells about all of them.
+
+Accepted means: ACK written and lease recorded, before user code starts. An ACK that could not be written was never an acceptance:
+no run, no reply. The same request_id again is answered, never run again: while in flight by another ACK, once replied by the same
+reply (PROTOCOL.md §6.5).
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
+
+from connect import codec, leases, wire
+from connect.codec import Kind
+from connect.events import LeaseLost, ReplyBuffered, ReplyFlushed, ReplyLost, RequestCompleted, RequestReceived
+from connect.executors import Executor, Invocation, Outcome
+from connect.hub import Hub
+from connect.link import Link
+from connect.outbox import Outbox
+from connect.replies import BROKEN, CANCELLED, STATUS_NAMES, serialise
+from statecharts import Request as RequestChart
+from statecharts import Stepper, Unexpected, compile_chart
+from statecharts.binding import Report
+
+COMPILED: Final = compile_chart(RequestChart)
+OnLeaseLost = Literal["cancel", "finish"]
+
+log = logging.getLogger("connect.requests")
+
+
+class HeadersFor(Protocol):
+    """The headers that the SDK's request handler reads, made from a request's ids and the user's trace context."""
+
+    def __call__(self, *, request_id: str, job_id: str, user_trace_ctx: bytes) -> dict[str, str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What requests need of the worker around them."""
+
+    executor: Executor
+    hub: Hub
+    headers_for: HeadersFor
+    current_link: Callable[[], Link | None]
+    extend_interval: Callable[[], float | None]
+    on_lease_lost: OnLeaseLost
+    unexpected: Report
+    broken: Callable[[Exception], None]
+    """An action raised: a bug of ours, for the connection chart."""
+
+
+class Request:
+    """The actor of one request chart."""
+
+    __slots__ = (
+        "_lease_link",
+        "_origin",
+        "_requests",
+        "_stepper",
+        "accepted_at",
+        "data",
+        "lease_id",
+        "reply_link",
+        "task",
+    )
+
+    def __init__(self, requests: "Requests", data: wire.GatewayExecutorRequestData, link: Link) -> None:
+        self._requests = requests
+        self._origin = link
+        self._stepper = Stepper(COMPILED, self)
+        self._lease_link: Link | None = None
+        self.data = data
+        self.lease_id: str | None = data.lease_id
+        self.accepted_at = asyncio.get_running_loop().time()
+        self.reply_link: Link | None = None
+        self.loss = ""
+        self.task: asyncio.Task[bytes] | None = None
+
+    @property
+    def id(self) -> str:
+        return self.data.request_id
+
+    @property
+    def state(self) -> str:
+        """Id of the chart's state."""
+        return self._stepper.state
+
+    def fire(self, event: str) -> None:
+        """Feed *event* to the chart; what it does not expect is reported, what raises is a bug of ours."""
+        before, around = self._stepper.state, self._requests.around
+        try:
+            taken = self._stepper.fire(event)
+        except Exception as error:
+            around.broken(error)
+            return
+        if not taken and not COMPILED.ignores(before, event):
+            around.unexpected(Unexpected("Request", (before,), event, COMPILED.allowed(before)))
+
+    def redeliver(self, data: wire.GatewayExecutorRequestData, link: Link) -> None:
+        """The same request came again: over this link now, perhaps with a newer lease."""
+        self._origin = link
+        # Lease ids are ULIDs: the later expiry is the greater text.
+        self.lease_id = max(self.lease_id or "", data.lease_id)
+        self.fire("redelivered")
+
+    def extend(self, link: Link) -> None:
+        """Ask for more time over *link*; not while another link may still bring the answer to the last asking."""
+        last = self._lease_link
+        if self.lease_id is None or (last and last is not link and last.owes("lease", self.id)):
+            return
+        self._lease_link = link
+        link.owe("lease", self.id)
+        link.send(codec.extend_lease(self.data, self.lease_id))
+
+    # -- the chart's actions --------------------------------------------------------------------------------------------------
+
+    def send_ack(self) -> None:
+        self._origin.send_ack(codec.ack(self.data), self._ack_written)
+
+    def start_handler(self) -> None:
+        self._requests.start_handler(self)
+
+    def cancel_handler(self) -> None:
+        self._requests.cancel_handler(self)
+
+    def note_lease_lost(self) -> None:
+        self._requests.note_lease_lost(self)
+
+    def send_reply(self) -> None:
+        self._requests.send_reply(self)
+
+    def queue_flush(self) -> None:
+        self._requests.outbox.queue_flush(self.id)
+
+    def note_buffered(self) -> None:
+        self._requests.around.hub.emit(ReplyBuffered(request_id=self.id))
+
+    def note_flushed(self) -> None:
+        self._requests.around.hub.emit(ReplyFlushed(request_id=self.id))
+
+    def note_discarded(self) -> None:
+        self._requests.note_discarded(self)
+
+    def remember(self) -> None:
+        self._requests.outbox.remember(self.id)
+
+    def forget(self) -> None:
+        self._requests.forget(self)
+
+    def cancel_on_loss(self) -> bool:
+        return self._requests.around.on_lease_lost == "cancel"
+
+    def link_up(self) -> bool:
+        return self._requests.around.current_link() is not None
+
+    def _ack_written(self, written: bool) -> None:
+        self.fire("begin" if written else "ack_failed")
+        left = leases.seconds_left(self.lease_id or "")
+        if written and left is not None and left <= (self._requests.around.extend_interval() or 0.0):
+            # A redelivery can bring a lease that is nearly, or already, over: waiting for the sweep would lose it.
+            self.extend(self._origin)
+
+
+class Requests:
+    """Every request that is open, by its id. On the connection's loop only."""
+
+    outbox: Outbox
+
+    def __init__(self, around: Surroundings) -> None:
+        self.around = around
+        self.accepting = True
+        self.received = 0
+        self._open: dict[str, Request] = {}
+        self._unanswered: set[str] = set()
+        self._lingering: dict[str, asyncio.Task[bytes]] = {}
+        self._cancelled = False
+        self._watch: Callable[[str], None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def open(self) -> list[Request]:
+        """Accepted and not yet confirmed, flushed or lost; the oldest first."""
+        return list(self._open.values())
+
+    # -- from the links -------------------------------------------------------------------------------------------------------
+
+    def receive(self, data: wire.GatewayExecutorRequestData, link: Link) -> None:
+        """GATEWAY_EXECUTOR_REQUEST. Once nothing is accepted any more a new one stays un-acked: it is re-routed at once."""
+        known = self._open.get(data.request_id)
+        if known:
+            known.redeliver(data, link)
+        elif self.accepting:
+            self.received += 1
+            request = self._open[data.request_id] = Request(self, data, link)
+            self._unanswered.add(request.id)
+            request.fire("accept")
+        else:
+            log.info("left request %s un-acked: the worker is shutting down", data.request_id)
+
+    def reply_acked(self, request_id: str, link: Link) -> None:
+        """WORKER_REPLY_ACK; one for a request that is not open is a repeat."""
+        link.paid("reply", request_id)
+        request = self._open.get(request_id)
+        if request:
+            request.fire("reply_acked")
+
+    def lease_answered(self, data: wire.WorkerRequestExtendLeaseAckData, link: Link) -> None:
+        """WORKER_REQUEST_EXTEND_LEASE_ACK; one for a request that is not open must not bring it back."""
+        link.paid("lease", data.request_id)
+        request = self._open.get(data.request_id)
+        if request is None or request.lease_id is None:
+            log.debug("ignored a lease answer for %s: not in flight", data.request_id)
+        elif data.new_lease_id:
+            request.lease_id = data.new_lease_id
+        else:
+            request.lease_id = None
+            request.fire("lease_lost")
+
+    def link_gone(self, link: Link) -> None:
+        """*link* is closed: no reply that was written to it will be acknowledged there."""
+        for request in self.open():
+            if request.reply_link is link:
+                request.fire("reply_lost")
+
+    # -- from the connection --------------------------------------------------------------------------------------------------
+
+    def watch(self, tell: Callable[[str], None] | None) -> None:
+        """Tell `work_done` whenever a request ends, `handlers_ended` once every open one has its reply; None: no longer."""
+        self._watch = tell
+        self._tell_if_answered()
+
+    def cancel_all(self) -> None:
+        """Cancel user code; what can be stopped is answered with a retriable error, here and from now on."""
+        self._cancelled = True
+        for request in self.open():
+            if request.task:
+                request.task.cancel()
+
+    def give_up(self, reason: str) -> None:
+        """Lose whatever is still open: said once for each, at ERROR."""
+        for request in self.open():
+            self._lose(request, reason)
+
+    def running(self) -> list[str]:
+        """Ids of executions that still run, cancelled ones that cannot be stopped among them."""
+        tasks = [request.task for request in self._open.values()] + list(self._lingering.values())
+        return [task.get_name() for task in tasks if task and not task.done()]
+
+    def status(self, shutdown_requested: bool) -> wire.WorkerStatusData:
+        """WORKER_STATUS."""
+        return wire.WorkerStatusData(in_flight_request_ids=list(self._open), shutdown_requested=shutdown_requested)
+
+    # -- from the outbox ------------------------------------------------------------------------------------------------------
+
+    def reply_overdue(self, request_id: str) -> None:
+        self._fire(request_id, "reply_lost")
+
+    def reply_flushed(self, request_id: str) -> None:
+        self._fire(request_id, "flush_ok")
+
+    def reply_not_flushed(self, request_id: str) -> None:
+        self._fire(request_id, "flush_failed")
+
+    def reply_undeliverable(self, request_id: str, reason: str) -> None:
+        request = self._open.get(request_id)
+        if request:
+            self._lose(request, reason)
+
+    def _fire(self, request_id: str, event: str) -> None:
+        request = self._open.get(request_id)
+        if request:
+            request.fire(event)
+
+    def _lose(self, request: Request, reason: str) -> None:
+        request.loss = reason
+        request.fire("discard")
+
+    # -- what the chart's actions do ------------------------------------------------------------------------------------------
+
+    def start_handler(self, request: Request) -> None:
+        data = request.data
+        if self.around.hub.wants(RequestReceived):
+            self.around.hub.emit(
+                RequestReceived(
+                    request_id=request.id,
+                    run_id=data.run_id,
+                    app_name=data.app_name,
+                    function_slug=data.function_slug,
+                )
+            )
+        loop = asyncio.get_running_loop()
+        request.task = loop.create_task(self._answer(request), name=request.id)
+        request.task.add_done_callback(lambda task: self._answered(request, task))
+
+    def cancel_handler(self, request: Request) -> None:
+        task = request.task
+        if task and not task.done():
+            self._lingering[request.id] = task
+            task.add_done_callback(lambda _: self._lingering.pop(request.id, None))
+            task.cancel()
+
+    def note_lease_lost(self, request: Request) -> None:
+        cancelled = request.cancel_on_loss()
+        log.warning(
+            "lost the lease of request %s (run %s, %s): %s",
+            request.id,
+            request.data.run_id,
+            request.data.function_slug,
+            "its function is cancelled" if cancelled else "its function goes on",
+        )
+        self.around.hub.emit(
+            LeaseLost(
+                request_id=request.id,
+                run_id=request.data.run_id,
+                function_slug=request.data.function_slug,
+                cancelled=cancelled,
+            )
+        )
+
+    def note_discarded(self, request: Request) -> None:
+        data = request.data
+        log.error(
+            "no reply to request %s (run %s, %s): %s", data.request_id, data.run_id, data.function_slug, request.loss
+        )
+        self.around.hub.emit(ReplyLost(request_id=request.id, reason=request.loss))
+
+    def send_reply(self, request: Request) -> None:
+        link, body = self.around.current_link(), self.outbox.body(request.id)
+        if link and body is not None:
+            request.reply_link = link
+            link.owe("reply", request.id)
+            link.send(codec.encode(Kind.WORKER_REPLY, body))
+            self.outbox.sent(request.id)
+
+    def forget(self, request: Request) -> None:
+        del self._open[request.id]
+        self.outbox.drop(request.id)
+        self._unanswered.discard(request.id)
+        if self._watch:
+            self._watch("work_done")
+            self._tell_if_answered()
+
+    # -- executing ------------------------------------------------------------------------------------------------------------
+
+    async def _answer(self, request: Request) -> bytes:
+        """The reply to *request*, serialised: recalled, waited for, or made by running the function."""
+        recalled = self.outbox.recall(request.id)
+        if recalled is not None:
+            return recalled
+        lingering = self._lingering.get(request.id)
+        if lingering:
+            # It lost its lease and could not be stopped: starting it a second time would double its work.
+            await asyncio.wait([lingering])
+            if not lingering.cancelled() and not lingering.exception():
+                return lingering.result()
+        if self._cancelled:
+            return self._reply(request, CANCELLED)
+        outcome = await self.around.executor.execute(self._invocation(request.data))
+        return self._reply(request, outcome)
+
+    def _answered(self, request: Request, task: asyncio.Task[bytes]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error:
+            log.error("the executor failed on request %s", request.id, exc_info=error)
+        if self._open.get(request.id) is not request:
+            return
+        body = self._reply(request, BROKEN if error else CANCELLED) if error or task.cancelled() else task.result()
+        self.outbox.hold(request.id, body)
+        self._unanswered.discard(request.id)
+        request.fire("finished")
+        if self._watch:
+            self._tell_if_answered()
+
+    def _tell_if_answered(self) -> None:
+        if self._watch and not self._unanswered:
+            self._watch("handlers_ended")
+
+    def _invocation(self, data: wire.GatewayExecutorRequestData) -> Invocation:
+        return Invocation(
+            request_id=data.request_id,
+            run_id=data.run_id,
+            app_name=data.app_name,
+            function_slug=data.function_slug,
+            # The router's word for "the function as a whole" (PROTOCOL.md §6.1).
+            step_id=data.step_id if data.step_id not in ("", "step") else None,
+            payload=data.request_payload,
+            headers=self.around.headers_for(
+                request_id=data.request_id, job_id=data.job_id, user_trace_ctx=data.user_trace_ctx
+            ),
+        )
+
+    def _reply(self, request: Request, outcome: Outcome) -> bytes:
+        if self.around.hub.wants(RequestCompleted):
+            self.around.hub.emit(
+                RequestCompleted(
+                    request_id=request.id,
+                    run_id=request.data.run_id,
+                    function_slug=request.data.function_slug,
+                    status=STATUS_NAMES[outcome.status],
+                    duration=asyncio.get_running_loop().time() - request.accepted_at,
+                )
+            )
+        return serialise(request.data, outcome)
