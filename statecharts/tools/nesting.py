@@ -1,0 +1,33 @@
+"""Which box holds what, the same for every kind of picture."""
+
+from statecharts.model import ChartModel, EdgeModel, StateModel
+
+
+def children(chart: ChartModel, parent: str | None) -> list[StateModel]:
+    """The states directly in *parent* (None: at top level), in the order of their declaration."""
+    return [state for state in chart.states if state.parent == parent]
+
+
+def arrows(chart: ChartModel, parent: str | None) -> dict[tuple[str, str], list[EdgeModel]]:
+    """Transitions with the same two ends, for all pairs of ends whose innermost common box is *parent*."""
+    shared: dict[tuple[str, str], list[EdgeModel]] = {}
+    for edge in chart.edges:
+        for target in edge.targets:
+            if _holder(chart, edge.source, target) == parent:
+                shared.setdefault((edge.source, target), []).append(edge)
+    return shared
+
+
+def is_start(state: StateModel) -> bool:
+    """Whether a chart or a box begins in *state*. All regions of a parallel state begin together, so none of them is a start."""
+    return state.initial and state.kind != "region"
+
+
+def _holder(chart: ChartModel, source: str, target: str) -> str | None:
+    around = _ancestors(chart, target)
+    return next((box for box in _ancestors(chart, source) if box in around), None)
+
+
+def _ancestors(chart: ChartModel, state_id: str) -> list[str]:
+    parent = chart.state(state_id).parent
+    return [parent, *_ancestors(chart, parent)] if parent else []
