@@ -155,9 +155,7 @@ def check(chart: type[StateChart[Any]], actor: object) -> None:
     """Refuse an actor or a chart that the library would take and then betray silently. Raises: TypeError."""
     plain = model.read(chart)
     ids = [state.id for state in plain.states]
-    wanted = {name for state in plain.states for name in state.entry + state.exit}
-    wanted |= {name for edge in plain.edges for name in edge.actions}
-    wanted |= {name.removeprefix("not ") for edge in plain.edges for name in edge.guard.split(" and ") if name}
+    wanted = model.actions(plain) | model.guards(plain)
 
     faults = [f"{name}: also a state or event" for name in wanted & {*ids, *plain.events}]
     faults += [f"{name}: state id used twice" for name in {name for name in ids if ids.count(name) > 1}]

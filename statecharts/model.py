@@ -67,6 +67,17 @@ def read(chart: type[Any]) -> ChartModel:
     )
 
 
+def actions(chart: ChartModel) -> set[str]:
+    """The names of all actions: of entries, exits and transitions."""
+    named = {name for state in chart.states for name in state.entry + state.exit}
+    return named | {name for edge in chart.edges for name in edge.actions}
+
+
+def guards(chart: ChartModel) -> set[str]:
+    """The names of all guards, without their negations."""
+    return {name.removeprefix("not ") for edge in chart.edges for name in edge.guard.split(" and ") if name}
+
+
 def event_names(transition: Any) -> list[str]:
     """The events of *transition* under the name a chart declares: `error_execution`, not its dotted twin; [""] for none."""
     ids = [str(event) for event in transition.events]

@@ -25,8 +25,8 @@ def render(chart: ChartModel, ignored: grid.Ignored, prose: str) -> str:
 
 
 _HOW_TO_READ = """\
-Where an event leads from each state: `stays` only runs actions, `ignored` is ignored on purpose. An empty cell is a bug: the binding
-reports the event with the state and what would have been allowed. Of states that are active together one filled cell is enough."""
+Where an event leads from each state: `stays` only runs actions, `ignored` is ignored on purpose. An empty cell is a bug: the
+binding reports the event with the state and what would have been allowed. Of states active together one filled cell is enough."""
 
 
 def _transitions(chart: ChartModel) -> Iterator[str]:

@@ -1,0 +1,118 @@
+"""Every way through a chart, walked with an actor that does nothing but take notes.
+
+Breadth first from the beginning: each event under each valuation of the guards, replayed on a fresh instance. Only for charts whose
+guards ask nothing but the actor.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import chain, combinations
+from typing import Any
+
+from statemachine import StateChart
+
+from statecharts import model
+from statecharts.tools.record import Listener, Record
+
+Configuration = frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """An event, and the guards that are true when it comes; the others are false."""
+
+    event: str
+    truths: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Where a move led: the ids of the active states, and the transitions taken, by their wording (none: nothing happened)."""
+
+    configuration: Configuration
+    taken: frozenset[str]
+
+
+Graph = dict[Configuration, dict[Move, Arrival]]
+
+
+class Stage:
+    """A living chart on the library's engine, with a note-taking actor."""
+
+    def __init__(self, chart: type[StateChart[Any]]) -> None:
+        self.actor = note_taker(chart)
+        self._record = Record([chart], counting=True)
+        self._machine = chart(self.actor, state_field="_state", listeners=[Listener(self._record)])
+
+    @property
+    def configuration(self) -> Configuration:
+        """The ids of the active states."""
+        return frozenset(state.id for state in self._machine.configuration)
+
+    def make(self, move: Move) -> Arrival:
+        """Send the event, guards as *move* says."""
+        self.actor.truths = move.truths
+        self._record.taken.clear()
+        self._machine.send(
+            move.event, error=RuntimeError("staged")
+        )  # what `error_execution` carries; others do not look
+        return Arrival(self.configuration, frozenset(self._record.taken))
+
+
+def note_taker(chart: type[StateChart[Any]]) -> Any:
+    """An actor for *chart*: its actions append their names to `log`, its guards ask whether their name is in `truths`."""
+    actions, guards = model.actions(model.read(chart)), model.guards(model.read(chart))
+    methods = {name: _note(name) for name in actions} | {name: _truth(name) for name in guards}
+    taker = type(f"{chart.__name__}NoteTaker", (), methods)()
+    taker.log, taker.truths = [], frozenset()
+    return taker
+
+
+def explore(chart: type[StateChart[Any]]) -> Graph:
+    """Every reachable configuration of *chart*, and where each move leads from it."""
+    guards = sorted(model.guards(model.read(chart)))
+    valuations = chain.from_iterable(combinations(guards, size) for size in range(len(guards) + 1))
+    moves = [Move(event, frozenset(truths)) for truths in valuations for event in model.read(chart).events]
+    graph: Graph = {}
+    ahead: deque[tuple[Move, ...]] = deque([()])
+    while ahead:
+        path = ahead.popleft()
+        here = _walk(chart, path).configuration
+        if here not in graph:
+            graph[here] = {move: _walk(chart, path).make(move) for move in moves}
+            ahead.extend((*path, move) for move in moves)
+    return graph
+
+
+def _walk(chart: type[StateChart[Any]], path: tuple[Move, ...]) -> Stage:
+    stage = Stage(chart)
+    for move in path:
+        stage.make(move)
+    return stage
+
+
+def reaching(graph: Graph, goal: Configuration) -> set[Configuration]:
+    """The configurations of *graph* from which *goal* can be reached."""
+    found = {goal}
+    while more := {here for here, moves in graph.items() if here not in found and _targets(moves) & found}:
+        found |= more
+    return found
+
+
+def _targets(moves: dict[Move, Arrival]) -> set[Configuration]:
+    return {arrival.configuration for arrival in moves.values()}
+
+
+def _note(name: str) -> Callable[[Any], None]:
+    def action(self: Any) -> None:
+        self.log.append(name)
+
+    return action
+
+
+def _truth(name: str) -> Callable[[Any], bool]:
+    def guard(self: Any) -> bool:
+        return name in self.truths
+
+    return guard
