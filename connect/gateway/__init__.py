@@ -1,0 +1,52 @@
+"""A gateway to test workers against: the real protocol on a loopback port, in the test's own process.
+
+It answers `POST /v0/connect/start`, the WebSocket and `POST /v0/connect/flush` as the server does, runs functions step by step,
+and misbehaves on demand:
+
+    async with Gateway(heartbeat_interval="50ms", extend_lease_interval="50ms") as gw:
+        conn = connect([(Inngest(app_id="app", api_base_url=gw.url, is_production=False), [fn])])
+        ...
+        await gw.wait_for_worker()
+        run = await gw.invoke("app-fn", {"x": 1})
+        assert run.status == "completed" and run.output == 2
+
+        gw.faults.lose(Kind.WORKER_REPLY_ACK)       # a frame kind, next or always
+        gw.flushes.push(500, 401)                   # HTTP answers, in order
+        gw.connections[0].drop()                    # one socket
+        await gw.drain()                            # the whole gateway
+        await gw.wait_for(Kind.WORKER_PAUSE)        # what happened, or will
+        assert not gw.ledger.lost                   # what became of each request
+"""
+
+from connect.gateway.connection import Connection, Phase
+from connect.gateway.faults import GARBAGE, HANG, Answer, Faults, Script
+from connect.gateway.ledger import Ledger, Request
+from connect.gateway.log import UNREADABLE, Call, Ended, Frame, Kind, Log, Opened, Record
+from connect.gateway.runs import Function, Run, Step
+from connect.gateway.server import Gateway
+from connect.gateway.settings import Settings
+
+__all__ = [
+    "GARBAGE",
+    "HANG",
+    "UNREADABLE",
+    "Answer",
+    "Call",
+    "Connection",
+    "Ended",
+    "Faults",
+    "Frame",
+    "Function",
+    "Gateway",
+    "Kind",
+    "Ledger",
+    "Log",
+    "Opened",
+    "Phase",
+    "Record",
+    "Request",
+    "Run",
+    "Script",
+    "Settings",
+    "Step",
+]

@@ -1,0 +1,246 @@
+"""One socket: its phase, sending over it, ending it."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final, Literal, cast
+
+from aiohttp import WSMessage, WSMsgType, web
+from google.protobuf.message import Message
+
+from connect.gateway.faults import Fault, Faults
+from connect.gateway.log import Ended, Frame, Kind, Log, Opened
+from connect.wire import ConnectMessage, WorkerConnectRequestData
+
+if TYPE_CHECKING:
+    from connect.gateway.ledger import Request
+
+HANDSHAKE_KINDS: Final = frozenset({Kind.GATEWAY_HELLO, Kind.WORKER_CONNECT, Kind.GATEWAY_CONNECTION_READY})
+
+
+class Phase(IntEnum):
+    """Where a connection stands. It only ever moves forward."""
+
+    HANDSHAKE = 0
+    READY = 1
+    DRAINING = 2
+    DISCONNECTING = 3
+
+
+class Connection:
+    """One worker's socket. What it says of the worker (`worker`, `slugs`) is known once WORKER_CONNECT was accepted."""
+
+    def __init__(
+        self, number: int, request: web.Request, socket: web.WebSocketResponse, log: Log, faults: Faults
+    ) -> None:
+        self.number = number
+        """Counted from 1 over the gateway's life; what log records call `connection`."""
+        self.phase = Phase.HANDSHAKE
+        self.worker = WorkerConnectRequestData()
+        self.group = ""
+        self.slugs: dict[str, frozenset[str]] = {}
+        """Function slugs by app name."""
+        self.connected = False
+        """GATEWAY_CONNECTION_READY was sent."""
+        self.announced = False
+        """GATEWAY_CLOSING was sent."""
+        self.last_heartbeat = 0.0
+        self.unacked: dict[str, Request] = {}
+        """Forwarded over this connection and not acknowledged yet."""
+        self._request = request
+        self._socket = socket
+        self._log = log
+        self._faults = faults
+        self._ended = False
+        self._muted = False
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._closing: asyncio.Task[bool] | None = None
+        self._late: set[asyncio.Task[None]] = set()
+        log.add(Opened(time.monotonic(), number))
+
+    def __repr__(self) -> str:
+        return f"<Connection #{self.number} {self.id} {self.phase.name}>"
+
+    @property
+    def id(self) -> str:
+        """The connection id that the worker gave; empty before WORKER_CONNECT."""
+        return self.worker.connection_id
+
+    @property
+    def routable(self) -> bool:
+        """Whether requests may be forwarded over it."""
+        return self.phase is Phase.READY
+
+    def serves(self, app_name: str, slug: str) -> bool:
+        """Whether it is routable and its worker has the function."""
+        return self.routable and slug in self.slugs.get(app_name, ())
+
+    # -- sending
+
+    async def send(self, kind: int, payload: Message | bytes = b"") -> bool:
+        """Send a frame, subject to the faults of its kind. False: it was not written now."""
+        fault = self._faults.take(kind, self)
+        if fault is None:
+            return await self._write(kind, payload)
+        return await self.suffer(fault, "out", kind, payload, lambda replaced: self._write(kind, replaced))
+
+    async def send_raw(self, data: bytes | str) -> None:
+        """Send this very message: a binary frame, or a text frame for a str. Nothing is checked, no fault applies."""
+        if isinstance(data, str):
+            await self._socket.send_str(data)
+        else:
+            await self._socket.send_bytes(data)
+
+    async def _write(self, kind: int, payload: Message | bytes) -> bool:
+        body = payload if isinstance(payload, bytes) else payload.SerializeToString()
+        data = _framed(kind, body)
+        message = None if isinstance(payload, bytes) else payload
+        fault = "mute" if self._muted else ""
+        if self._ended:
+            return False
+        self._log.add(Frame(time.monotonic(), self.number, "out", kind, message, len(data), fault))
+        if fault:
+            return False
+        try:
+            await self._socket.send_bytes(data)
+        except ConnectionError:
+            return False
+        return True
+
+    async def suffer(
+        self,
+        fault: Fault,
+        direction: Literal["in", "out"],
+        kind: int,
+        payload: Message | bytes,
+        proceed: Callable[[Message | bytes], Awaitable[bool]],
+    ) -> bool:
+        """Do to a frame what *fault* says; *proceed* takes the payload the rest of its way. For the gateway itself."""
+        match fault.act:
+            case "delay" if kind in HANDSHAKE_KINDS:
+                await asyncio.sleep(fault.seconds)
+                return await proceed(payload)
+            case "delay":
+                self._do_later(fault.seconds, proceed, payload)
+            case "repeat":
+                await proceed(payload)
+                return await proceed(payload)
+            case "replace":
+                return await proceed(fault.payload)
+            case "lose" | "cut":
+                message = None if isinstance(payload, bytes) else payload
+                self._log.add(Frame(time.monotonic(), self.number, direction, kind, message, 0, fault.act))
+                if fault.act == "cut":
+                    self._cut(fault)
+        return False
+
+    def _cut(self, fault: Fault) -> None:
+        if fault.code is None:
+            self.drop()
+        else:
+            self._begin_closing(fault.code, fault.reason)
+
+    def _do_later(
+        self, seconds: float, proceed: Callable[[Message | bytes], Awaitable[bool]], payload: Message | bytes
+    ) -> None:
+        async def later() -> None:
+            await asyncio.sleep(seconds)
+            await proceed(payload)
+
+        task = asyncio.create_task(later())
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+
+    # -- receiving
+
+    async def receive(self, within: float | None = None) -> WSMessage:
+        """The next message; for the gateway itself. Raises: TimeoutError: none came *within* seconds."""
+        async with asyncio.timeout(within):
+            message = await self._socket.receive()
+            if not self._flowing.is_set():
+                await self._flowing.wait()
+            return message
+
+    # -- misbehaving
+
+    def mute(self) -> None:
+        """Write nothing more, but read on: the half-dead peer."""
+        self._muted = True
+
+    def stall(self) -> None:
+        """Read nothing more, pings and close frames included, until `resume`."""
+        self._flowing.clear()
+
+    def resume(self) -> None:
+        """End `mute` and `stall`."""
+        self._muted = False
+        self._flowing.set()
+
+    # -- ending
+
+    def drop(self) -> None:
+        """End it without a close frame (1006 at the worker)."""
+        self.ended("gateway", 1006)
+        self._flowing.set()
+        if self._request.transport is not None:
+            self._request.transport.abort()
+
+    async def close(self, code: int, reason: str = "") -> None:
+        """End it with a close frame; returns when the worker answered it, or `close_timeout` has passed."""
+        await asyncio.shield(self._begin_closing(code, reason))
+
+    def _begin_closing(self, code: int, reason: str) -> asyncio.Task[bool]:
+        if self._closing is None:
+            self.ended("gateway", code, reason)
+            self._flowing.set()
+            self._closing = asyncio.create_task(self._socket.close(code=code, message=reason.encode()))
+        return self._closing
+
+    def close_after(self, seconds: float, code: int, reason: str) -> None:
+        """Close it in *seconds*, if it is still there; for the gateway itself."""
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._begin_closing, code, reason)
+
+    def ended(self, by: Literal["worker", "gateway"], code: int, reason: str = "") -> None:
+        """Note its end, once, and free what was not acknowledged. For the gateway itself."""
+        if self._ended:
+            return
+        self._ended = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self.advance(Phase.DISCONNECTING)
+        self._log.add(Ended(time.monotonic(), self.number, by, code, reason))
+
+    def advance(self, phase: Phase) -> None:
+        """Move forward to *phase*; from DRAINING on what was not acknowledged is free. For the gateway itself."""
+        if phase <= self.phase:
+            return
+        self.phase = phase
+        if phase >= Phase.DRAINING:
+            self.release()
+        self._log.changed()
+
+    def release(self) -> None:
+        """Free what was not acknowledged, to be forwarded elsewhere at once. For the gateway itself."""
+        for request in list(self.unacked.values()):
+            request.decide(accepted=False)
+
+    async def finish(self) -> None:
+        """Forget what is late, and wait until closing is over; for the gateway itself, as its handler's last act."""
+        for task in self._late:
+            task.cancel()
+        if self._closing is not None:
+            await asyncio.wait({self._closing})
+
+    def close_code(self, message: WSMessage) -> tuple[int, str]:
+        """Code and reason of the worker's end; 1006 where it left without a close frame. For the gateway itself."""
+        if message.type is WSMsgType.CLOSE:
+            return message.data or 1005, message.extra or ""
+        return 1006, ""
+
+
+def _framed(kind: int, payload: bytes) -> bytes:
+    # Enums are open in proto3: kinds that the schema does not have can be sent too.
+    return ConnectMessage(kind=cast(Kind, kind), payload=payload).SerializeToString()

@@ -1,0 +1,280 @@
+"""A connection from upgrade to end: the handshake, then every frame to the one who acts on it."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from aiohttp import WSMessage, WSMsgType
+from google.protobuf.message import DecodeError, Message
+
+from connect.gateway import ulid
+from connect.gateway.connection import Connection, Phase
+from connect.gateway.dispatch import Dispatcher
+from connect.gateway.faults import Faults
+from connect.gateway.handshake import (
+    INTERNAL_ERROR,
+    INVALID_MESSAGE,
+    Introduction,
+    Refused,
+    Sessions,
+    introduce,
+)
+from connect.gateway.log import UNREADABLE, Frame, Kind, Log
+from connect.gateway.settings import Settings
+from connect.wire import (
+    ConnectMessage,
+    GatewayConnectionReadyData,
+    SDKResponse,
+    WorkerConnectRequestData,
+    WorkerReplyAckData,
+    WorkerRequestAckData,
+    WorkerRequestExtendLeaseAckData,
+    WorkerRequestExtendLeaseData,
+    WorkerStatusData,
+)
+
+CLOSING: Final = "connect_gateway_closing"
+MESSAGE_LIMIT: Final = 8_388_608
+_PAYLOADS: Final[dict[int, type[Message]]] = {
+    Kind.WORKER_CONNECT: WorkerConnectRequestData,
+    Kind.WORKER_REQUEST_ACK: WorkerRequestAckData,
+    Kind.WORKER_REPLY: SDKResponse,
+    Kind.WORKER_REQUEST_EXTEND_LEASE: WorkerRequestExtendLeaseData,
+    Kind.WORKER_STATUS: WorkerStatusData,
+}
+
+
+class Hangup(Exception):  # noqa: N818 - the ordinary end of a conversation
+    """The conversation is over: the gateway closes with code and reason, or, without a code, the socket is gone already."""
+
+    def __init__(self, code: int | None = None, reason: str = "") -> None:
+        super().__init__(f"{code} {reason}")
+        self.code = code
+        self.reason = reason
+
+
+class Conversation:
+    """Speaks the gateway's side over one connection."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        settings: Settings,
+        log: Log,
+        faults: Faults,
+        sessions: Sessions,
+        dispatcher: Dispatcher,
+        register: Callable[[dict[str, list[dict[str, Any]]]], None],
+    ) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._log = log
+        self._faults = faults
+        self._sessions = sessions
+        self._dispatcher = dispatcher
+        self._register = register
+        self._watchdog: asyncio.TimerHandle | None = None
+        self._actions: dict[int, Callable[[bytes], Awaitable[None]]] = {
+            Kind.WORKER_READY: self._on_ready,
+            Kind.WORKER_PAUSE: self._on_pause,
+            Kind.WORKER_HEARTBEAT: self._on_heartbeat,
+            Kind.WORKER_REQUEST_ACK: self._on_request_ack,
+            Kind.WORKER_REPLY: self._on_reply,
+            Kind.WORKER_REQUEST_EXTEND_LEASE: self._on_extend_lease,
+        }
+
+    async def run(self) -> None:
+        """Speak until the connection ends."""
+        try:
+            await self._shake_hands()
+            while True:
+                await self._through_faults(*self._frame(await self._connection.receive()))
+        except Hangup as end:
+            await self._hang_up(end)
+        finally:
+            self._connection.ended("worker", 1006)
+            if self._watchdog is not None:
+                self._watchdog.cancel()
+            await self._connection.finish()
+
+    # -- frames
+
+    def _frame(self, message: WSMessage) -> tuple[int, bytes]:
+        """Kind and payload of *message*. Raises: Hangup: it is the end, or no frame."""
+        if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT):
+            self._connection.ended("worker", *self._connection.close_code(message))
+            raise Hangup
+        data: bytes = message.data.encode() if isinstance(message.data, str) else message.data
+        if len(data) > MESSAGE_LIMIT:
+            self._note(UNREADABLE, None, data)
+            raise Hangup(1009, f"read limited at {MESSAGE_LIMIT + 1} bytes")
+        try:
+            frame = ConnectMessage.FromString(data)
+        except DecodeError:
+            self._note(UNREADABLE, None, data)
+            raise Hangup(1007, "failed to unmarshal Protobuf") from None
+        return frame.kind, frame.payload
+
+    def _note(self, kind: int, message: Message | None, data: bytes) -> None:
+        self._log.add(Frame(time.monotonic(), self._connection.number, "in", kind, message, len(data)))
+
+    async def _through_faults(self, kind: int, payload: bytes) -> None:
+        fault = self._faults.take(kind, self._connection)
+        if fault is None:
+            await self._act(kind, payload)
+            return
+
+        async def proceed(replaced: Message | bytes) -> bool:
+            await self._act(kind, replaced if isinstance(replaced, bytes) else replaced.SerializeToString())
+            return True
+
+        await self._connection.suffer(fault, "in", kind, payload, proceed)
+
+    async def _act(self, kind: int, payload: bytes) -> None:
+        self._note(kind, _readable(kind, payload), payload)
+        action = self._actions.get(kind)
+        if action is None:
+            return
+        try:
+            await action(payload)
+        except Hangup as end:
+            await self._hang_up(end)
+
+    async def _hang_up(self, end: Hangup) -> None:
+        if end.code is not None:
+            await self._connection.close(end.code, end.reason)
+
+    # -- the handshake
+
+    async def _shake_hands(self) -> None:
+        await self._connection.send(Kind.GATEWAY_HELLO)
+        kind, payload = await self._first_frame()
+        self._note(kind, _readable(kind, payload), payload)
+        try:
+            introduction = self._introduced(kind, payload)
+        except Refused as refusal:
+            if refusal.sync_error is not None:
+                await self._connection.send(Kind.SYNC_FAILED, refusal.sync_error)
+            raise Hangup(refusal.code, refusal.reason) from None
+        await self._welcome(introduction.worker.worker_manual_readiness_ack)
+
+    async def _first_frame(self) -> tuple[int, bytes]:
+        try:
+            return self._frame(await self._connection.receive(self._settings.handshake_timeout))
+        except TimeoutError:
+            self._connection.drop()
+            raise Hangup from None
+
+    def _introduced(self, kind: int, payload: bytes) -> Introduction:
+        if kind != Kind.WORKER_CONNECT:
+            raise Refused(1008, INVALID_MESSAGE)
+        introduction = introduce(payload, self._sessions, self._settings.apps_limit)
+        self._sync(introduction)
+        return introduction
+
+    def _sync(self, introduction: Introduction) -> None:
+        connection = self._connection
+        connection.worker, connection.group = introduction.worker, introduction.group
+        if self._faults.sync_failures:
+            error = self._faults.sync_failures.popleft()
+            raise Refused(1008, error.code, error)
+        connection.slugs = {
+            app_name: frozenset(config["id"] for config in configs)
+            for app_name, configs in introduction.functions.items()
+        }
+        self._register(introduction.functions)
+
+    async def _welcome(self, manual_readiness: bool) -> None:
+        intervals = GatewayConnectionReadyData(
+            heartbeat_interval=self._settings.heartbeat_interval,
+            extend_lease_interval=self._settings.extend_lease_interval,
+            status_interval=self._settings.status_interval,
+        )
+        if await self._connection.send(Kind.GATEWAY_CONNECTION_READY, intervals):
+            self._connection.connected = True
+            self._watch()
+            if not manual_readiness:
+                self._make_ready()
+
+    def _make_ready(self) -> None:
+        self._connection.advance(Phase.READY)
+        self._dispatcher.arrived()
+
+    # -- liveness
+
+    def _watch(self) -> None:
+        """Start the heartbeat clock, or look at it: drop the connection, or look again when it next could be due."""
+        now = time.monotonic()
+        if self._watchdog is None:
+            self._connection.last_heartbeat = now
+        left = self._connection.last_heartbeat + self._settings.silence_limit - now
+        if left <= 0:
+            self._connection.drop()
+        else:
+            self._watchdog = asyncio.get_running_loop().call_later(left, self._watch)
+
+    async def _on_heartbeat(self, _payload: bytes) -> None:
+        self._connection.last_heartbeat = time.monotonic()
+        if self._connection.phase in (Phase.READY, Phase.DRAINING):
+            await self._connection.send(Kind.GATEWAY_HEARTBEAT)
+
+    async def _on_ready(self, _payload: bytes) -> None:
+        if self._connection.announced:
+            raise Hangup(1001, CLOSING)
+        if self._connection.connected:
+            self._make_ready()
+
+    async def _on_pause(self, _payload: bytes) -> None:
+        self._connection.advance(Phase.DRAINING)
+
+    # -- requests
+
+    async def _on_request_ack(self, payload: bytes) -> None:
+        try:
+            ack = WorkerRequestAckData.FromString(payload)
+        except DecodeError:
+            raise Hangup(1008, "connect_worker_request_ack_invalid_payload") from None
+        self._dispatcher.acknowledge(ack.request_id)
+
+    async def _on_reply(self, payload: bytes) -> None:
+        try:
+            reply = SDKResponse.FromString(payload)
+        except DecodeError:
+            raise Hangup(1011, INTERNAL_ERROR) from None
+        self._dispatcher.store(reply, "socket")
+        await self._connection.send(Kind.WORKER_REPLY_ACK, WorkerReplyAckData(request_id=reply.request_id))
+
+    async def _on_extend_lease(self, payload: bytes) -> None:
+        try:
+            asked = WorkerRequestExtendLeaseData.FromString(payload)
+        except DecodeError:
+            asked = None
+        if asked is None or not ulid.is_ulid(asked.lease_id):
+            raise Hangup(1008, "connect_worker_request_extend_lease_invalid_payload")
+        new_lease_id = self._dispatcher.extend(
+            asked.request_id,
+            asked.lease_id,
+            self._connection.worker.instance_id,
+            refused=self._faults.take_nack(),
+        )
+        await self._connection.send(
+            Kind.WORKER_REQUEST_EXTEND_LEASE_ACK,
+            WorkerRequestExtendLeaseAckData(
+                request_id=asked.request_id,
+                account_id=asked.account_id,
+                env_id=asked.env_id,
+                app_id=asked.app_id,
+                function_slug=asked.function_slug,
+                new_lease_id=new_lease_id,
+            ),
+        )
+
+
+def _readable(kind: int, payload: bytes) -> Message | None:
+    """The decoded payload for the log; None where there is none to decode, or it does not."""
+    message = _PAYLOADS.get(kind)
+    try:
+        return message.FromString(payload) if message else None
+    except DecodeError:
+        return None

@@ -1,0 +1,176 @@
+"""Misbehaviour on demand: frames that are lost, late, doubled or forged, and answers by script."""
+
+import math
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+from typing import Final, Literal, Protocol, TypeAlias
+
+from google.protobuf.message import Message
+
+from connect.gateway.log import Kind
+from connect.wire import SystemError as SyncError
+
+Act: TypeAlias = Literal["lose", "delay", "repeat", "replace", "cut"]
+
+
+class Numbered(Protocol):
+    """A connection, as far as faults are concerned."""
+
+    number: int
+
+
+@dataclass(slots=True)
+class Fault:
+    """What happens to the next `left` frames of a kind; `left` None: to all of them."""
+
+    act: Act
+    left: int | None
+    connection: int | None
+    seconds: float = 0.0
+    payload: Message | bytes = b""
+    code: int | None = None
+    reason: str = ""
+
+
+class Faults:
+    """Faults by frame kind. A kind has one direction, so each method works for frames from and to the worker alike.
+
+    *count* is how many frames are hit (None: all from now on), *connection* restricts a fault to one socket.
+    """
+
+    def __init__(self) -> None:
+        self._faults: defaultdict[int, list[Fault]] = defaultdict(list)
+        self.nacks = 0
+        """How many more lease extensions are refused."""
+        self.sync_failures: deque[SyncError] = deque()
+        """What the next syncs fail with."""
+
+    def lose(self, kind: int, count: int | None = 1, connection: Numbered | None = None) -> None:
+        """The frame never arrives. A GATEWAY_CONNECTION_READY that is lost leaves the connection in its handshake."""
+        self._add(kind, Fault("lose", count, _number(connection)))
+
+    def delay(self, kind: int, seconds: float, count: int | None = 1, connection: Numbered | None = None) -> None:
+        """The frame arrives *seconds* later; others overtake it, save in the handshake."""
+        self._add(kind, Fault("delay", count, _number(connection), seconds=seconds))
+
+    def repeat(self, kind: int, count: int | None = 1, connection: Numbered | None = None) -> None:
+        """The frame arrives twice."""
+        self._add(kind, Fault("repeat", count, _number(connection)))
+
+    def replace(
+        self, kind: int, payload: Message | bytes, count: int | None = 1, connection: Numbered | None = None
+    ) -> None:
+        """The frame arrives with this *payload* instead of its own."""
+        self._add(kind, Fault("replace", count, _number(connection), payload=payload))
+
+    def cut(
+        self,
+        kind: int,
+        count: int | None = 1,
+        connection: Numbered | None = None,
+        *,
+        code: int | None = None,
+        reason: str = "",
+    ) -> None:
+        """At the moment of the frame its connection is dropped instead; closed, where *code* is given."""
+        self._add(kind, Fault("cut", count, _number(connection), code=code, reason=reason))
+
+    def nack(self, count: int = 1) -> None:
+        """Refuse the next *count* lease extensions."""
+        self.nacks += count
+
+    def fail_sync(self, message: str = "At least one function is invalid", code: str = "", count: int = 1) -> None:
+        """Answer the next *count* handshakes with SYNC_FAILED and a close 1008 whose reason is *code*."""
+        self.sync_failures.extend([SyncError(code=code, message=message)] * count)
+
+    def clear(self) -> None:
+        """Behave again."""
+        self._faults.clear()
+        self.sync_failures.clear()
+        self.nacks = 0
+
+    def take(self, kind: int, connection: Numbered) -> Fault | None:
+        """The fault that hits this frame, counted down; for the gateway itself."""
+        if kind not in self._faults:
+            return None
+        for fault in self._faults[kind]:
+            if fault.connection in (None, connection.number):
+                self._count(kind, fault)
+                return fault
+        return None
+
+    def take_nack(self) -> bool:
+        """Whether this extension is to be refused, counted down; for the gateway itself."""
+        self.nacks -= (refused := self.nacks > 0)
+        return refused
+
+    def _add(self, kind: int, fault: Fault) -> None:
+        self._faults[kind].append(fault)
+
+    def _count(self, kind: int, fault: Fault) -> None:
+        if fault.left is None:
+            return
+        fault.left -= 1
+        if fault.left == 0:
+            self._faults[kind].remove(fault)
+            if not self._faults[kind]:
+                del self._faults[kind]
+
+
+def _number(connection: Numbered | None) -> int | None:
+    return connection.number if connection else None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How an HTTP request is answered: after *delay* seconds, with this status.
+
+    *body* replaces what the status would bring. With status 200 and no body the request is judged as it deserves.
+    """
+
+    status: int = 200
+    body: bytes | None = None
+    delay: float = 0.0
+
+
+HANG: Final = Answer(delay=math.inf)
+"""No answer at all, until the gateway stops."""
+
+
+@dataclass(slots=True)
+class Script:
+    """The answers of one HTTP endpoint: those in line, one request each, then the standing one."""
+
+    standing: Answer = field(default_factory=Answer)
+    _line: deque[Answer] = field(default_factory=deque)
+
+    def push(self, *answers: Answer | int) -> None:
+        """Answer the next requests like this; a bare number is a status."""
+        self._line.extend(Answer(answer) if isinstance(answer, int) else answer for answer in answers)
+
+    def clear(self) -> None:
+        """Judge every request as it deserves again."""
+        self._line.clear()
+        self.standing = Answer()
+
+    def take(self) -> Answer:
+        """The answer for the request that has just come; for the gateway itself."""
+        return self._line.popleft() if self._line else self.standing
+
+
+GARBAGE: Final[dict[str, bytes | str]] = {
+    "truncated frame": bytes((8, Kind.GATEWAY_EXECUTOR_REQUEST, 18, 40, 1, 2)),
+    "no protobuf": b"\xff" * 16,
+    "text": "not a frame",
+    "empty text": "",
+    "unknown kind": bytes((8, 99)),
+    "request without a payload": bytes((8, Kind.GATEWAY_EXECUTOR_REQUEST)),
+    "request with another's payload": bytes((8, Kind.GATEWAY_EXECUTOR_REQUEST, 18, 2, 8, 1)),
+    "lease answer for nobody": bytes((8, Kind.WORKER_REQUEST_EXTEND_LEASE_ACK)),
+    "reply answer for nobody": bytes((8, Kind.WORKER_REPLY_ACK)),
+    "undecodable lease answer": bytes((8, Kind.WORKER_REQUEST_EXTEND_LEASE_ACK, 18, 2, 255, 255)),
+    "undecodable reply answer": bytes((8, Kind.WORKER_REPLY_ACK, 18, 2, 255, 255)),
+    "a worker's own kind": bytes((8, Kind.WORKER_CONNECT)),
+    "second hello": b"",
+}
+"""Frames that no gateway should send, by what is wrong with them: for `Connection.send_raw`."""

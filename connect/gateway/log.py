@@ -1,0 +1,172 @@
+"""What the gateway saw and did, in order, and ways to ask for it or wait for it."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final, Literal, TypeAlias, TypeVar
+
+from google.protobuf.message import Message
+
+from connect.wire import GatewayMessageType
+
+Kind = GatewayMessageType
+
+UNREADABLE: Final = -1
+"""The `kind` of a frame that is no ConnectMessage."""
+
+
+def kind_name(kind: int) -> str:
+    """`WORKER_PAUSE`; the bare number of a kind that the schema does not have."""
+    return Kind.Name(Kind.ValueType(kind)) if kind in Kind.values() else f"kind {kind}"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame that came `in` from a worker or went `out` to one.
+
+    `connection` is the socket's number, counted from 1; `message` the decoded payload, None where there is none or it does not
+    decode; `size` the frame's bytes; `fault` names the fault that swallowed the frame ("lose", "cut"), and is empty for the rest.
+    """
+
+    at: float
+    connection: int
+    direction: Literal["in", "out"]
+    kind: int
+    message: Message | None
+    size: int
+    fault: str = ""
+
+    def __str__(self) -> str:
+        arrow = "<-" if self.direction == "in" else "->"
+        return f"#{self.connection} {arrow} {kind_name(self.kind)}" + (f" ({self.fault})" if self.fault else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An HTTP request: its path, headers (lower-case names), decoded body, and the status that it is answered with."""
+
+    at: float
+    path: str
+    status: int
+    message: Message | None
+    headers: Mapping[str, str] = field(repr=False, default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.status}"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A socket was upgraded."""
+
+    at: float
+    connection: int
+
+    def __str__(self) -> str:
+        return f"#{self.connection} opened"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A socket's end: by whom, with which close code (1006: without a close frame) and reason."""
+
+    at: float
+    connection: int
+    by: Literal["worker", "gateway"]
+    code: int
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"#{self.connection} ended by the {self.by}: {self.code} {self.reason}".rstrip()
+
+
+Record: TypeAlias = Frame | Call | Opened | Ended
+Matcher: TypeAlias = Callable[[Record], bool]
+_Watcher: TypeAlias = Callable[[Record | None], None]
+_T = TypeVar("_T")
+
+
+class Log:
+    """A bounded list of records. Used on the gateway's loop only."""
+
+    def __init__(self, capacity: int) -> None:
+        self._records: deque[Record] = deque(maxlen=capacity)
+        self._watchers: list[_Watcher] = []
+        self.total = 0
+        """How many records were ever added; as a mark, the place in the log that is now its end."""
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(list(self._records))
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def add(self, record: Record) -> None:
+        """Append *record* and wake who waited for it."""
+        self._records.append(record)
+        self.total += 1
+        self.changed(record)
+
+    def changed(self, record: Record | None = None) -> None:
+        """Let every `until` look again; what it looks at may have changed without a record."""
+        for watch in list(self._watchers):
+            watch(record)
+
+    def since(self, mark: int) -> Iterator[Record]:
+        """The records after *mark*, an earlier `total`."""
+        skipped = self.total - len(self._records)
+        return islice(list(self._records), max(0, mark - skipped), None)
+
+    def text(self, last: int = 40) -> str:
+        """The *last* records, one on a line: for a failing test's message."""
+        return "\n".join(f"{record.at:.3f} {record}" for record in list(self._records)[-last:])
+
+    async def wait_for(self, matches: Matcher, *, within: float, count: int, since: int, what: str) -> Record:
+        """The *count*-th record after *since* that *matches*, waiting for it if need be. Raises: TimeoutError: with *what*."""
+        seen = 0
+        for record in self.since(since):
+            seen += matches(record)
+            if seen == count:
+                return record
+        found: asyncio.Future[Record] = asyncio.get_running_loop().create_future()
+
+        def watch(record: Record | None) -> None:
+            nonlocal seen
+            if record is not None and matches(record):
+                seen += 1
+                if seen == count:
+                    found.set_result(record)
+
+        return await self._watched(watch, found, within, what)
+
+    async def until(self, condition: Callable[[], bool], *, within: float, what: str) -> None:
+        """Return once *condition* holds; it is asked at every record and change. Raises: TimeoutError: with *what*."""
+        if condition():
+            return
+        held: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def watch(_record: Record | None) -> None:
+            if condition():
+                held.set_result(None)
+
+        await self._watched(watch, held, within, what)
+
+    async def _watched(self, watch: _Watcher, future: asyncio.Future[_T], within: float, what: str) -> _T:
+        def guarded(record: Record | None) -> None:
+            if future.done():
+                return
+            try:
+                watch(record)
+            except Exception as error:
+                future.set_exception(error)
+
+        self._watchers.append(guarded)
+        try:
+            async with asyncio.timeout(within):
+                return await future
+        except TimeoutError:
+            raise TimeoutError(f"no {what} within {within:g} s; the log ends with\n{self.text()}") from None
+        finally:
+            self._watchers.remove(guarded)

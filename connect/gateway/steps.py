@@ -1,0 +1,110 @@
+"""What a worker's reply says of a run: opcodes, an error, or its end (PROTOCOL.md §6.6)."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from connect.wire import SDKResponse, SDKResponseStatus
+
+RETRY_BACKOFF = 30.0
+"""Seconds between attempts, before shortening."""
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One opcode. `id` is the hashed step id, `name` the one in the user's code (`name:1` for its second use)."""
+
+    op: str
+    id: str = ""
+    name: str = ""
+    data: Any = None
+    error: Any = None
+    opts: Any = None
+    label: str = ""
+    """The opcode's own `name`: until when to sleep, which event to wait for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An execution that failed: the error object, whether it may be tried again, and after how many seconds."""
+
+    error: dict[str, Any]
+    retriable: bool = True
+    delay: float = RETRY_BACKOFF
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """An execution that reported opcodes. Its StepErrors may be tried again if `retriable`, after `delay` seconds."""
+
+    ops: list[Op]
+    retriable: bool = True
+    delay: float = RETRY_BACKOFF
+
+
+def read(reply: SDKResponse) -> Failure | Progress:
+    """What *reply* says. The end of a run reads as the opcode RunComplete."""
+    body = _json(reply.body)
+    delay = retry_seconds(reply.retry_after) if reply.HasField("retry_after") else RETRY_BACKOFF
+    if reply.status == SDKResponseStatus.NOT_COMPLETED:
+        if not reply.body:
+            return Failure(_error("an empty body of opcodes"))
+        ops = [_op(raw) for raw in (body if isinstance(body, list) else [body])]
+        return Progress(ops, retriable=not reply.no_retry, delay=delay)
+    if reply.status == SDKResponseStatus.DONE and not reply.no_retry and not reply.HasField("retry_after"):
+        return Progress([Op("RunComplete", data=body)])
+    if reply.status == SDKResponseStatus.DONE and reply.no_retry:
+        body = _error("a success that asks not to be retried", "NonRetriableError")
+    return Failure(body if isinstance(body, dict) else _error(str(body)), not reply.no_retry, delay)
+
+
+def retry_seconds(text: str) -> float:
+    """How long *text*, a retry_after, asks to wait: integer seconds or a date; 1 s to 24 h, as the server clamps it."""
+    return min(max(_asked_seconds(text), 1.0), 86_400.0)
+
+
+def _asked_seconds(text: str) -> float:
+    if len(text) <= 7 and text.isdigit():
+        return float(text)
+    for parse in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            return until(parse(text))
+        except ValueError:
+            continue
+    return RETRY_BACKOFF
+
+
+def until(moment: datetime) -> float:
+    """Seconds from now to *moment*; not negative."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (aware - datetime.now(UTC)).total_seconds())
+
+
+def _op(raw: Any) -> Op:
+    if not isinstance(raw, dict):
+        return Op("None")
+    userland = raw.get("userland") or {}
+    name = userland.get("id") or raw.get("displayName") or raw.get("name") or ""
+    index = userland.get("index")
+    return Op(
+        op=raw.get("op", "None"),
+        id=raw.get("id", ""),
+        name=f"{name}:{index}" if index else name,
+        data=raw.get("data"),
+        error=raw.get("error"),
+        opts=raw.get("opts") or {},
+        label=raw.get("name") or "",
+    )
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body) if body else None
+    except ValueError:
+        return body.decode(errors="replace")
+
+
+def _error(message: str, name: str = "Error") -> dict[str, Any]:
+    return {"name": name, "message": message}
