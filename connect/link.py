@@ -7,17 +7,19 @@ the chart; while the link is UP they go straight to the owner, before that they 
 
 import asyncio
 import logging
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import aiohttp
 
-from connect import codec, durations, wire
+from connect import codec, wire
 from connect.api import Api, Grant, gateway_endpoint, proxy_for
+from connect.channel import CLOSE_SECONDS, Channel
 from connect.codec import Kind
-from connect.errors import GatewayDraining, HandshakeTimeout, LinkLost, ProtocolError, SyncFailed, TooManyApps
+from connect.errors import GatewayDraining, HandshakeTimeout, LinkLost, ProtocolError, SyncFailed
+from connect.pace import Deadlines, Intervals
 from connect.registration import Registration
 from connect.timers import Ticker, Timer
 from statecharts import Bound
@@ -30,49 +32,8 @@ READ_LIMIT: Final = 16 * 1024 * 1024
 
 _SHUTDOWN: Final = (1000, b"WORKER_SHUTDOWN")
 _UNEXPECTED: Final = (4001, b"UNEXPECTED")
-CLOSE_SECONDS: Final = 1.0
-"""How long a closing handshake may take before TCP is dropped."""
 
 log = logging.getLogger("connect.link")
-
-
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """How long the peer may keep us waiting, in seconds."""
-
-    start: float = 10.0
-    """For the answer to a start request, and for one flush."""
-    socket: float = 10.0
-    """For the WebSocket to open."""
-    hello: float = 10.0
-    """From the open socket to GATEWAY_HELLO."""
-    ready: float = 30.0
-    """From WORKER_CONNECT to GATEWAY_CONNECTION_READY; doubled after each miss, up to `ready_max`: it may be syncing."""
-    ready_max: float = 300.0
-    reply_ack: float = 5.0
-    """From a reply to its REPLY_ACK; then it is flushed too."""
-    settle: float = 5.0
-    """For a retired link to be told what it still waits for."""
-    pause: float = 0.05
-    """From the last ACK to WORKER_PAUSE, which can overtake it (PROTOCOL.md §5)."""
-
-
-@dataclass(frozen=True)
-class Intervals:
-    """What GATEWAY_CONNECTION_READY asks for, in seconds, held to sane bounds; status 0 is off (PROTOCOL.md §5)."""
-
-    heartbeat: float = 10.0
-    extend_lease: float = 30.0
-    status: float = 0.0
-
-    @classmethod
-    def of(cls, data: wire.GatewayConnectionReadyData) -> "Intervals":
-        """Empty or nonsensical texts keep the defaults; a heartbeat of `1ns` does not spin."""
-        return cls(
-            heartbeat=durations.clamped(data.heartbeat_interval, cls.heartbeat, 0.01, 60.0),
-            extend_lease=durations.clamped(data.extend_lease_interval, cls.extend_lease, 0.01, 60.0),
-            status=durations.clamped(data.status_interval, 0.0, 0.01, 3600.0),
-        )
 
 
 class LinkOwner(Protocol):
@@ -84,6 +45,7 @@ class LinkOwner(Protocol):
     def link_closing(self, link: "Link") -> None: ...
     def link_lost(self, link: "Link", error: Exception) -> None: ...
     def link_closed(self, link: "Link") -> None: ...
+    def link_released(self, link: "Link") -> None: ...
     def carrier_up(self, link: "Link") -> None: ...
     def carrier_down(self, link: "Link") -> None: ...
     def status_of_work(self) -> wire.WorkerStatusData: ...
@@ -135,13 +97,9 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._chart = Bound(LinkChart, self, plan.unexpected)
         self._grant: Grant | None = None
-        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._channel: Channel | None = None
         self._stage_task: asyncio.Task[None] | None = None
-        self._reader: asyncio.Task[None] | None = None
-        self._writer: asyncio.Task[None] | None = None
         self._closer: asyncio.Task[None] | None = None
-        self._outgoing: deque[tuple[bytes, Callable[[bool], None] | None]] = deque()
-        self._wake_writer = asyncio.Event()
         self._deadline = Timer(self._stage_timed_out)
         self._settle = Timer(lambda: self._chart.fire("settled"))
         self._pause = Timer(lambda: self._chart.fire("pause"))
@@ -181,12 +139,10 @@ class Link:
 
     def send(self, frame: bytes, written: Callable[[bool], None] | None = None) -> None:
         """Queue *frame*; *written* is told, later, whether it went out."""
-        if self._closer is not None:
-            if written:
-                self._loop.call_soon(written, False)
-            return
-        self._outgoing.append((frame, written))
-        self._wake_writer.set()
+        if self._channel and self._closer is None:
+            self._channel.send(frame, written)
+        elif written:
+            self._loop.call_soon(written, False)
 
     def send_ack(self, frame: bytes, written: Callable[[bool], None]) -> None:
         """`send` for a WORKER_REQUEST_ACK: the pause keeps its distance."""
@@ -283,7 +239,7 @@ class Link:
         assert self._grant, "OPENING comes after the start request was granted"  # noqa: S101
         try:
             url = gateway_endpoint(self._plan.endpoint(self._grant.endpoint))
-            self._socket = await self._connect(url)
+            socket = await self._connect(url)
         except ValueError as error:
             self._chart.fire("failed", error=ProtocolError(str(error)))
         except aiohttp.WSServerHandshakeError as error:
@@ -294,8 +250,7 @@ class Link:
         except Exception as error:
             self._chart.fire("failed", error=error)
         else:
-            self._reader = self._spawn(self._read(self._socket), "read")
-            self._writer = self._spawn(self._write(self._socket), "write")
+            self._channel = Channel(socket, self._received, self._ended)
             self._owner.link_opened(self)
             self._chart.fire("opened")
 
@@ -356,64 +311,26 @@ class Link:
 
     def close_socket(self) -> None:
         self._closer = self._spawn(self._close(), "close")
+        self._closer.add_done_callback(lambda _: self._owner.link_released(self))
         self._owner.link_closed(self)
 
     async def _close(self) -> None:
-        """Write what is queued, say goodbye, and end every task. Never raises."""
-        current = asyncio.current_task()
-        self._wake_writer.set()
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                if self._writer:
-                    await asyncio.wait([self._writer])
-                if self._socket:
-                    await self._socket.close(code=self._close_with[0], message=self._close_with[1])
-        except TimeoutError:
-            log.debug("%r did not close within %g s", self, CLOSE_SECONDS)
-        tasks = [task for task in (self._stage_task, self._reader, self._writer) if task and task is not current]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        self._fail_queued()
+        if self._stage_task and not self._stage_task.done():
+            self._stage_task.cancel()
+            await asyncio.wait([self._stage_task])
+        if self._channel:
+            await self._channel.close(*self._close_with)
 
-    def _fail_queued(self) -> None:
-        while self._outgoing:
-            _, written = self._outgoing.popleft()
-            if written:
-                written(False)
+    # -- frames ---------------------------------------------------------------------------------------------------------------
 
-    # -- the socket -----------------------------------------------------------------------------------------------------------
+    def _ended(self, error: Exception) -> None:
+        self._chart.fire("lost", error=error)
 
-    async def _write(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        while self._outgoing or self._closer is None:
-            if not self._outgoing:
-                self._wake_writer.clear()
-                await self._wake_writer.wait()
-                continue
-            frame, written = self._outgoing.popleft()
-            try:
-                await socket.send_bytes(frame)
-            except Exception as error:
-                # aiohttp raises several types here; whichever it is, nothing more can be written to this socket.
-                if written:
-                    written(False)
-                self._fail_queued()
-                self._chart.fire("lost", error=LinkLost(f"cannot write to the gateway: {error}"))
-                return
-            if written:
-                written(True)
-
-    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        while (message := await socket.receive()).type in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT):
-            self.facts.frame_seen = self._loop.time()
-            if message.type is aiohttp.WSMsgType.BINARY:
-                self._frame(message.data)
-            else:
-                self._odd("text frame")
-        self._chart.fire("lost", error=_ending(message))
-
-    def _frame(self, data: bytes) -> None:
+    def _received(self, data: bytes | None) -> None:
+        self.facts.frame_seen = self._loop.time()
+        if data is None:
+            self._odd("text frame")
+            return
         try:
             frame = codec.decode(data)
         except ProtocolError:
@@ -475,19 +392,3 @@ _HANDLERS: Final[dict[int, Callable[..., None]]] = {
     Kind.SYNC_FAILED: Link._on_sync_failed,
 }
 _WORK: Final = {Kind.GATEWAY_EXECUTOR_REQUEST, Kind.WORKER_REPLY_ACK, Kind.WORKER_REQUEST_EXTEND_LEASE_ACK}
-
-
-def _ending(last: aiohttp.WSMessage) -> Exception:
-    """Why a socket ended, by what was read last; no close frame and an empty reason are ordinary losses (PROTOCOL.md §2.1)."""
-    if last.type is aiohttp.WSMsgType.ERROR:
-        return LinkLost(f"the link broke: {last.data}")
-    if last.type is not aiohttp.WSMsgType.CLOSE:
-        return LinkLost("the link broke without a close frame (1006)")
-    code, reason = int(last.data), str(last.extra or "")
-    if reason == "connect_gateway_closing":
-        return GatewayDraining(f"the gateway closed the link because it is being drained ({code})")
-    if reason == "connect_too_many_apps_per_connection":
-        return TooManyApps(
-            "more apps than this account's plan allows on one connection: spread them over several workers"
-        )
-    return LinkLost(f"the gateway closed the link ({code} {reason or 'without a reason'})", code, reason)

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 import tenacity
 
+from connect.backoff import Wait
 from connect.errors import ApiError, ConnectError
 
 REMEMBER_SECONDS: Final = 120.0
@@ -49,7 +50,7 @@ class Outbox:
         *,
         limit: int,
         ack_seconds: float,
-        wait: tenacity.wait.wait_base,
+        wait: Wait,
     ) -> None:
         self._owner = owner
         self._flush = flush

@@ -64,6 +64,7 @@ class Request:
         "accepted_at",
         "data",
         "lease_id",
+        "loss",
         "reply_link",
         "task",
     )

@@ -1,0 +1,116 @@
+"""A channel: an open WebSocket as a queue of frames to write and a stream of frames that came.
+
+It knows bytes and close frames, nothing of what they mean. Writing never blocks its caller; a frame's *written* callback tells,
+later, whether the frame went out.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import aiohttp
+
+from connect.errors import GatewayDraining, LinkLost, TooManyApps
+
+CLOSE_SECONDS: Final = 1.0
+"""How long writing what is queued, and then saying goodbye, may take each before TCP is dropped."""
+
+log = logging.getLogger("connect.link")
+
+Written = Callable[[bool], None]
+
+
+class Channel:
+    """Reads and writes *socket* until one of them fails or `close()`.
+
+    *received* gets each frame, None for a text frame; *ended*, once, why the socket can be used no more.
+    """
+
+    def __init__(
+        self,
+        socket: aiohttp.ClientWebSocketResponse,
+        received: Callable[[bytes | None], None],
+        ended: Callable[[Exception], None],
+    ) -> None:
+        self._socket = socket
+        self._received = received
+        self._ended = ended
+        self._closing = False
+        self._outgoing: deque[tuple[bytes, Written | None]] = deque()
+        self._wake = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        self._reader = loop.create_task(self._read(), name="link-read")
+        self._writer = loop.create_task(self._write(), name="link-write")
+
+    def send(self, frame: bytes, written: Written | None) -> None:
+        """Queue *frame*."""
+        self._outgoing.append((frame, written))
+        self._wake.set()
+
+    async def close(self, code: int, reason: bytes) -> None:
+        """Write what is queued, say goodbye with a close frame, end both tasks. Bounded; never raises."""
+        self._closing = True
+        self._wake.set()
+        await asyncio.wait([self._writer], timeout=CLOSE_SECONDS)
+        self._writer.cancel()
+        # Cancelled in it, aiohttp drops the transport: a peer that reads nothing gets no goodbye.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._socket.close(code=code, message=reason)
+        self._reader.cancel()
+        await asyncio.wait([self._writer, self._reader])
+        self._fail_queued()
+
+    async def _write(self) -> None:
+        while self._outgoing or not self._closing:
+            if not self._outgoing:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            frame, written = self._outgoing.popleft()
+            try:
+                await self._socket.send_bytes(frame)
+            except Exception as error:
+                # aiohttp raises several types here; whichever it is, nothing more can be written to this socket.
+                self._outgoing.appendleft((frame, written))
+                self._fail_queued()
+                self._ended(LinkLost(f"cannot write to the gateway: {error}"))
+                return
+            if written:
+                written(True)
+
+    async def _read(self) -> None:
+        kinds = (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT)
+        try:
+            while (message := await self._socket.receive()).type in kinds:
+                self._received(message.data if message.type is aiohttp.WSMsgType.BINARY else None)
+        except Exception as error:
+            log.exception("a bug in the worker, please report it: a frame could not be handled, its link is given up")
+            self._ended(LinkLost(f"a frame could not be handled: {error}"))
+        else:
+            self._ended(ending(message))
+
+    def _fail_queued(self) -> None:
+        while self._outgoing:
+            _, written = self._outgoing.popleft()
+            if written:
+                written(False)
+
+
+def ending(last: aiohttp.WSMessage) -> Exception:
+    """Why a socket ended, by what was read last; no close frame and an empty reason are ordinary losses (PROTOCOL.md §2.1)."""
+    if last.type is aiohttp.WSMsgType.ERROR:
+        return LinkLost(f"the link broke: {last.data}")
+    if last.type is not aiohttp.WSMsgType.CLOSE:
+        return LinkLost("the link broke without a close frame (1006)")
+    code, reason = int(last.data), str(last.extra or "")
+    if reason == "connect_gateway_closing":
+        return GatewayDraining(f"the gateway closed the link because it is being drained ({code})")
+    if reason == "connect_too_many_apps_per_connection":
+        return TooManyApps(
+            "more apps than this account's plan allows on one connection: spread them over several workers"
+        )
+    return LinkLost(f"the gateway closed the link ({code} {reason or 'without a reason'})", code, reason)

@@ -1,0 +1,380 @@
+"""The connection: the one owner of a worker's state, driven by the connection chart.
+
+Every method that the chart names starts something and returns. Links, the dial loop, requests and the outbox report here, and what
+they report becomes an event of the chart. Everything in this file runs on the connection's loop, which user code cannot block;
+the few methods that other threads may call say so.
+
+At most two links are alive that were ever ready: `_current` carries work, `_old` is the one it replaced. A report about any other
+link changes nothing.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from typing import Final
+
+import aiohttp
+
+from connect import wire
+from connect.api import Api
+from connect.backoff import Backoff, wait_table
+from connect.dialler import Dialler
+from connect.errors import ConnectTimeout, GatewayDraining, InternalError, LinkLost
+from connect.events import Closed, Connected, Disconnected, Draining, LinkOpened, Reconnecting, StateChanged
+from connect.executors import Executor
+from connect.hub import Hub
+from connect.leases import Leases
+from connect.link import Dial, Link, LinkPlan
+from connect.options import Options
+from connect.outbox import Outbox
+from connect.requests import Requests, Surroundings
+from connect.state import ConnectionState
+from connect.status import InFlight, Status, Transition
+from connect.timers import Timer
+from statecharts import Bound, Unexpected
+from statecharts import Connection as ConnectionChart
+from statecharts.binding import Move
+
+HISTORY: Final = 50
+
+log = logging.getLogger("connect")
+
+
+class Connection:
+    """The actor of one connection chart, from its first dial to CLOSED."""
+
+    def __init__(self, options: Options, executor: Executor, hub: Hub) -> None:
+        self._options = options
+        self._executor = executor
+        self._hub = hub
+        self._chart = Bound(ConnectionChart, self, self._note_unexpected, self._note_move)
+        self._history: deque[Transition] = deque(maxlen=HISTORY)
+        self._unexpected = 0
+        self._current: Link | None = None
+        self._old: Link | None = None
+        self._links: set[Link] = set()
+        self._in_use: set[Link] = set()
+        self._loss: Exception | None = None
+        self._failure: Exception | None = None
+        self._last_id: str | None = None
+        self._connect_timer = Timer(self._connect_timed_out)
+        self._deadline = Timer(lambda: self._chart.fire("deadline"))
+        self._give_up = Timer(lambda: self._chart.fire("give_up"))
+        self._path: tuple[str, ...] = ()
+        self._assembled = False
+        self.state = ConnectionState.CONNECTING
+        self.is_closing = False
+
+    # -- a life ---------------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """From the first dial to CLOSED, with nothing left behind: no task, timer or socket.
+
+        Raises: what `start()` raises (see `connect.errors`).
+        """
+        self._loop = asyncio.get_running_loop()
+        self._released = asyncio.Event()
+        await self._executor.start()
+        try:
+            connector = aiohttp.TCPConnector(force_close=True, limit=0)
+            async with aiohttp.ClientSession(connector=connector) as session:
+                self._assemble(session)
+                self._chart.start()
+                self._note_state(None, "start")
+                await self._released.wait()
+                await self._dialler.stop()
+                await self._outbox.stop()
+                await asyncio.gather(*(link.wait_closed() for link in list(self._links)))
+        finally:
+            await self._executor.stop()
+        self._hub.emit(Closed(error=self._failure))
+        if self._failure:
+            raise self._failure
+
+    def _assemble(self, session: aiohttp.ClientSession) -> None:
+        options, deadlines = self._options, self._options.deadlines
+        api = Api(session, options.origin, options.env, options.keyring, deadlines.start)
+        backoff = Backoff(options.keyring, options.rng, options.retry.wait if options.retry else None)
+        self._plan = LinkPlan(
+            api=api,
+            session=session,
+            registration=options.registration,
+            deadlines=deadlines,
+            endpoint=options.endpoint,
+            unexpected=self._note_unexpected,
+        )
+        self._dialler = Dialler(self, self._make_link, backoff, options.keyring, deadlines, options.sleep)
+        self._requests = Requests(
+            Surroundings(
+                executor=self._executor,
+                hub=self._hub,
+                headers_for=options.headers_for,
+                current_link=lambda: self._current,
+                extend_interval=lambda: self._leases.interval,
+                on_lease_lost=options.on_lease_lost,
+                unexpected=self._note_unexpected,
+                broken=self._note_broken,
+            )
+        )
+        self._leases = Leases(self._requests.open, lambda: self._current)
+        self._outbox = self._requests.outbox = Outbox(
+            self._requests,
+            api.flush,
+            limit=options.outbox_limit,
+            ack_seconds=deadlines.reply_ack,
+            wait=options.retry.wait if options.retry else wait_table(options.rng),
+        )
+        self._assembled = True
+
+    def _make_link(self, dial: Dial) -> Link:
+        link = Link(self._plan, self, dial)
+        self._links.add(link)
+        return link
+
+    # -- what the worker's owner may do ---------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Begin a graceful shutdown. Again is harmless."""
+        self.is_closing = True
+        self._chart.fire("shutdown")
+
+    def hurry(self) -> None:
+        """Cancel user code; what is owed is still delivered. Without effect unless a shutdown has begun."""
+        self._chart.fire("deadline")
+
+    def stuck(self) -> list[str]:
+        """Ids of executions that still run although the worker has ended: sync functions that nothing can stop."""
+        return self._requests.running()
+
+    @property
+    def connection_id(self) -> str | None:
+        """The id of the link in use, or of the last one that was. From any thread."""
+        return self._last_id
+
+    @property
+    def is_ready(self) -> bool:
+        """The worker takes work: ACTIVE, or DRAINING while a replacement is made. From any thread."""
+        return self.state is ConnectionState.ACTIVE or (self.state is ConnectionState.DRAINING and not self.is_closing)
+
+    def status(self) -> Status:
+        """A snapshot. From any thread: what is read is replaced whole, never changed in place."""
+        if not self._assembled:
+            return Status(state=self.state, is_closing=self.is_closing)
+        now, current = self._loop.time(), self._current
+
+        def ago(then: float | None) -> float | None:
+            return None if then is None else now - then
+
+        return Status(
+            state=self.state,
+            substates=self._path[1:],
+            is_ready=self.is_ready,
+            is_closing=self.is_closing,
+            active_connection_id=current.connection_id if current else None,
+            draining_connection_id=self._old.connection_id if self._old else None,
+            heartbeat_sent_ago=ago(current.facts.heartbeat_sent) if current else None,
+            heartbeat_received_ago=ago(current.facts.heartbeat_seen) if current else None,
+            frame_received_ago=ago(current.facts.frame_seen) if current else None,
+            in_flight=tuple(
+                InFlight(
+                    request_id=request.id,
+                    run_id=request.data.run_id,
+                    app_name=request.data.app_name,
+                    function_slug=request.data.function_slug,
+                    state=request.state.upper(),
+                    age=now - request.accepted_at,
+                )
+                for request in self._requests.open()
+            ),
+            requests_received=self._requests.received,
+            outbox_replies=len(self._outbox),
+            outbox_bytes=self._outbox.size,
+            attempts=self._dialler.attempts,
+            next_retry_in=None if self._dialler.retry_at is None else max(0.0, self._dialler.retry_at - now),
+            last_error=str(self._dialler.last_error) if self._dialler.last_error else None,
+            excluded_gateways=tuple(sorted(self._dialler.excluded)),
+            unexpected_events=self._unexpected,
+            history=tuple(self._history),
+        )
+
+    # -- the chart's actions --------------------------------------------------------------------------------------------------
+
+    def dial(self) -> None:
+        self._dialler.dial(self._loss)
+        self._loss = None
+
+    def arm_connect_timer(self) -> None:
+        self._connect_timer.arm(self._options.connect_timeout)
+
+    def disarm_connect_timer(self) -> None:
+        self._connect_timer.disarm()
+
+    def announce_ready(self) -> None:
+        if self._current:
+            self._current.announce_ready()
+
+    def flush_replies(self) -> None:
+        self._outbox.kick()
+
+    def drop_retired_link(self) -> None:
+        if self._old:
+            self._old.close()
+
+    def retire_old_link(self) -> None:
+        if self._old:
+            self._old.retire()
+
+    def pause_links(self) -> None:
+        self._requests.accepting = False
+        if self._current:
+            self._current.pause()
+
+    def watch_work(self) -> None:
+        self._requests.watch(self._chart.fire)
+
+    def unwatch_work(self) -> None:
+        self._requests.watch(None)
+
+    def arm_deadline(self) -> None:
+        self._deadline.arm(self._options.shutdown_timeout)
+
+    def disarm_deadline(self) -> None:
+        self._deadline.disarm()
+
+    def arm_give_up(self) -> None:
+        self._give_up.arm(self._options.flush_timeout)
+
+    def disarm_give_up(self) -> None:
+        self._give_up.disarm()
+
+    def cancel_work(self) -> None:
+        self._requests.cancel_all()
+
+    def idle(self) -> bool:
+        return len(self._requests) == 0
+
+    def note_error(self, error: Exception) -> None:
+        log.error("a bug in the worker, please report it: finishing what is under way, then closing", exc_info=error)
+        self.is_closing = True
+        self._failure = InternalError(f"an action of the connection chart raised {type(error).__name__}: {error}")
+        self._failure.__cause__ = error
+
+    def release_all(self) -> None:
+        self.is_closing = True
+        self._requests.accepting = False
+        self._requests.give_up("the worker gave up on it when its time to shut down had passed")
+        for link in list(self._links):
+            link.close()
+        self._released.set()
+
+    # -- from the dial loop ---------------------------------------------------------------------------------------------------
+
+    def dial_failed(self, attempt: int, delay: float, error: Exception) -> None:
+        log.warning("attempt %d to connect failed, the next one comes in %.2f s: %s", attempt, delay, error)
+        self._hub.emit(Reconnecting(attempt=attempt, delay=delay, error=error))
+
+    def dial_rejected(self, error: Exception) -> None:
+        self._failure = error
+        self._chart.fire("rejected")
+
+    def _connect_timed_out(self) -> None:
+        seconds = self._options.connect_timeout
+        self._failure = ConnectTimeout(
+            f"not connected within {seconds:g} s; the last cause is chained, raise connect_timeout or mend it"
+        )
+        self._failure.__cause__ = self._dialler.last_error
+        self._chart.fire("connect_timeout")
+
+    # -- from the links -------------------------------------------------------------------------------------------------------
+
+    def link_opened(self, link: Link) -> None:
+        self._hub.emit(LinkOpened(connection_id=link.connection_id))
+
+    def link_ready(self, link: Link) -> None:
+        if not self._dialler.ready(link):
+            link.close()
+            return
+        self._current, self._old = link, self._current
+        self._last_id = link.connection_id
+        self._chart.fire("link_ready")
+        self._in_use.add(link)
+        self._hub.emit(Connected(connection_id=link.connection_id, gateway_group=link.group))
+
+    def link_failed(self, link: Link, error: Exception) -> None:
+        self._dialler.failed(link, error)
+
+    def link_closing(self, link: Link) -> None:
+        if link is self._current:
+            self._hub.emit(Draining(by="gateway", connection_id=link.connection_id))
+            self._chart.fire("gateway_closing")
+
+    def link_lost(self, link: Link, error: Exception) -> None:
+        if not isinstance(error, GatewayDraining):
+            self._dialler.exclude(link)
+        lost = error if isinstance(error, LinkLost) else LinkLost(str(error))
+        self._note_disconnected(link, lost.code, lost.reason or str(error))
+        if link is self._current:
+            log.warning("lost the link %s: %s", link.connection_id, error)
+            self._current, self._loss = None, error
+            self._chart.fire("link_lost")
+
+    def link_closed(self, link: Link) -> None:
+        self._note_disconnected(link, 1000, "WORKER_SHUTDOWN")
+        if link is self._old:
+            self._old = None
+        if link is self._current:
+            self._current = None
+        self._requests.link_gone(link)
+
+    def link_released(self, link: Link) -> None:
+        self._links.discard(link)
+
+    def carrier_up(self, link: Link) -> None:
+        self._leases.carry(link)
+
+    def carrier_down(self, link: Link) -> None:
+        self._leases.leave(link)
+
+    def status_of_work(self) -> wire.WorkerStatusData:
+        return self._requests.status(self.is_closing)
+
+    def request_received(self, link: Link, data: wire.GatewayExecutorRequestData) -> None:
+        self._requests.receive(data, link)
+
+    def reply_acked(self, link: Link, request_id: str) -> None:
+        self._requests.reply_acked(request_id, link)
+
+    def lease_answered(self, link: Link, data: wire.WorkerRequestExtendLeaseAckData) -> None:
+        self._requests.lease_answered(data, link)
+
+    def _note_disconnected(self, link: Link, code: int, reason: str) -> None:
+        if link in self._in_use:
+            self._in_use.discard(link)
+            self._hub.emit(Disconnected(connection_id=link.connection_id, code=code, reason=reason))
+
+    # -- what is seen of it ---------------------------------------------------------------------------------------------------
+
+    def _note_move(self, move: Move) -> None:
+        before = self.state
+        self._path, after = move.target, ConnectionState(move.target[0])
+        where = " · ".join(move.target)
+        if move.source != move.target:
+            log.info("%s → %s (%s) %s", " · ".join(move.source), where, move.event or "always", self._last_id or "-")
+        if after is not before:
+            self._note_state(after, move.event or "idle")
+        if move.event == "shutdown" and after is ConnectionState.DRAINING:
+            self._hub.emit(Draining(by="worker", connection_id=self._last_id))
+
+    def _note_state(self, after: ConnectionState | None, event: str) -> None:
+        before = self.state if after else None
+        self.state = after or self.state
+        self._history.append(Transition(at=time.time(), from_state=before, to_state=self.state, event=event))
+        self._hub.emit(StateChanged(from_state=before, to_state=self.state, event=event, connection_id=self._last_id))
+
+    def _note_unexpected(self, report: Unexpected) -> None:
+        self._unexpected += 1
+        log.error("a bug in the worker, please report it: %s", report)
+
+    def _note_broken(self, error: Exception) -> None:
+        self._chart.fire("error_execution", error=error)

@@ -1,0 +1,142 @@
+"""Dialling: one loop that makes a link, or goes on trying.
+
+"See to it that a dial loop runs" is all that the connection chart asks, from any state that needs a link; the loop outlives
+those states and ends with its success, or with the worker. Tenacity holds the loop: its wait is `Backoff`, its before-sleep hook
+notes what failed and excludes that gateway's group.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import tenacity
+
+from connect.backoff import Backoff
+from connect.errors import AuthenticationFailed, HandshakeTimeout, SyncFailed, TooManyApps
+from connect.link import Dial, Link
+from connect.pace import Deadlines
+from connect.secrets import Keyring
+
+
+class DialOwner(Protocol):
+    """Who hears how dialling goes."""
+
+    def dial_failed(self, attempt: int, delay: float, error: Exception) -> None: ...
+    def dial_rejected(self, error: Exception) -> None: ...
+
+
+class Dialler:
+    """Makes one link at a time. On the connection's loop only."""
+
+    def __init__(
+        self,
+        owner: DialOwner,
+        make: Callable[[Dial], Link],
+        backoff: Backoff,
+        keyring: Keyring,
+        deadlines: Deadlines,
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self._owner = owner
+        self._make = make
+        self._backoff = backoff
+        self._keyring = keyring
+        self._deadlines = deadlines
+        self._sleep = sleep
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+        self._outcome: asyncio.Future[None] | None = None
+        self._ready_seconds = deadlines.ready
+        self._ever_ready = False
+        self.link: Link | None = None
+        self.excluded: set[str] = set()
+        self.attempts = 0
+        self.retry_at: float | None = None
+        self.last_error: Exception | None = None
+
+    @property
+    def dialling(self) -> bool:
+        """Whether a dial loop runs."""
+        return self._task is not None and not self._task.done()
+
+    def dial(self, cause: Exception | None = None) -> None:
+        """See to it that a dial loop runs; *cause* is the loss that made it necessary, if one did."""
+        if not self.dialling:
+            self.attempts = 0
+            self._task = self._loop.create_task(self._dial(cause), name="dial")
+
+    def exclude(self, link: Link) -> None:
+        """Ask for another gateway group than this link's, until a link is ready."""
+        if link.group:
+            self.excluded.add(link.group)
+
+    def ready(self, link: Link) -> bool:
+        """*link* is ready. False: it is not the one being made, and nobody wants it."""
+        if link is not self.link or self._outcome is None:
+            return False
+        self._ever_ready = True
+        self._ready_seconds = self._deadlines.ready
+        self.excluded.clear()
+        self._backoff.link_ready(self._loop.time())
+        self._outcome.set_result(None)
+        self.link, self._outcome, self._task = None, None, None
+        return True
+
+    def failed(self, link: Link, error: Exception) -> None:
+        """The handshake of *link* failed."""
+        if link is self.link and self._outcome:
+            self._outcome.set_exception(error)
+
+    async def stop(self) -> None:
+        """End the loop and whatever it waits for; the link in the making is the caller's to close."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _dial(self, cause: Exception | None) -> None:
+        retrying = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(self._worth_retrying),
+            wait=self._backoff,
+            sleep=self._wait,
+            before_sleep=self._note_failure,
+            reraise=True,
+        )
+        try:
+            await self._wait(self._backoff.before_dialling(cause, self._loop.time()))
+            await retrying(self._attempt)
+        except Exception as error:
+            self.last_error = error
+            self._owner.dial_rejected(error)
+
+    async def _attempt(self) -> None:
+        self.attempts += 1
+        self._outcome = self._loop.create_future()
+        outcome = self._outcome
+        self.link = self._make(Dial(exclude=frozenset(self.excluded), ready=self._ready_seconds))
+        self.link.start()
+        await outcome
+
+    async def _wait(self, seconds: float) -> None:
+        self.retry_at = self._loop.time() + seconds
+        await self._sleep(seconds)
+        self.retry_at = None
+
+    def _worth_retrying(self, error: BaseException) -> bool:
+        """After the first link, everything; before it, not what trying again cannot mend: a bad deploy fails at once."""
+        hopeless = isinstance(error, SyncFailed | TooManyApps) or (
+            isinstance(error, AuthenticationFailed) and self._keyring.exhausted
+        )
+        return isinstance(error, Exception) and (self._ever_ready or not hopeless)
+
+    def _note_failure(self, retry_state: tenacity.RetryCallState) -> None:
+        error = retry_state.outcome.exception() if retry_state.outcome else None
+        if self.link is None or not isinstance(error, Exception):
+            return
+        self.last_error = error
+        if isinstance(error, HandshakeTimeout) and error.stage == "ready":
+            # It may be syncing: the same gateway again, with more patience.
+            self._ready_seconds = min(self._ready_seconds * 2, self._deadlines.ready_max)
+        else:
+            self.exclude(self.link)
+        delay = retry_state.next_action.sleep if retry_state.next_action else 0.0
+        self._owner.dial_failed(self.attempts, delay, error)

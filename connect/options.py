@@ -1,0 +1,198 @@
+"""Options: what `connect()` was asked for, resolved and checked once, before anything is dialled."""
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import tenacity
+
+from connect import sdk
+from connect.api import gateway_endpoint
+from connect.errors import ConfigurationError
+from connect.executors import Executor
+from connect.pace import Deadlines
+from connect.registration import Registration
+from connect.requests import HeadersFor, OnLeaseLost
+from connect.secrets import Keyring, SigningKey
+
+Isolation = Literal["thread", "none"]
+
+DEFAULT_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+OUTBOX_LIMIT: Final = 256 * 1024 * 1024
+"""Bytes of unconfirmed replies."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Everything a worker needs to know. All times are seconds; the parameters of `connect()` say what each means."""
+
+    apps: sdk.Apps
+    origin: str
+    env: str | None
+    keyring: Keyring
+    registration: Registration
+    headers_for: HeadersFor
+    endpoint: Callable[[str], str]
+    shutdown_signals: tuple[signal.Signals, ...]
+    connect_timeout: float | None
+    shutdown_timeout: float | None
+    flush_timeout: float
+    retry: tenacity.BaseRetrying | None
+    isolation: Isolation
+    executor: Executor | None
+    on_lease_lost: OnLeaseLost
+    outbox_limit: int
+    deadlines: Deadlines
+    rng: random.Random
+    sleep: Callable[[float], Awaitable[None]]
+
+
+def resolve(
+    apps: sdk.AppsArgument,
+    *,
+    instance_id: str | None,
+    rewrite_gateway_endpoint: Callable[[str], str] | None,
+    shutdown_signals: Sequence[signal.Signals] | None,
+    max_worker_concurrency: int | None,
+    signing_key: str | None,
+    signing_key_fallback: str | None,
+    api_base_url: str | None,
+    env: str | None,
+    gateway_url: str | None,
+    connect_timeout: float | None,
+    shutdown_timeout: float | None,
+    flush_timeout: float,
+    retry: tenacity.BaseRetrying | None,
+    isolation: Isolation,
+    executor: Executor | None,
+    on_lease_lost: OnLeaseLost,
+    outbox_limit: int,
+    deadlines: Deadlines,
+) -> Options:
+    """Check and complete what `connect()` was given: an option first, then the client's value, then the environment.
+
+    Raises: ConfigurationError: it says which option, and what to change.
+    """
+    known = sdk.load(apps)
+    environment = env or known.env
+    _one_of("isolation", isolation, ("thread", "none"))
+    _one_of("on_lease_lost", on_lease_lost, ("cancel", "finish"))
+    _positive(connect_timeout=connect_timeout, flush_timeout=flush_timeout, outbox_limit=outbox_limit)
+    if shutdown_timeout is not None and shutdown_timeout < 0:
+        raise ConfigurationError(
+            f"shutdown_timeout is {shutdown_timeout}: it must not be negative, and None is no limit"
+        )
+    if retry is not None and retry.stop is not tenacity.stop_never:
+        raise ConfigurationError(
+            "retry has a stop condition, but a worker never gives up: leave `stop` out of the policy"
+        )
+    return Options(
+        apps=known,
+        origin=_origin(api_base_url or known.api_origin),
+        env=environment,
+        keyring=_keyring(known, signing_key, signing_key_fallback, environment),
+        registration=Registration(
+            instance_id=_instance_id(instance_id),
+            apps=known.configurations,
+            capabilities=known.capabilities,
+            framework=known.framework,
+            sdk_language=known.sdk_language,
+            sdk_version=known.sdk_version,
+            system=sdk.system_attributes(),
+            environment=environment,
+            max_worker_concurrency=_concurrency(max_worker_concurrency, known),
+            started_at=time.time(),
+        ),
+        headers_for=sdk.headers_for,
+        endpoint=_endpoint(gateway_url, rewrite_gateway_endpoint),
+        shutdown_signals=DEFAULT_SIGNALS if shutdown_signals is None else tuple(shutdown_signals),
+        connect_timeout=connect_timeout,
+        shutdown_timeout=shutdown_timeout,
+        flush_timeout=flush_timeout,
+        retry=retry,
+        isolation=isolation,
+        executor=executor,
+        on_lease_lost=on_lease_lost,
+        outbox_limit=outbox_limit,
+        deadlines=deadlines,
+        rng=random.Random(),  # noqa: S311 - spreads retries, guards nothing
+        sleep=asyncio.sleep if retry is None else _sleep_of(retry),
+    )
+
+
+def _keyring(known: sdk.Apps, primary: str | None, fallback: str | None, env: str | None) -> Keyring:
+    """A key given here is always sent; a client's own only in cloud mode, as the official client does."""
+    if primary is None and known.is_cloud:
+        primary = known.signing_key
+    if fallback is None and known.is_cloud:
+        fallback = known.signing_key_fallback
+    keys = [
+        SigningKey.parse(text, name) if text else None
+        for text, name in ((primary, "signing_key"), (fallback, "signing_key_fallback"))
+    ]
+    if env is None and any(key and key.is_branch for key in keys):
+        raise ConfigurationError(
+            "the signing key is for branch environments, but none is named: pass env=… or set INNGEST_ENV"
+        )
+    return Keyring(*keys)
+
+
+def _concurrency(asked: int | None, known: sdk.Apps) -> int | None:
+    value = known.max_worker_concurrency if asked is None else asked
+    if value is not None and value < 0:
+        raise ConfigurationError(f"max_worker_concurrency is {value}: it must not be negative, and None is no limit")
+    return value
+
+
+def _instance_id(asked: str | None) -> str:
+    if asked is None:
+        return socket.gethostname()
+    if not asked.strip():
+        raise ConfigurationError(
+            "instance_id is empty: leave it out for the host's name, or pass one that survives restarts"
+        )
+    return asked
+
+
+def _origin(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise ConfigurationError(f"api_base_url {text!r} is no http or https address")
+    return text
+
+
+def _endpoint(gateway_url: str | None, rewrite: Callable[[str], str] | None) -> Callable[[str], str]:
+    """From the endpoint that the server grants to the one to dial: replaced, or rewritten, or as it is."""
+    fixed = gateway_url or os.environ.get("INNGEST_CONNECT_GATEWAY_URL")
+    if fixed:
+        try:
+            url = gateway_endpoint(fixed)
+        except ValueError as error:
+            raise ConfigurationError(f"gateway_url (or INNGEST_CONNECT_GATEWAY_URL): {error}") from None
+        return lambda _: url
+    return rewrite or (lambda granted: granted)
+
+
+def _sleep_of(retry: tenacity.BaseRetrying) -> Callable[[float], Awaitable[None]]:
+    async def sleep(seconds: float) -> None:
+        waited = retry.sleep(seconds)
+        if waited is not None:
+            await waited
+
+    return sleep
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigurationError(f"{name} is {value!r}: it must be one of {', '.join(allowed)}")
+
+
+def _positive(**values: float | None) -> None:
+    for name, value in values.items():
+        if value is not None and value <= 0:
+            raise ConfigurationError(f"{name} is {value}: it must be more than 0")

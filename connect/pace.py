@@ -1,0 +1,44 @@
+"""Pace: how long the peer may keep us waiting, and how often it wants to hear from us. All in seconds."""
+
+from dataclasses import dataclass
+
+from connect import durations, wire
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long the peer may keep us waiting, in seconds."""
+
+    start: float = 10.0
+    """For the answer to a start request, and for one flush."""
+    socket: float = 10.0
+    """For the WebSocket to open."""
+    hello: float = 10.0
+    """From the open socket to GATEWAY_HELLO."""
+    ready: float = 30.0
+    """From WORKER_CONNECT to GATEWAY_CONNECTION_READY; doubled after each miss, up to `ready_max`: it may be syncing."""
+    ready_max: float = 300.0
+    reply_ack: float = 5.0
+    """From a reply to its REPLY_ACK; then it is flushed too."""
+    settle: float = 5.0
+    """For a retired link to be told what it still waits for."""
+    pause: float = 0.05
+    """From the last ACK to WORKER_PAUSE, which can overtake it (PROTOCOL.md §5)."""
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """What GATEWAY_CONNECTION_READY asks for, in seconds, held to sane bounds; status 0 is off (PROTOCOL.md §5)."""
+
+    heartbeat: float = 10.0
+    extend_lease: float = 30.0
+    status: float = 0.0
+
+    @classmethod
+    def of(cls, data: wire.GatewayConnectionReadyData) -> "Intervals":
+        """Empty or nonsensical texts keep the defaults; a heartbeat of `1ns` does not spin."""
+        return cls(
+            heartbeat=durations.clamped(data.heartbeat_interval, cls.heartbeat, 0.01, 60.0),
+            extend_lease=durations.clamped(data.extend_lease_interval, cls.extend_lease, 0.01, 60.0),
+            status=durations.clamped(data.status_interval, 0.0, 0.01, 3600.0),
+        )

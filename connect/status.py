@@ -1,0 +1,56 @@
+"""A worker at one moment, as plain frozen data: for probes, pages and people. It holds no secret."""
+
+from dataclasses import dataclass
+
+from connect.state import ConnectionState
+
+
+@dataclass(frozen=True)
+class InFlight:
+    """A request that is accepted and not yet delivered. `state` is the request chart's; `age` is in seconds since acceptance."""
+
+    request_id: str
+    run_id: str
+    app_name: str
+    function_slug: str
+    state: str
+    age: float
+
+
+@dataclass(frozen=True)
+class Transition:
+    """A change of state; `at` is Unix time in seconds."""
+
+    at: float
+    from_state: ConnectionState | None
+    to_state: ConnectionState
+    event: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """What `conn.status()` answers. Times named `…_ago` are seconds since then, None for never."""
+
+    state: ConnectionState
+    substates: tuple[str, ...] = ()
+    is_ready: bool = False
+    is_closing: bool = False
+    active_connection_id: str | None = None
+    draining_connection_id: str | None = None
+    heartbeat_sent_ago: float | None = None
+    heartbeat_received_ago: float | None = None
+    frame_received_ago: float | None = None
+    in_flight: tuple[InFlight, ...] = ()
+    requests_received: int = 0
+    outbox_replies: int = 0
+    outbox_bytes: int = 0
+    attempts: int = 0
+    """Attempts of the dial loop that runs, or ran last."""
+    next_retry_in: float | None = None
+    """Seconds until the next attempt; None unless one is waited for."""
+    last_error: str | None = None
+    excluded_gateways: tuple[str, ...] = ()
+    unexpected_events: int = 0
+    """Events that a chart did not expect: each is a bug of this package, and an ERROR line in the log."""
+    history: tuple[Transition, ...] = ()
+    """The last fifty changes of state, oldest first."""

@@ -1,0 +1,358 @@
+"""The worker as its owner sees it: `connect()` and the handle that it returns.
+
+The connection lives on a thread and loop of its own, so that no user code can delay a heartbeat; this file is the bridge. Its
+methods may be called from any thread and any loop. With `isolation="none"` there is one loop for everything, the one that called
+`start()`.
+"""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import logging
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
+from types import FrameType, TracebackType
+from typing import Self, TypeVar
+
+import tenacity
+
+from connect import options, sdk
+from connect.connection import Connection
+from connect.errors import ConfigurationError, LinkLost
+from connect.events import Event, StateChanged
+from connect.executors import Executor
+from connect.executors.caller import CallerLoop
+from connect.executors.same import SameLoop
+from connect.hub import Hub
+from connect.options import Isolation, Options
+from connect.pace import Deadlines
+from connect.requests import OnLeaseLost
+from connect.state import ConnectionState
+from connect.status import Status
+
+E = TypeVar("E", bound=Event)
+
+log = logging.getLogger("connect")
+
+
+def connect(
+    apps: sdk.AppsArgument,
+    *,
+    instance_id: str | None = None,
+    rewrite_gateway_endpoint: Callable[[str], str] | None = None,
+    shutdown_signals: Sequence[signal.Signals] | None = None,
+    max_worker_concurrency: int | None = None,
+    signing_key: str | None = None,
+    signing_key_fallback: str | None = None,
+    api_base_url: str | None = None,
+    env: str | None = None,
+    gateway_url: str | None = None,
+    connect_timeout: float | None = None,
+    shutdown_timeout: float | None = None,
+    flush_timeout: float = 60.0,
+    retry: tenacity.BaseRetrying | None = None,
+    isolation: Isolation = "thread",
+    executor: Executor | None = None,
+    on_lease_lost: OnLeaseLost = "cancel",
+    outbox_limit: int = options.OUTBOX_LIMIT,
+    deadlines: Deadlines = Deadlines(),  # noqa: B008 - frozen
+) -> "WorkerConnection":
+    """Make a worker for *apps*; nothing is dialled before `start()`.
+
+    Args:
+        apps: `[(client, [functions])]`, or `"MODULE:APPS"`, which names such a list.
+        instance_id: Identifies this process to the server; keep it across restarts. Default: the host's name.
+        rewrite_gateway_endpoint: From the gateway address that the server grants to the one to dial.
+        shutdown_signals: Signals that begin a graceful shutdown; a second one cancels user code. `[]`: none.
+            Default: SIGINT and SIGTERM. Installed by `start()` on the main thread, and put back at its end.
+        max_worker_concurrency: Executions that the server may hand to this instance at once. Default:
+            `INNGEST_CONNECT_MAX_WORKER_CONCURRENCY`, else no limit.
+        signing_key, signing_key_fallback, api_base_url, env: Override the clients' values. A key given here is always sent,
+            the clients' own only in cloud mode.
+        gateway_url: Dial this ws or wss address whatever the server grants; also `INNGEST_CONNECT_GATEWAY_URL`.
+        connect_timeout: Seconds for the first ACTIVE; None: try for ever.
+        shutdown_timeout: Seconds for work in flight to finish at shutdown, then it is cancelled; None: as long as it takes.
+        flush_timeout: Seconds for the last replies to be delivered once work has ended.
+        retry: A tenacity policy: its `wait` and `sleep` replace the built-in ones. It must not stop.
+        isolation: "thread": the connection on a thread of its own; "none": everything on the loop that calls `start()`.
+        executor: Where user functions run, if neither.
+        on_lease_lost: What becomes of an execution that the server took away: "cancel" or "finish".
+        outbox_limit: Bytes of replies that may wait for delivery; past it the oldest is lost, loudly.
+        deadlines: How long the peer may keep the worker waiting.
+
+    Raises: ConfigurationError: these options cannot work; the message says what to change.
+    """
+    return WorkerConnection(
+        options.resolve(
+            apps,
+            instance_id=instance_id,
+            rewrite_gateway_endpoint=rewrite_gateway_endpoint,
+            shutdown_signals=shutdown_signals,
+            max_worker_concurrency=max_worker_concurrency,
+            signing_key=signing_key,
+            signing_key_fallback=signing_key_fallback,
+            api_base_url=api_base_url,
+            env=env,
+            gateway_url=gateway_url,
+            connect_timeout=connect_timeout,
+            shutdown_timeout=shutdown_timeout,
+            flush_timeout=flush_timeout,
+            retry=retry,
+            isolation=isolation,
+            executor=executor,
+            on_lease_lost=on_lease_lost,
+            outbox_limit=outbox_limit,
+            deadlines=deadlines,
+        )
+    )
+
+
+class WorkerConnection:
+    """A worker, from `connect()` to its end. One start, any number of everything else."""
+
+    def __init__(self, resolved: Options) -> None:
+        self._options = resolved
+        self._hub = Hub()
+        self._connection: Connection | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closing = False
+        self._signals = 0
+        self._ended: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._starter: asyncio.Task[None] | None = None
+
+    # -- running --------------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Connect, and run until closed. Cancelling it cancels user code, delivers what is owed, and returns then.
+
+        Raises: ConfigurationError: it was started before. Before the first ACTIVE: AuthenticationFailed, SyncFailed, TooManyApps,
+            ConnectTimeout. At any time: InternalError.
+        """
+        if self._connection is not None:
+            raise ConfigurationError("this worker was started before: make a new one with connect()")
+        if self._closing:
+            return
+        home = asyncio.get_running_loop()
+        self._hub.settle(home)
+        self._connection = Connection(self._options, self._executor(home), self._hub)
+        try:
+            with self._signals_handled():
+                await self._run(self._connection)
+        finally:
+            self._end()
+
+    async def _run(self, connection: Connection) -> None:
+        on_own_thread = self._options.isolation == "thread"
+        run = asyncio.ensure_future(self._run_on_thread(connection) if on_own_thread else self._live(connection))
+        cancelled: asyncio.CancelledError | None = None
+        while not run.done():
+            try:
+                await asyncio.shield(run)
+            except asyncio.CancelledError as error:
+                cancelled = error
+                self._request(hurry=True)
+            except Exception:
+                break
+        if cancelled:
+            raise cancelled
+        run.result()
+
+    async def _run_on_thread(self, connection: Connection) -> None:
+        home, ended = asyncio.get_running_loop(), asyncio.get_running_loop().create_future()
+
+        def body() -> None:
+            try:
+                with asyncio.Runner(loop_factory=_new_loop) as runner:
+                    runner.run(self._live(connection))
+            except BaseException as error:  # handed over to start()
+                home.call_soon_threadsafe(ended.set_exception, error)
+            else:
+                home.call_soon_threadsafe(ended.set_result, None)
+
+        thread = threading.Thread(target=body, name="connect", daemon=True)
+        thread.start()
+        try:
+            await ended
+        finally:
+            thread.join()
+
+    async def _live(self, connection: Connection) -> None:
+        self._loop = asyncio.get_running_loop()
+        if self._closing:
+            connection.close()
+        await connection.run()
+
+    def _executor(self, home: asyncio.AbstractEventLoop) -> Executor:
+        if self._options.executor:
+            return self._options.executor
+        return (
+            CallerLoop(self._options.apps, home)
+            if self._options.isolation == "thread"
+            else SameLoop(self._options.apps)
+        )
+
+    def _end(self) -> None:
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    async def __aenter__(self) -> Self:
+        """Start in the background and wait for ACTIVE. Raises: as `start()`."""
+        self._starter = asyncio.create_task(self.start())
+        ready = asyncio.create_task(self.wait_for_state(ConnectionState.ACTIVE))
+        await asyncio.wait([self._starter, ready], return_when=asyncio.FIRST_COMPLETED)
+        if self._starter.done():
+            ready.cancel()
+            await asyncio.wait([ready])
+            await self._starter
+            raise LinkLost("the worker was closed before it was connected")
+        await ready
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close gracefully. Raises: as `start()`."""
+        await self.close()
+        if self._starter:
+            await self._starter
+
+    # -- closing --------------------------------------------------------------------------------------------------------------
+
+    async def close(self, *, wait: bool = False) -> None:
+        """Begin a graceful shutdown: accept nothing more, finish what is in flight, deliver every reply, disconnect.
+
+        Idempotent, never raises, and cuts every wait short. *wait*: return only when the worker has ended; cancelling that
+        wait leaves the shutdown going on.
+        """
+        self._request()
+        if wait:
+            await self.closed()
+
+    async def closed(self) -> None:
+        """Until the worker has ended; at once if it was closed without ever being started. Never raises."""
+        await asyncio.shield(asyncio.wrap_future(self._ended))
+
+    def _request(self, hurry: bool = False) -> None:
+        """Ask the connection to close; *hurry*: and to cancel user code. From any thread, a signal handler too."""
+        self._closing = True
+        connection, loop = self._connection, self._loop
+        if connection is None:
+            self._end()
+        elif loop:
+            with contextlib.suppress(RuntimeError):  # its loop has ended, and so has the worker
+                loop.call_soon_threadsafe(connection.close)
+                if hurry:
+                    loop.call_soon_threadsafe(connection.hurry)
+
+    @contextlib.contextmanager
+    def _signals_handled(self) -> Iterator[None]:
+        """Shutdown signals close the worker while it runs. Only the main thread may ask for them."""
+        if threading.current_thread() is not threading.main_thread():
+            log.debug("not on the main thread: shutdown signals are left alone")
+            yield
+            return
+        before = {number: signal.signal(number, self._on_signal) for number in self._options.shutdown_signals}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._signals += 1
+        self._request(hurry=self._signals > 1)
+
+    # -- asking ---------------------------------------------------------------------------------------------------------------
+
+    def get_state(self) -> ConnectionState:
+        """Where the worker stands: CONNECTING, ACTIVE, DRAINING, RECONNECTING or CLOSED."""
+        if self._ended.done():
+            return ConnectionState.CLOSED
+        return self._connection.state if self._connection else ConnectionState.CONNECTING
+
+    def get_connection_id(self) -> str:
+        """The id of the link in use, or of the last one that was. Raises: LinkLost: there has been none yet."""
+        known = self._connection.connection_id if self._connection else None
+        if known is None:
+            raise LinkLost("connection not established")
+        return known
+
+    @property
+    def is_ready(self) -> bool:
+        """The worker takes work: ACTIVE, or DRAINING while a replacement is made."""
+        return self._connection is not None and self._connection.is_ready
+
+    @property
+    def is_closing(self) -> bool:
+        """A shutdown has begun, or is over."""
+        return self._closing or (self._connection is not None and self._connection.is_closing)
+
+    async def wait_for_state(self, state: ConnectionState) -> None:
+        """Until the worker is in *state*; CLOSING: until a shutdown has begun. Cancelling is safe.
+
+        Raises: LinkLost: the worker ended, so that it will never come.
+        """
+        if state is ConnectionState.CLOSED:
+            await self.closed()
+            return
+        reached = asyncio.get_running_loop().create_future()
+
+        def look(_: Event | None = None) -> None:
+            there = self.is_closing if state is ConnectionState.CLOSING else self.get_state() is state
+            if not reached.done() and (there or self._ended.done()):
+                reached.set_result(there)
+
+        def passed(event: StateChanged) -> None:
+            if event.to_state is state and not reached.done():
+                reached.set_result(True)
+            look()
+
+        removers = [self._hub.on(StateChanged, passed), self._hub.on(Event, look)]
+        self._ended.add_done_callback(lambda _: _soon(reached.get_loop(), look))
+        try:
+            look()
+            if not await reached:
+                raise LinkLost(f"the worker closed before it was {state.value}")
+        finally:
+            for remove in removers:
+                remove()
+
+    def on(self, kind: type[E], callback: Callable[[E], object]) -> Callable[[], None]:
+        """Call *callback* with every event of *kind* (a class of `connect.events`); returns a remover.
+
+        It runs on the loop that this is called from, or else on the one that calls `start()`. If it raises, that is logged.
+        """
+        return self._hub.on(kind, callback)
+
+    def events(self) -> AsyncIterator[Event]:
+        """Every event from here on; ends after `Closed`."""
+        return self._hub.events()
+
+    def status(self) -> Status:
+        """A snapshot of everything worth knowing; it holds no secret."""
+        if self._connection is None:
+            return Status(state=self.get_state(), is_closing=self.is_closing)
+        return replace(self._connection.status(), state=self.get_state())
+
+    def stuck(self) -> list[str]:
+        """Ids of executions that still run although the worker has ended: sync functions, which nothing can stop."""
+        return self._connection.stuck() if self._connection else []
+
+    def __repr__(self) -> str:
+        return f"<WorkerConnection {self.get_state().value}>"
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(call)
