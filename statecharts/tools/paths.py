@@ -4,7 +4,6 @@ Breadth first from the beginning: each event under each valuation of the guards,
 guards ask nothing but the actor.
 """
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain, combinations
@@ -34,6 +33,7 @@ class Arrival:
     taken: frozenset[str]
 
 
+Route = tuple[Move, ...]
 Graph = dict[Configuration, dict[Move, Arrival]]
 
 
@@ -61,33 +61,32 @@ class Stage:
 
 
 def note_taker(chart: type[StateChart[Any]]) -> Any:
-    """An actor for *chart*: its actions append their names to `log`, its guards ask whether their name is in `truths`."""
+    """An actor for *chart*: actions note their names in `log`, the one named by `breaks` raises; guards in `truths` are true."""
     actions, guards = model.actions(model.read(chart)), model.guards(model.read(chart))
     methods = {name: _note(name) for name in actions} | {name: _truth(name) for name in guards}
     taker = type(f"{chart.__name__}NoteTaker", (), methods)()
-    taker.log, taker.truths = [], frozenset()
+    taker.log, taker.truths, taker.breaks = [], frozenset(), None
     return taker
 
 
-def explore(chart: type[StateChart[Any]]) -> Graph:
-    """Every reachable configuration of *chart*, and where each move leads from it."""
+def explore(chart: type[StateChart[Any]]) -> tuple[Graph, dict[Configuration, Route]]:
+    """Every reachable configuration of *chart*, where each move leads from it, and a shortest route to it."""
     guards = sorted(model.guards(model.read(chart)))
     valuations = chain.from_iterable(combinations(guards, size) for size in range(len(guards) + 1))
     moves = [Move(event, frozenset(truths)) for truths in valuations for event in model.read(chart).events]
+    routes: dict[Configuration, Route] = {Stage(chart).configuration: ()}
     graph: Graph = {}
-    ahead: deque[tuple[Move, ...]] = deque([()])
-    while ahead:
-        path = ahead.popleft()
-        here = _walk(chart, path).configuration
-        if here not in graph:
-            graph[here] = {move: _walk(chart, path).make(move) for move in moves}
-            ahead.extend((*path, move) for move in moves)
-    return graph
+    for here in iter(lambda: next((place for place in routes if place not in graph), None), None):
+        graph[here] = {move: arrive(chart, routes[here]).make(move) for move in moves}
+        for move, arrival in graph[here].items():
+            routes.setdefault(arrival.configuration, (*routes[here], move))
+    return graph, routes
 
 
-def _walk(chart: type[StateChart[Any]], path: tuple[Move, ...]) -> Stage:
+def arrive(chart: type[StateChart[Any]], route: Route) -> Stage:
+    """A fresh instance of *chart* that has made the moves of *route*."""
     stage = Stage(chart)
-    for move in path:
+    for move in route:
         stage.make(move)
     return stage
 
@@ -107,6 +106,8 @@ def _targets(moves: dict[Move, Arrival]) -> set[Configuration]:
 def _note(name: str) -> Callable[[Any], None]:
     def action(self: Any) -> None:
         self.log.append(name)
+        if name == self.breaks:
+            raise RuntimeError(name)
 
     return action
 

@@ -1,0 +1,75 @@
+"""The three charts as declarations: what they import, what they ask of their actors, what they ignore."""
+
+import ast
+import inspect
+import sys
+from typing import Any
+
+import pytest
+from statemachine import StateChart
+
+from statecharts import CHARTS, ConnectionActions, LinkActions, RequestActions, model
+from statecharts.tools import grid
+
+Chart = type[StateChart[Any]]
+
+PROTOCOLS = dict(zip(CHARTS, (ConnectionActions, LinkActions, RequestActions), strict=True))
+
+each_chart = pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.__name__)
+
+
+@each_chart
+def test_a_declaration_imports_nothing_but_statemachine_and_typing(chart: Chart) -> None:
+    """A chart cannot act, because it can reach nothing to act with."""
+    tree = ast.parse(inspect.getsource(sys.modules[chart.__module__]))
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    assert imported == {"statemachine", "typing"}
+
+
+@each_chart
+def test_the_protocol_names_exactly_what_the_chart_asks_for(chart: Chart) -> None:
+    """An action that the chart no longer names cannot linger in its protocol, and none can be missing."""
+    members = {name for name, member in vars(PROTOCOLS[chart]).items() if inspect.isfunction(member) and name[0] != "_"}
+    assert members == model.actions(model.read(chart)) | model.guards(model.read(chart))
+
+
+@each_chart
+def test_what_is_ignored_names_states_and_events_of_the_chart(chart: Any) -> None:
+    """A misspelt entry would ignore nothing, and nobody would notice."""
+    plain = model.read(chart)
+    assert set(chart.ignored) <= {state.id for state in plain.states}
+    assert {event for events in chart.ignored.values() for event in events} <= {*plain.events, "*"}
+
+
+@each_chart
+def test_nothing_is_both_ignored_and_declared(chart: Any) -> None:
+    """An ignored event has no transition where it is ignored, be it the state's own or that of a box around it."""
+    plain = model.read(chart)
+    declared = {(state, edge.event) for edge in plain.edges for state in _within(plain, edge.source)}
+    ignored = {(state, event) for state, events in chart.ignored.items() for event in events}
+    assert not declared & ignored
+    assert not {state for state, _ in declared} & {state for state, event in ignored if event == "*"}
+
+
+def _within(plain: model.ChartModel, box: str) -> list[str]:
+    return [state.id for state in plain.states if box in grid.around(plain, state.id)]
+
+
+@each_chart
+def test_a_state_ignores_nothing_twice(chart: Any) -> None:
+    """What a box ignores, its inner states need not repeat."""
+    plain = model.read(chart)
+    for state, events in chart.ignored.items():
+        for box in grid.around(plain, state)[1:]:
+            assert not events & chart.ignored.get(box, frozenset())
+
+
+@each_chart
+def test_every_candidate_can_be_reached(chart: Chart) -> None:
+    """A transition behind one that has no guard would never be tried."""
+    edges = model.read(chart).edges
+    for source, event in {(edge.source, edge.event) for edge in edges}:
+        guards = [edge.guard for edge in edges if (edge.source, edge.event) == (source, event)]
+        assert all(guards[:-1]), f"{source} --{event}--> has a candidate behind one without guard"
+        assert len(set(guards)) == len(guards), f"{source} --{event}--> has the same guard twice"

@@ -1,0 +1,87 @@
+"""Generated paths: every transition can be taken, and every way has an end."""
+
+from typing import Any
+
+import pytest
+from statemachine import StateChart
+
+from statecharts import CHARTS, Connection, Link, Request, Stepper, compile_chart, model
+from statecharts.tools import paths
+from statecharts.tools.paths import Graph, Move, Route
+from statecharts.tools.record import Record
+
+Chart = type[StateChart[Any]]
+
+each_chart = pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.__name__)
+
+EXPLORED = {chart.__name__: paths.explore(chart) for chart in CHARTS}
+GRAPHS: dict[str, Graph] = {name: graph for name, (graph, _) in EXPLORED.items()}
+
+
+@each_chart
+def test_every_transition_can_be_taken(chart: Chart) -> None:
+    """No arrow is decoration: some path leads along each."""
+    taken = {
+        wording for moves in GRAPHS[chart.__name__].values() for arrival in moves.values() for wording in arrival.taken
+    }
+    assert set(Record([chart], counting=True).declared) == taken
+
+
+@each_chart
+def test_every_configuration_can_reach_an_end(chart: Chart) -> None:
+    """Wherever a chart stands, some sequence of events ends it: nothing is stuck for want of an arrow."""
+    graph = GRAPHS[chart.__name__]
+    finals = [frozenset({state.id}) for state in model.read(chart).states if state.kind == "final"]
+    assert set(graph) == set().union(*(paths.reaching(graph, final) for final in finals))
+
+
+@each_chart
+def test_a_final_state_is_never_left(chart: Chart) -> None:
+    """Once over, over: no event takes anything there."""
+    for state in model.read(chart).states:
+        if state.kind == "final":
+            moves = GRAPHS[chart.__name__][frozenset({state.id})]
+            assert not any(arrival.taken for arrival in moves.values())
+
+
+@each_chart
+def test_every_leaf_can_be_entered(chart: Chart) -> None:
+    """The nested ones too, of which the library checks the top level only."""
+    plain = model.read(chart)
+    entered = frozenset().union(*GRAPHS[chart.__name__])
+    assert {state.id for state in plain.states} == entered
+
+
+@pytest.mark.parametrize("chart", [Connection, Link], ids=lambda chart: chart.__name__)
+def test_an_action_that_raises_takes_error_execution(chart: Chart) -> None:
+    """Whichever action of whichever move raises; only a move that ends the chart leaves no state to take it in."""
+    graph, routes = EXPLORED[chart.__name__]
+    final = frozenset({"closed"})
+    for here, moves in graph.items():
+        for move, arrival in moves.items():
+            if arrival.configuration == final or move.event == "error_execution":
+                continue
+            for action in _actions_of(chart, routes[here], move):
+                stage = paths.arrive(chart, routes[here])
+                stage.actor.breaks = action
+                taken = stage.make(move).taken
+                assert any("error_execution" in wording for wording in taken), f"{sorted(here)} {move}: {action}"
+
+
+def _actions_of(chart: Chart, route: Route, move: Move) -> set[str]:
+    stage = paths.arrive(chart, route)
+    stage.actor.log.clear()
+    stage.make(move)
+    return set(stage.actor.log)
+
+
+def test_the_table_leads_where_the_library_leads() -> None:
+    """For every state of the request, every event and every valuation of the guards: no chance involved."""
+    compiled = compile_chart(Request)
+    for configuration, moves in GRAPHS["Request"].items():
+        for move, arrival in moves.items():
+            stepper = Stepper(compiled, paths.note_taker(Request))
+            (stepper.state,) = configuration
+            stepper.actor.truths = move.truths  # type: ignore[attr-defined]
+            assert stepper.fire(move.event) is bool(arrival.taken)
+            assert {stepper.state} == arrival.configuration
