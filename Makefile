@@ -1,0 +1,56 @@
+# Every target sets itself up: a virtual environment with pinned, hashed requirements, and this package in it.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.PHONY: help demo test soak lint format types diagrams proto lock oldest bench clean
+
+help: ## Show this
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+$(READY): requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY) ## A worker's life in under 20 seconds, no server needed
+	$(BIN)/python -m connect demo
+
+test: $(READY) ## Every test; fails unless every transition of every chart is taken by a test of the real worker
+	$(BIN)/python -m pytest -n auto $(PYTEST)
+
+soak: $(READY) ## 60 seconds of faults under load
+	$(BIN)/python -m pytest tests/soak --soak-seconds 60 -s $(PYTEST)
+
+lint: $(READY) ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+diagrams: $(READY) ## Redraw diagrams/ from the charts
+	$(BIN)/python -m statecharts.tools.draw
+
+proto: ## Regenerate connect/wire/ from proto/, and say what changed
+	$(PYTHON) -m venv $(VENV)-proto
+	$(VENV)-proto/bin/python -m pip install --quiet --require-hashes --requirement requirements/proto.txt
+	$(VENV)-proto/bin/python proto/generate.py
+	git diff --exit-code --stat -- connect/wire
+
+lock: $(READY) ## Resolve the requirements anew
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	    --extra test --extra lint --extra build --extra uvloop pyproject.toml --output-file requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	    requirements/proto.in --output-file requirements/proto.txt
+
+bench: $(READY) ## Side by side with the official client
+	$(BIN)/python -m benchmarks.lifecycle
+
+clean: ## Remove the virtual environments and caches
+	rm -rf $(VENV) $(VENV)-proto $(VENV)-oldest .mypy_cache .pytest_cache .ruff_cache .hypothesis
