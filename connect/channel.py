@@ -73,14 +73,14 @@ class Channel:
             frame, written = self._outgoing.popleft()
             try:
                 await self._socket.send_bytes(frame)
+                if written:
+                    written(True)
             except Exception as error:
                 # aiohttp raises several types here; whichever it is, nothing more can be written to this socket.
                 self._outgoing.appendleft((frame, written))
                 self._fail_queued()
                 self._ended(LinkLost(f"cannot write to the gateway: {error}"))
                 return
-            if written:
-                written(True)
 
     async def _read(self) -> None:
         kinds = (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT)

@@ -75,22 +75,27 @@ class Connection:
         """
         self._loop = asyncio.get_running_loop()
         self._released = asyncio.Event()
-        await self._executor.start()
         try:
-            connector = aiohttp.TCPConnector(force_close=True, limit=0)
-            async with aiohttp.ClientSession(connector=connector) as session:
-                self._assemble(session)
-                self._chart.start()
-                self._note_state(None, "start")
-                await self._released.wait()
-                await self._dialler.stop()
-                await self._outbox.stop()
-                await asyncio.gather(*(link.wait_closed() for link in list(self._links)))
+            await self._executor.start()
+            await self._live()
+        except Exception as error:
+            self._failure = error
         finally:
             await self._executor.stop()
-        self._hub.emit(Closed(error=self._failure))
+            self._hub.emit(Closed(error=self._failure))
         if self._failure:
             raise self._failure
+
+    async def _live(self) -> None:
+        connector = aiohttp.TCPConnector(force_close=True, limit=0)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            self._assemble(session)
+            self._chart.start()
+            self._note_state(None, "start")
+            await self._released.wait()
+            await self._dialler.stop()
+            await self._outbox.stop()
+            await asyncio.gather(*(link.wait_closed() for link in list(self._links)))
 
     def _assemble(self, session: aiohttp.ClientSession) -> None:
         options, deadlines = self._options, self._options.deadlines
@@ -277,6 +282,9 @@ class Connection:
     def dial_rejected(self, error: Exception) -> None:
         self._failure = error
         self._chart.fire("rejected")
+
+    def dial_broken(self, error: Exception) -> None:
+        self._note_broken(error)
 
     def _connect_timed_out(self) -> None:
         seconds = self._options.connect_timeout

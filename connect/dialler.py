@@ -23,6 +23,7 @@ class DialOwner(Protocol):
 
     def dial_failed(self, attempt: int, delay: float, error: Exception) -> None: ...
     def dial_rejected(self, error: Exception) -> None: ...
+    def dial_broken(self, error: Exception) -> None: ...
 
 
 class Dialler:
@@ -106,7 +107,7 @@ class Dialler:
             await retrying(self._attempt)
         except Exception as error:
             self.last_error = error
-            self._owner.dial_rejected(error)
+            (self._owner.dial_broken if self._worth_retrying(error) else self._owner.dial_rejected)(error)
 
     async def _attempt(self) -> None:
         self.attempts += 1

@@ -1,6 +1,7 @@
 """From the connection's thread to whoever listens: each listener is called on the loop that it came from."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
@@ -46,8 +47,9 @@ class Hub:
         """Tell everybody; a listener that raises is logged and changes nothing."""
         for kind, callback, loop in self._listeners:
             home = loop or self._home
-            if isinstance(event, kind) and home and not home.is_closed():
-                home.call_soon_threadsafe(_call, callback, event)
+            if isinstance(event, kind) and home:
+                with contextlib.suppress(RuntimeError):  # that loop is closed: nobody listens there any more
+                    home.call_soon_threadsafe(_call, callback, event)
 
     async def events(self) -> AsyncIterator[Event]:
         """Every event from here on, up to and with `Closed`."""

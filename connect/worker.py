@@ -160,23 +160,21 @@ class WorkerConnection:
         run.result()
 
     async def _run_on_thread(self, connection: Connection) -> None:
-        home, ended = asyncio.get_running_loop(), asyncio.get_running_loop().create_future()
+        home = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = home.create_future()
 
         def body() -> None:
+            loop, error = _new_loop(), None
             try:
-                with asyncio.Runner(loop_factory=_new_loop) as runner:
-                    runner.run(self._live(connection))
-            except BaseException as error:  # handed over to start()
-                home.call_soon_threadsafe(ended.set_exception, error)
-            else:
-                home.call_soon_threadsafe(ended.set_result, None)
+                loop.run_until_complete(self._live(connection))
+            except BaseException as raised:  # handed over to start()
+                error = raised
+            _dispose(loop)
+            with contextlib.suppress(RuntimeError):  # the caller's loop is closed: nobody waits any more
+                home.call_soon_threadsafe(_settle, ended, error)
 
-        thread = threading.Thread(target=body, name="connect", daemon=True)
-        thread.start()
-        try:
-            await ended
-        finally:
-            thread.join()
+        threading.Thread(target=body, name="connect", daemon=True).start()
+        await ended
 
     async def _live(self, connection: Connection) -> None:
         self._loop = asyncio.get_running_loop()
@@ -351,6 +349,26 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
+
+
+def _settle(future: asyncio.Future[None], error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error:
+        future.set_exception(error)
+    else:
+        future.set_result(None)
+
+
+def _dispose(loop: asyncio.AbstractEventLoop) -> None:
+    """Close *loop* without waiting for what cannot be cancelled: a name look-up may hang in a thread for half a minute."""
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
 
 
 def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
