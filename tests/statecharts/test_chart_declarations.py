@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from statemachine import StateChart
 
-from statecharts import CHARTS, ConnectionActions, LinkActions, RequestActions, model
+from statecharts import CHARTS, Connection, ConnectionActions, Link, LinkActions, RequestActions, model
 from statecharts.tools import grid
 
 Chart = type[StateChart[Any]]
@@ -63,6 +63,14 @@ def test_a_state_ignores_nothing_twice(chart: Any) -> None:
     for state, events in chart.ignored.items():
         for box in grid.around(plain, state)[1:]:
             assert not events & chart.ignored.get(box, frozenset())
+
+
+@pytest.mark.parametrize("chart", [Connection, Link], ids=lambda chart: chart.__name__)
+def test_every_state_answers_an_action_that_raised(chart: Chart) -> None:
+    """Without an arrow for `error_execution` the library drops the exception, and nobody hears of it."""
+    plain = model.read(chart)
+    deaf = [leaf for leaf in grid.leaves(plain) if not grid.candidates(plain, leaf, "error_execution")]
+    assert deaf == [state.id for state in plain.states if state.kind == "final"]
 
 
 @each_chart
