@@ -16,6 +16,8 @@ and misbehaves on demand:
         await gw.drain()                            # the whole gateway
         await gw.wait_for(Kind.WORKER_PAUSE)        # what happened, or will
         assert not gw.ledger.lost                   # what became of each request
+
+`in_thread(Gateway(...))` gives the same to code that is not asynchronous; `connect.testing` has pytest fixtures.
 """
 
 from connect.gateway.connection import Connection, Phase
@@ -25,6 +27,7 @@ from connect.gateway.log import UNREADABLE, Call, Ended, Frame, Kind, Log, Opene
 from connect.gateway.runs import Function, Run, Step
 from connect.gateway.server import Gateway
 from connect.gateway.settings import Settings
+from connect.gateway.thread import ThreadedGateway, in_thread
 
 __all__ = [
     "GARBAGE",
@@ -49,4 +52,6 @@ __all__ = [
     "Script",
     "Settings",
     "Step",
+    "ThreadedGateway",
+    "in_thread",
 ]

@@ -72,12 +72,13 @@ class Api:
         response = _scripted(answer) or self._judged(request, body, message, judge)
         headers = {name.lower(): value for name, value in request.headers.items()}
         self._log.add(Call(time.monotonic(), request.path, response.status, message, headers))
-        await self._wait(answer.delay)
+        await self.wait(answer.delay)
         if self.stopping.is_set() and request.transport is not None:
             request.transport.abort()
         return response
 
-    async def _wait(self, seconds: float) -> None:
+    async def wait(self, seconds: float) -> None:
+        """Let *seconds* pass, or less if the gateway stops."""
         if seconds:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if math.isinf(seconds) else seconds):

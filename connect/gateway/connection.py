@@ -156,13 +156,12 @@ class Connection:
 
     # -- receiving
 
-    async def receive(self, within: float | None = None) -> WSMessage:
-        """The next message; for the gateway itself. Raises: TimeoutError: none came *within* seconds."""
-        async with asyncio.timeout(within):
-            message = await self._socket.receive()
-            if not self._flowing.is_set():
-                await self._flowing.wait()
-            return message
+    async def receive(self) -> WSMessage:
+        """The next message; for the gateway itself."""
+        message = await self._socket.receive()
+        if not self._flowing.is_set():
+            await self._flowing.wait()
+        return message
 
     # -- misbehaving
 

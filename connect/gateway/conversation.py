@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from aiohttp import WSMessage, WSMsgType
 from google.protobuf.message import DecodeError, Message
@@ -43,6 +43,7 @@ _PAYLOADS: Final[dict[int, type[Message]]] = {
     Kind.WORKER_REQUEST_EXTEND_LEASE: WorkerRequestExtendLeaseData,
     Kind.WORKER_STATUS: WorkerStatusData,
 }
+_Act: TypeAlias = Callable[[int, bytes], Awaitable[None]]
 
 
 class Hangup(Exception):  # noqa: N818 - the ordinary end of a conversation
@@ -89,7 +90,7 @@ class Conversation:
         try:
             await self._shake_hands()
             while True:
-                await self._through_faults(*self._frame(await self._connection.receive()))
+                await self._through_faults(*self._frame(await self._connection.receive()), self._act)
         except Hangup as end:
             await self._hang_up(end)
         finally:
@@ -119,14 +120,14 @@ class Conversation:
     def _note(self, kind: int, message: Message | None, data: bytes) -> None:
         self._log.add(Frame(time.monotonic(), self._connection.number, "in", kind, message, len(data)))
 
-    async def _through_faults(self, kind: int, payload: bytes) -> None:
+    async def _through_faults(self, kind: int, payload: bytes, act: _Act) -> None:
         fault = self._faults.take(kind, self._connection)
         if fault is None:
-            await self._act(kind, payload)
+            await act(kind, payload)
             return
 
         async def proceed(replaced: Message | bytes) -> bool:
-            await self._act(kind, replaced if isinstance(replaced, bytes) else replaced.SerializeToString())
+            await act(kind, replaced if isinstance(replaced, bytes) else replaced.SerializeToString())
             return True
 
         await self._connection.suffer(fault, "in", kind, payload, proceed)
@@ -160,11 +161,19 @@ class Conversation:
         await self._welcome(introduction.worker.worker_manual_readiness_ack)
 
     async def _first_frame(self) -> tuple[int, bytes]:
+        first: list[tuple[int, bytes]] = []
+
+        async def take(kind: int, payload: bytes) -> None:
+            first.append((kind, payload))
+
         try:
-            return self._frame(await self._connection.receive(self._settings.handshake_timeout))
+            async with asyncio.timeout(self._settings.handshake_timeout):
+                while not first:
+                    await self._through_faults(*self._frame(await self._connection.receive()), take)
         except TimeoutError:
             self._connection.drop()
             raise Hangup from None
+        return first[0]
 
     def _introduced(self, kind: int, payload: bytes) -> Introduction:
         if kind != Kind.WORKER_CONNECT:

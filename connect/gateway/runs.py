@@ -22,6 +22,9 @@ DEFAULT_RETRIES: Final = 3
 WHOLE: Final = "step"
 """The step id of an execution that targets no single step."""
 
+INVOKED: Final = "inngest/function.invoked"
+"""The event of a run that a step of another run invoked."""
+
 RunStatus: TypeAlias = Literal["running", "completed", "failed", "cancelled"]
 
 
@@ -112,7 +115,7 @@ class Driver:
     def start(self, slug: str, data: Any, event_name: str | None = None) -> Run:
         """Start a run. Raises: LookupError: no worker ever synced the function."""
         function = self._known(slug)
-        name = event_name or next(iter(function.events), "inngest/function.invoked")
+        name = event_name or next(iter(function.events), INVOKED)
         return self._begin(slug, new_event(name, data))
 
     def trigger(self, event: dict[str, Any]) -> list[Run]:
@@ -300,14 +303,23 @@ class Driver:
         self._waiters.setdefault(op.label, []).append(waiter)
         self._changed()
         timeout = durations.seconds(str(op.opts.get("timeout", "")), 0.0)
-        await asyncio.wait({waiter}, timeout=self._settings.shortened(timeout))
-        run.waiting_for = ""
+        try:
+            await asyncio.wait({waiter}, timeout=self._settings.shortened(timeout))
+        finally:
+            run.waiting_for = ""
+            self._forget(op.label, waiter)
         return waiter.result() if waiter.done() else None
+
+    def _forget(self, event_name: str, waiter: asyncio.Future[dict[str, Any]]) -> None:
+        waiters = self._waiters.get(event_name, [])
+        if waiter in waiters:
+            waiters.remove(waiter)
 
     async def _invoke(self, run: Run, op: Op) -> None:
         payload = op.opts.get("payload") or {}
         try:
-            invoked = await self.start(op.opts.get("function_id", ""), payload.get("data")).done()
+            invoked = self.start(op.opts.get("function_id", ""), payload.get("data"), INVOKED)
+            await invoked.done()
             error = invoked.error
         except LookupError as missing:
             invoked, error = run, {"name": "Error", "message": str(missing)}

@@ -1,6 +1,5 @@
 """The gateway itself: an aiohttp server on a loopback port, and everything that can be asked of it."""
 
-import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,6 +56,9 @@ class Gateway(Settings):
         app.router.add_post("/v0/connect/start", self._api.start)
         app.router.add_post("/v0/connect/flush", self._api.flush)
         app.router.add_get("/v0/connect", self._upgrade)
+        app.router.add_get("/v0/runs/{run_id}/actions", self._steps_of_run)
+        app.router.add_get("/v0/runs/{run_id}/batch", self._events_of_run)
+        app.router.add_post("/e/{key}", self._receive_events)
         app.router.add_get("/ready", self._readiness)
         app.router.add_get("/v0/", self._root)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -210,7 +212,8 @@ class Gateway(Settings):
         """
         self._refusing = self._refusing or refuse
         for each in [connection] if connection else self.connections:
-            await self._drain(each, self.drain_window if window is None else window)
+            if each.phase is not Phase.DISCONNECTING:
+                await self._drain(each, self.drain_window if window is None else window)
 
     def undrain(self) -> None:
         """Take new connections again after a drain that refused them."""
@@ -229,8 +232,7 @@ class Gateway(Settings):
 
     async def _upgrade(self, request: web.Request) -> web.StreamResponse:
         answer = self.sockets.take()
-        if answer.delay:
-            await asyncio.sleep(answer.delay)
+        await self._api.wait(answer.delay)
         if answer.status != 200:
             return web.Response(status=answer.status)
         socket = web.WebSocketResponse(
@@ -256,6 +258,26 @@ class Gateway(Settings):
         )
         with contextlib.suppress(ConnectionError):
             await conversation.run()
+
+    async def _steps_of_run(self, request: web.Request) -> web.Response:
+        return web.json_response(self._run_of(request).memos)
+
+    async def _events_of_run(self, request: web.Request) -> web.Response:
+        return web.json_response([self._run_of(request).event])
+
+    def _run_of(self, request: web.Request) -> Run:
+        try:
+            return self._driver.runs[request.match_info["run_id"]]
+        except KeyError:
+            raise web.HTTPNotFound from None
+
+    async def _receive_events(self, request: web.Request) -> web.Response:
+        """What the SDKs' `send` posts to: one event, or a list."""
+        sent = await request.json()
+        events = [new_event(raw["name"], raw.get("data")) for raw in (sent if isinstance(sent, list) else [sent])]
+        for event in events:
+            self._driver.trigger(event)
+        return web.json_response({"ids": [event["id"] for event in events], "status": 200})
 
     async def _readiness(self, _request: web.Request) -> web.Response:
         return web.Response(status=503 if self._refusing else 200)

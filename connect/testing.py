@@ -1,0 +1,44 @@
+"""Pytest fixtures for programs that use this package.
+
+In `conftest.py`:
+
+    pytest_plugins = ["connect.testing"]
+
+Then a test asks for `connect_gateway`, on its own event loop (needs pytest-asyncio), or `connect_gateway_thread`, for tests
+that are not asynchronous:
+
+    async def test_it_adds(connect_gateway: Gateway) -> None:
+        async with connect([(client, [add])], api_base_url=connect_gateway.url):
+            await connect_gateway.wait_for_worker()
+            run = await connect_gateway.invoke("app-add", {"a": 1, "b": 2})
+        assert run.output == 3
+
+Override `connect_gateway_settings` to change the gateway's settings; intervals are short by default.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from connect.gateway import Gateway, ThreadedGateway, in_thread
+
+
+@pytest.fixture
+def connect_gateway_settings() -> dict[str, object]:
+    """The keywords that `Gateway` is made with."""
+    return {"heartbeat_interval": "200ms", "extend_lease_interval": "200ms"}
+
+
+@pytest_asyncio.fixture
+async def connect_gateway(connect_gateway_settings: dict[str, object]) -> AsyncIterator[Gateway]:
+    """A running gateway, closed after the test."""
+    async with Gateway(**connect_gateway_settings) as gateway:  # type: ignore[arg-type]
+        yield gateway
+
+
+@pytest.fixture
+def connect_gateway_thread(connect_gateway_settings: dict[str, object]) -> Iterator[ThreadedGateway]:
+    """A running gateway on a thread of its own, closed after the test."""
+    with in_thread(Gateway(**connect_gateway_settings)) as gateway:  # type: ignore[arg-type]
+        yield gateway
