@@ -1,10 +1,10 @@
 """A chart as DOT text, for Graphviz: the same bytes for the same chart, and every state in its own box.
 
 The library's own writer drags targets into boxes, drops arrows and shows no actions. Here every arrow is written beside the states
-of the box that holds both its ends, never deeper, from leaf to leaf; one that ends at a compound is clipped at its box. The order of
-declaration is the layout: an arrow to an earlier state is written reversed with `dir=back`, so ranks follow the file. Transitions
-with the same ends share one arrow, and its label is a node on it, so Graphviz lets nothing cross it. Entry, exit and transitions
-that stay are lines inside the state.
+of the box that holds both its ends, never deeper, from leaf to leaf; one that ends at a compound is clipped at its box. The order
+of declaration is the layout: an arrow to an earlier state is written reversed with `dir=back`, so ranks follow the file.
+Transitions with the same ends share one arrow, and its label is a node on it, so Graphviz lets nothing cross it.
+Entry, exit and transitions that stay are lines inside the state.
 """
 
 import html
