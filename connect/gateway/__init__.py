@@ -24,7 +24,7 @@ from connect.gateway.connection import Connection, Phase
 from connect.gateway.faults import GARBAGE, HANG, Answer, Faults, Script
 from connect.gateway.ledger import Ledger, Request
 from connect.gateway.log import UNREADABLE, Call, Ended, Frame, Kind, Log, Opened, Record
-from connect.gateway.runs import Function, Run, Step
+from connect.gateway.run import Function, Run, Step
 from connect.gateway.server import Gateway
 from connect.gateway.settings import Settings
 from connect.gateway.thread import ThreadedGateway, in_thread

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, Literal, cast
 
-from aiohttp import WSMessage, WSMsgType, web
+from aiohttp import WSMessage, web
 from google.protobuf.message import Message
 
 from connect.gateway.faults import Fault, Faults
@@ -200,6 +200,8 @@ class Connection:
 
     def close_after(self, seconds: float, code: int, reason: str) -> None:
         """Close it in *seconds*, if it is still there; for the gateway itself."""
+        if self._timer is not None:
+            self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(seconds, self._begin_closing, code, reason)
 
     def ended(self, by: Literal["worker", "gateway"], code: int, reason: str = "") -> None:
@@ -232,12 +234,6 @@ class Connection:
             task.cancel()
         if self._closing is not None:
             await asyncio.wait({self._closing})
-
-    def close_code(self, message: WSMessage) -> tuple[int, str]:
-        """Code and reason of the worker's end; 1006 where it left without a close frame. For the gateway itself."""
-        if message.type is WSMsgType.CLOSE:
-            return message.data or 1005, message.extra or ""
-        return 1006, ""
 
 
 def _framed(kind: int, payload: bytes) -> bytes:

@@ -104,7 +104,7 @@ class Conversation:
     def _frame(self, message: WSMessage) -> tuple[int, bytes]:
         """Kind and payload of *message*. Raises: Hangup: it is the end, or no frame."""
         if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT):
-            self._connection.ended("worker", *self._connection.close_code(message))
+            self._connection.ended("worker", *_farewell(message))
             raise Hangup
         data: bytes = message.data.encode() if isinstance(message.data, str) else message.data
         if len(data) > MESSAGE_LIMIT:
@@ -278,6 +278,13 @@ class Conversation:
                 new_lease_id=new_lease_id,
             ),
         )
+
+
+def _farewell(message: WSMessage) -> tuple[int, str]:
+    """Code and reason of the worker's end; 1006 where it left without a close frame."""
+    if message.type is WSMsgType.CLOSE:
+        return message.data or 1005, message.extra or ""
+    return 1006, ""
 
 
 def _readable(kind: int, payload: bytes) -> Message | None:

@@ -1,87 +1,23 @@
 """Runs: a function's executions, one after another, until it is done or has failed for good."""
 
 import asyncio
-import json
-import time
-import uuid
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 from connect.gateway import durations, ulid
 from connect.gateway.dispatch import Dispatcher, DispatchError
+from connect.gateway.payload import request_for
+from connect.gateway.run import Function, Run, Step, new_event, synced_function
 from connect.gateway.settings import Settings
 from connect.gateway.steps import Failure, Op, Progress, read, until
-from connect.wire import GatewayExecutorRequestData
 
-ACCOUNT_ID: Final = "00000000-0000-4000-a000-000000000000"
-ENV_ID: Final = "00000000-0000-4000-b000-000000000000"
-DEFAULT_RETRIES: Final = 3
 WHOLE: Final = "step"
 """The step id of an execution that targets no single step."""
 
 INVOKED: Final = "inngest/function.invoked"
 """The event of a run that a step of another run invoked."""
-
-RunStatus: TypeAlias = Literal["running", "completed", "failed", "cancelled"]
-
-
-@dataclass(frozen=True, slots=True)
-class Function:
-    """A synced function. `attempts` is how often it and each of its steps are tried in all."""
-
-    slug: str
-    app_name: str
-    attempts: int
-    events: tuple[str, ...]
-    """The events that trigger it, those with a condition left out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A finished step: its name in the user's code, its opcode, and what it came to."""
-
-    name: str
-    op: str
-    data: Any = None
-    error: Any = None
-
-
-@dataclass(eq=False)
-class Run:
-    """One run of a function.
-
-    `output` is the function's result, `error` the error object of a run that failed; `steps` are the finished steps by name.
-    `attempts` is how often its most-tried execution was tried; `requests` the request ids of all its executions.
-    `on_failure` is the run of the function's failure handler, if it has one and it was needed.
-    """
-
-    id: str
-    slug: str
-    event: dict[str, Any]
-    status: RunStatus = "running"
-    output: Any = None
-    error: Any = None
-    steps: dict[str, Step] = field(default_factory=dict)
-    attempts: int = 0
-    requests: list[str] = field(default_factory=list)
-    on_failure: "Run | None" = None
-    waiting_for: str = ""
-    """The event that it waits for, if it does."""
-    memos: dict[str, Any] = field(default_factory=dict, repr=False)
-    """What is memoized, by hashed step id, in the order of finishing."""
-    version: int = field(default=-1, repr=False)
-    planning: bool = field(default=False, repr=False)
-    """It had parallel steps: from then on each new step is planned before it is run."""
-    task: asyncio.Task[None] | None = field(default=None, repr=False)
-
-    async def done(self) -> "Run":
-        """Wait for the run's end, its failure handler's included. Cancelling the wait leaves the run alone."""
-        if self.task is not None:
-            await asyncio.shield(self.task)
-        return self
 
 
 class RunFailed(Exception):  # noqa: N818 - the happening's name
@@ -99,6 +35,7 @@ class Driver:
         self._settings = settings
         self._dispatcher = dispatcher
         self._changed = changed
+        self._tasks: set[asyncio.Task[None]] = set()
         self._waiters: dict[str, list[asyncio.Future[dict[str, Any]]]] = {}
         self.functions: dict[str, Function] = {}
         """Every function that was ever synced, by slug."""
@@ -108,7 +45,7 @@ class Driver:
         """Learn what a worker synced: function configurations by app name."""
         for app_name, configs in functions.items():
             for config in configs:
-                self.functions[config["id"]] = _function(app_name, config)
+                self.functions[config["id"]] = synced_function(app_name, config)
 
     # -- starting and ending
 
@@ -127,11 +64,10 @@ class Driver:
 
     async def cancel(self) -> None:
         """Give up every run that has not ended."""
-        tasks = [run.task for run in self.runs.values() if run.task is not None and not run.task.done()]
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     def _known(self, slug: str) -> Function:
         try:
@@ -146,6 +82,8 @@ class Driver:
         if len(self.runs) > self._settings.ledger_capacity:
             self.runs.popitem(last=False)
         run.task = asyncio.get_running_loop().create_task(self._follow(run))
+        self._tasks.add(run.task)
+        run.task.add_done_callback(self._tasks.discard)
         return run
 
     async def _follow(self, run: Run) -> None:
@@ -186,7 +124,7 @@ class Driver:
         raise AssertionError("the last attempt is final")
 
     async def _attempt(self, run: Run, step_id: str, attempt: int) -> Failure | Progress:
-        message = self._request(run, step_id, attempt)
+        message = request_for(run, self._known(run.slug), step_id, attempt, self._settings)
         run.requests.append(message.request_id)
         try:
             reply = await self._dispatcher.execute(message)
@@ -194,62 +132,6 @@ class Driver:
             return Failure({"name": str(error), "message": f"{error} ({run.slug})"})
         run.version = reply.request_version
         return read(reply)
-
-    def _request(self, run: Run, step_id: str, attempt: int) -> GatewayExecutorRequestData:
-        function = self._known(run.slug)
-        request_id, job_id = ulid.new(), ulid.new()
-        return GatewayExecutorRequestData(
-            request_id=request_id,
-            account_id=ACCOUNT_ID,
-            env_id=ENV_ID,
-            app_id=_uuid(function.app_name),
-            app_name=function.app_name,
-            function_id=_uuid(function.slug),
-            function_slug=function.slug,
-            step_id=step_id,
-            request_payload=self._payload(run, function, request_id, job_id, step_id, attempt),
-            system_trace_ctx=_either(self._settings.system_trace_ctx, _trace_context(run)),
-            user_trace_ctx=_either(self._settings.user_trace_ctx, b"{}"),
-            run_id=run.id,
-            job_id=job_id,
-        )
-
-    def _payload(self, run: Run, function: Function, request_id: str, job_id: str, step_id: str, attempt: int) -> bytes:
-        finished = list(run.memos)
-        content: dict[str, Any] = {
-            "ctx": {
-                "attempt": attempt,
-                "disable_immediate_execution": run.planning,
-                "env": "",
-                "fn_id": _uuid(function.slug),
-                "generation_id": 1,
-                "job_id": job_id,
-                "max_attempts": function.attempts,
-                "qi_id": job_id,
-                "request_id": request_id,
-                "run_id": run.id,
-                "stack": {"current": len(finished), "stack": finished},
-                "step_id": step_id,
-                "use_api": False,
-            },
-            "defers": {},
-            "event": run.event,
-            "events": [run.event],
-            "steps": run.memos,
-            "use_api": False,
-            "version": run.version,
-        }
-        return self._within_limit(content)
-
-    def _within_limit(self, content: dict[str, Any]) -> bytes:
-        payload = _canonical(content)
-        for part, emptied in (("steps", {}), ("events", [])):
-            if len(payload) <= self._settings.payload_limit:
-                break
-            content[part] = emptied
-            content["use_api"] = content["ctx"]["use_api"] = True
-            payload = _canonical(content)
-        return payload
 
     # -- steps
 
@@ -329,39 +211,9 @@ class Driver:
             self._memoize(run, op, {"error": error}, error=error)
 
 
-def new_event(name: str, data: Any) -> dict[str, Any]:
-    """An event as a run receives it."""
-    return {"name": name, "data": {} if data is None else data, "id": ulid.new(), "ts": int(time.time() * 1000)}
-
-
-def _function(app_name: str, config: dict[str, Any]) -> Function:
-    retries = DEFAULT_RETRIES
-    for step in (config.get("steps") or {}).values():
-        retries = ((step or {}).get("retries") or {}).get("attempts", DEFAULT_RETRIES)
-    triggers = config.get("triggers") or []
-    events = tuple(trigger["event"] for trigger in triggers if trigger.get("event") and not trigger.get("expression"))
-    return Function(config["id"], app_name, retries + 1, events)
-
-
 def _nap(label: str) -> float:
     """How long a Sleep lasts: its name is a moment, or a duration."""
     try:
         return until(datetime.fromisoformat(label))
     except ValueError:
         return durations.seconds(label, 0.0)
-
-
-def _uuid(name: str) -> str:
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, name))
-
-
-def _trace_context(run: Run) -> bytes:
-    return b'{"traceparent":"00-%s-%s-01"}' % (uuid.uuid5(uuid.NAMESPACE_URL, run.id).hex.encode(), b"1" * 16)
-
-
-def _either(chosen: bytes | None, default: bytes) -> bytes:
-    return default if chosen is None else chosen
-
-
-def _canonical(content: dict[str, Any]) -> bytes:
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

@@ -15,7 +15,8 @@ from connect.gateway.faults import Faults, Script
 from connect.gateway.handshake import Sessions
 from connect.gateway.ledger import Ledger
 from connect.gateway.log import Call, Frame, Kind, Log, Record, kind_name
-from connect.gateway.runs import Driver, Function, Run, new_event
+from connect.gateway.run import Function, Run, new_event
+from connect.gateway.runs import Driver
 from connect.gateway.settings import Settings
 
 HOST = "127.0.0.1"

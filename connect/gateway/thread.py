@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from connect.gateway.runs import Run
+from connect.gateway.run import Run
 from connect.gateway.server import Gateway
 
 _T = TypeVar("_T")

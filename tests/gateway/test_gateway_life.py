@@ -8,7 +8,7 @@ import pytest
 from raw_worker import RawWorker, encoded, response
 
 from connect.gateway import GARBAGE, Ended, Gateway, Kind
-from connect.wire import WorkerReplyAckData
+from connect.wire import SDKResponseStatus, WorkerReplyAckData
 
 Another = Callable[..., RawWorker]
 CLOSING = (1001, "connect_gateway_closing")
@@ -127,6 +127,18 @@ async def test_closing_cancels_what_still_runs(gw: Gateway, worker: RawWorker) -
     assert (await run.done()).status == "cancelled"
     assert gw.ledger[request.request_id].status == "cancelled"
     await gw.close()
+
+
+async def test_closing_also_ends_a_failed_run_whose_failure_handler_still_runs(gw: Gateway, worker: RawWorker) -> None:
+    await worker.join("app-fn", "app-fn-failure")
+    run = gw.start_run("app-fn")
+    request = await worker.expect(Kind.GATEWAY_EXECUTOR_REQUEST)
+    await worker.reply(request, {"message": "m"}, SDKResponseStatus.ERROR, no_retry=True)
+    await worker.expect(Kind.GATEWAY_EXECUTOR_REQUEST)
+    await gw.close()
+    await run.done()
+    assert run.on_failure is not None
+    assert (run.status, run.on_failure.status) == ("failed", "cancelled")
 
 
 # -- misbehaviour

@@ -1,0 +1,85 @@
+"""A run and what it is made of: the function, its steps, its event."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias
+
+from connect.gateway import ulid
+
+DEFAULT_RETRIES: Final = 3
+
+RunStatus: TypeAlias = Literal["running", "completed", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A synced function. `attempts` is how often it and each of its steps are tried in all."""
+
+    slug: str
+    app_name: str
+    attempts: int
+    events: tuple[str, ...]
+    """The events that trigger it, those with a condition left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A finished step: its name in the user's code, its opcode, and what it came to."""
+
+    name: str
+    op: str
+    data: Any = None
+    error: Any = None
+
+
+@dataclass(eq=False)
+class Run:
+    """One run of a function.
+
+    `output` is the function's result, `error` the error object of a run that failed; `steps` are the finished steps by name.
+    `attempts` is how often its most-tried execution was tried; `requests` the request ids of all its executions.
+    `on_failure` is the run of the function's failure handler, if it has one and it was needed.
+    """
+
+    id: str
+    slug: str
+    event: dict[str, Any]
+    status: RunStatus = "running"
+    output: Any = None
+    error: Any = None
+    steps: dict[str, Step] = field(default_factory=dict)
+    attempts: int = 0
+    requests: list[str] = field(default_factory=list)
+    on_failure: "Run | None" = None
+    waiting_for: str = ""
+    """The event that it waits for, if it does."""
+    memos: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What is memoized, by hashed step id, in the order of finishing."""
+    version: int = field(default=-1, repr=False)
+    planning: bool = field(default=False, repr=False)
+    """It had parallel steps: from then on each new step is planned before it is run."""
+    task: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    async def done(self) -> "Run":
+        """Wait for the run's end, its failure handler's included. Cancelling the wait leaves the run alone."""
+        if self.task is not None:
+            await asyncio.wait({self.task})
+            if not self.task.cancelled():
+                self.task.result()  # raises what only a bug of the gateway's can raise
+        return self
+
+
+def new_event(name: str, data: Any) -> dict[str, Any]:
+    """An event as a run receives it."""
+    return {"name": name, "data": {} if data is None else data, "id": ulid.new(), "ts": int(time.time() * 1000)}
+
+
+def synced_function(app_name: str, config: dict[str, Any]) -> Function:
+    """The function that a synced configuration (PROTOCOL.md §4.6) describes."""
+    retries = DEFAULT_RETRIES
+    for step in (config.get("steps") or {}).values():
+        retries = ((step or {}).get("retries") or {}).get("attempts", DEFAULT_RETRIES)
+    triggers = config.get("triggers") or []
+    events = tuple(trigger["event"] for trigger in triggers if trigger.get("event") and not trigger.get("expression"))
+    return Function(config["id"], app_name, retries + 1, events)
