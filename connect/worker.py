@@ -173,8 +173,10 @@ class WorkerConnection:
             with contextlib.suppress(RuntimeError):  # the caller's loop is closed: nobody waits any more
                 home.call_soon_threadsafe(_settle, ended, error)
 
-        threading.Thread(target=body, name="connect", daemon=True).start()
+        thread = threading.Thread(target=body, name="connect", daemon=True)
+        thread.start()
         await ended
+        thread.join()  # it has nothing left to do: no thread is there any more when start() returns
 
     async def _live(self, connection: Connection) -> None:
         self._loop = asyncio.get_running_loop()

@@ -1,0 +1,93 @@
+"""The caller's loop: user functions run where `start()` was called, the connection on its own thread.
+
+A function that blocks its loop delays other functions, never a heartbeat. Each hand-over is one wake-up of the other loop.
+"""
+
+import asyncio
+import contextvars
+
+from connect.executors.base import Invocation, Outcome
+from connect.sdk import Apps
+
+
+class CallerLoop:
+    """Runs functions on *home*, awaited from the connection's loop."""
+
+    def __init__(self, apps: Apps, home: asyncio.AbstractEventLoop) -> None:
+        self._apps = apps
+        self._home = home
+        # User code sees the context variables of whoever called start(), each execution a copy of its own.
+        self._context = contextvars.copy_context()
+        self._calls: set[_Call] = set()
+
+    async def start(self) -> None:
+        """Nothing to do: *home* runs already."""
+
+    async def execute(self, invocation: Invocation) -> Outcome:
+        """As `Executor.execute`. Raises: RuntimeError: *home* is closed."""
+        call = _Call(self._apps, self._home, invocation)
+        self._calls.add(call)
+        try:
+            self._home.call_soon_threadsafe(call.begin, context=self._context.copy())
+            return await call.outcome()
+        finally:
+            self._calls.discard(call)
+
+    async def stop(self) -> None:
+        """Nobody waits any longer for what could not be stopped; it is left to itself."""
+        self._apps.shutdown()
+        for call in list(self._calls):
+            call.abandon()
+
+
+class _Call:
+    """One execution and its two ends: a task on the user's loop, a future on the connection's."""
+
+    def __init__(self, apps: Apps, home: asyncio.AbstractEventLoop, invocation: Invocation) -> None:
+        self._apps = apps
+        self._home = home
+        self._invocation = invocation
+        self._away = asyncio.get_running_loop()
+        self._result: asyncio.Future[Outcome] = self._away.create_future()
+        self._task: asyncio.Task[Outcome] | None = None
+
+    # -- on the connection's loop
+
+    async def outcome(self) -> Outcome:
+        """The outcome; cancelling it asks the user's task to stop, and waits until it has."""
+        while True:
+            try:
+                return await asyncio.shield(self._result)
+            except asyncio.CancelledError:
+                if self._result.cancelled():
+                    raise
+                self._home.call_soon_threadsafe(self._cancel)
+
+    def abandon(self) -> None:
+        self._result.cancel()
+        if not self._home.is_closed():
+            self._home.call_soon_threadsafe(self._cancel)
+
+    def _settle(self, task: asyncio.Task[Outcome]) -> None:
+        if self._result.done():
+            return
+        if task.cancelled():
+            self._result.cancel()
+        else:
+            self._result.set_result(task.result())
+
+    # -- on the user's loop
+
+    def begin(self) -> None:
+        self._task = self._home.create_task(
+            self._apps.run(self._invocation), name=f"inngest {self._invocation.request_id}"
+        )
+        self._task.add_done_callback(self._ended)
+
+    def _cancel(self) -> None:
+        if self._task:
+            self._task.cancel()
+
+    def _ended(self, task: asyncio.Task[Outcome]) -> None:
+        if not self._away.is_closed():
+            self._away.call_soon_threadsafe(self._settle, task)

@@ -1,0 +1,22 @@
+"""Everything on one loop: the lowest latency, where user code is known not to block."""
+
+from connect.executors.base import Invocation, Outcome
+from connect.sdk import Apps
+
+
+class SameLoop:
+    """Runs functions on the connection's own loop."""
+
+    def __init__(self, apps: Apps) -> None:
+        self._apps = apps
+
+    async def start(self) -> None:
+        """Nothing to do."""
+
+    async def execute(self, invocation: Invocation) -> Outcome:
+        """As `Executor.execute`."""
+        return await self._apps.run(invocation)
+
+    async def stop(self) -> None:
+        """Sync functions that still run are left to themselves."""
+        self._apps.shutdown()
