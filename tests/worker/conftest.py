@@ -2,14 +2,16 @@
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+import aiohttp
 import inngest
 import pytest
 import tenacity
 
-from connect import ConnectionState, Deadlines, WorkerConnection, connect, events
+from connect import ConnectionState, Deadlines, WorkerConnection, connect, events, wire
 from connect.gateway import Gateway
 
 QUICK = Deadlines(start=2.0, socket=2.0, hello=0.5, ready=0.5, ready_max=2.0, reply_ack=0.2, settle=0.3, pause=0.01)
@@ -58,6 +60,28 @@ def apps(gw: Gateway) -> Apps:
         return ctx.event.data.get("value")
 
     return made
+
+
+class Held:
+    """Function `app-hold`: it tells that it runs, and waits to be let go."""
+
+    def __init__(self, apps: Apps) -> None:
+        self.started = asyncio.Event()
+        self.release = asyncio.Event()
+        self.calls = 0
+
+        @apps.function("hold")
+        async def hold(ctx: inngest.Context) -> str:
+            self.calls += 1
+            self.started.set()
+            await self.release.wait()
+            return "held"
+
+
+@pytest.fixture
+def held(apps: Apps) -> Held:
+    """`app-hold` in `apps`: ask for it before `start`."""
+    return Held(apps)
 
 
 class Running:
@@ -121,6 +145,27 @@ async def start(gw: Gateway, apps: Apps) -> AsyncIterator[Callable[..., Any]]:
         if not worker.task.cancelled():
             worker.task.exception()
         assert worker.connection.status().unexpected_events == 0
+
+
+@pytest.fixture
+def break_write(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`break_write(kind)`: writing the next frame of *kind* (or *count* of them) raises in the worker; its socket stays open."""
+    send_bytes = aiohttp.ClientWebSocketResponse.send_bytes
+    left: Counter[int] = Counter()
+
+    async def send(socket: aiohttp.ClientWebSocketResponse, data: bytes, compress: int | None = None) -> None:
+        kind = wire.ConnectMessage.FromString(data).kind
+        if left[kind]:
+            left[kind] -= 1
+            raise ConnectionResetError("Cannot write to closing transport")
+        await send_bytes(socket, data, compress)
+
+    monkeypatch.setattr(aiohttp.ClientWebSocketResponse, "send_bytes", send)
+
+    def arm(kind: int, count: int = 1) -> None:
+        left[kind] += count
+
+    return arm
 
 
 @pytest.fixture(autouse=True)
