@@ -19,7 +19,8 @@ demo: $(READY) ## A worker's life in under 20 seconds, no server needed
 	$(BIN)/python -m connect demo
 
 test: $(READY) ## Every test; fails unless every transition of every chart is taken by a test of the real worker
-	$(BIN)/python -m pytest -n auto $(PYTEST)
+	$(BIN)/python -m pytest -n auto -p statecharts.tools.coverage --transition-cover \
+	    --transition-cover-from=tests/worker --transition-cover-min=100 $(PYTEST)
 
 soak: $(READY) ## 60 seconds of faults under load
 	$(BIN)/python -m pytest tests/soak --soak-seconds 60 -s $(PYTEST)

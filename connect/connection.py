@@ -63,6 +63,7 @@ class Connection:
         self._give_up = Timer(lambda: self._chart.fire("give_up"))
         self._path: tuple[str, ...] = ()
         self._assembled = False
+        self._stuck: list[str] = []
         self.state = ConnectionState.CONNECTING
         self.is_closing = False
 
@@ -93,7 +94,7 @@ class Connection:
             self._chart.start()
             self._note_state(None, "start")
             await self._released.wait()
-            await self._dialler.stop()
+            await self._dialler.wait_stopped()
             await self._outbox.stop()
             await asyncio.gather(*(link.wait_closed() for link in list(self._links)))
 
@@ -150,7 +151,7 @@ class Connection:
 
     def stuck(self) -> list[str]:
         """Ids of executions that still run although the worker has ended: sync functions that nothing can stop."""
-        return self._requests.running()
+        return self._stuck
 
     @property
     def connection_id(self) -> str | None:
@@ -248,7 +249,8 @@ class Connection:
         self._deadline.disarm()
 
     def arm_give_up(self) -> None:
-        self._give_up.arm(self._options.flush_timeout)
+        if not self._give_up.armed:
+            self._give_up.arm(self._options.flush_timeout)
 
     def disarm_give_up(self) -> None:
         self._give_up.disarm()
@@ -267,11 +269,18 @@ class Connection:
 
     def release_all(self) -> None:
         self.is_closing = True
-        self._requests.accepting = False
-        self._requests.give_up("the worker gave up on it when its time to shut down had passed")
-        for link in list(self._links):
-            link.close()
-        self._released.set()
+        try:
+            self._dialler.stop()
+            self._requests.accepting = False
+            self._requests.give_up("the worker gave up on it when its time to shut down had passed")
+            self._stuck = self._requests.running()
+            for link in list(self._links):
+                link.close()
+        except Exception:
+            # The engine swallows what the entry of a final state raises.
+            log.exception("a bug in the worker, please report it: closing left something behind")
+        finally:
+            self._released.set()
 
     # -- from the dial loop ---------------------------------------------------------------------------------------------------
 
@@ -303,7 +312,9 @@ class Connection:
         if not self._dialler.ready(link):
             link.close()
             return
-        self._current, self._old = link, self._current
+        if self._current:
+            self._old = self._current
+        self._current = link
         self._last_id = link.connection_id
         self._chart.fire("link_ready")
         self._in_use.add(link)
@@ -385,4 +396,8 @@ class Connection:
         log.error("a bug in the worker, please report it: %s", report)
 
     def _note_broken(self, error: Exception) -> None:
-        self._chart.fire("error_execution", error=error)
+        """A bug outside of the connection chart: the first one ends the worker gracefully, more of them change nothing."""
+        if self._failure is None:
+            self._chart.fire("error_execution", error=error)
+        else:
+            log.error("a bug in the worker, please report it: another one", exc_info=error)

@@ -88,10 +88,14 @@ class Dialler:
         if link is self.link and self._outcome:
             self._outcome.set_exception(error)
 
-    async def stop(self) -> None:
-        """End the loop and whatever it waits for; the link in the making is the caller's to close."""
+    def stop(self) -> None:
+        """No attempt from here on; the link in the making is the caller's to close."""
         if self._task:
             self._task.cancel()
+
+    async def wait_stopped(self) -> None:
+        """Until the dial loop has ended."""
+        if self._task:
             await asyncio.wait([self._task])
 
     async def _dial(self, cause: Exception | None) -> None:

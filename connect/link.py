@@ -264,6 +264,9 @@ class Link:
             timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
         )
 
+    def note_intervals(self, data: wire.GatewayConnectionReadyData) -> None:
+        self.intervals = Intervals.of(data)
+
     # -- UP -------------------------------------------------------------------------------------------------------------------
 
     def start_timers(self) -> None:
@@ -353,8 +356,7 @@ class Link:
         self._chart.fire("gateway_hello")
 
     def _on_ready(self, data: wire.GatewayConnectionReadyData) -> None:
-        self.intervals = Intervals.of(data)
-        self._chart.fire("connection_ready")
+        self._chart.fire("connection_ready", data=data)
 
     def _on_heartbeat(self, _: object) -> None:
         self.facts.heartbeat_seen = self._loop.time()

@@ -62,7 +62,7 @@ class Outbox:
         self._size = 0
         self._awaiting: OrderedDict[str, float] = OrderedDict()
         self._ack_timer: asyncio.TimerHandle | None = None
-        self._to_flush: deque[str] = deque()
+        self._to_flush: deque[tuple[str, _Reply]] = deque()
         self._flusher: asyncio.Task[None] | None = None
         self._kicked = asyncio.Event()
         self._remembered: OrderedDict[str, _Reply] = OrderedDict()
@@ -157,7 +157,10 @@ class Outbox:
 
     def queue_flush(self, request_id: str) -> None:
         """Deliver it over HTTP, as soon as may be."""
-        self._to_flush.append(request_id)
+        reply = self._held.get(request_id)
+        if reply is None:
+            return
+        self._to_flush.append((request_id, reply))
         if self._flusher is None or self._flusher.done():
             self._flusher = self._loop.create_task(self._flush_all(), name="flusher")
 
@@ -191,33 +194,35 @@ class Outbox:
 
     async def _flush_next(self, most: int) -> bool:
         batch = [self._to_flush.popleft() for _ in range(min(most, len(self._to_flush)))]
-        return all(await asyncio.gather(*(self._flush_one(request_id) for request_id in batch)))
+        return all(await asyncio.gather(*(self._flush_one(request_id, reply) for request_id, reply in batch)))
 
-    async def _flush_one(self, request_id: str) -> bool:
+    async def _flush_one(self, request_id: str, reply: _Reply) -> bool:
         """Whether the API took it, or never will: False is "try again"."""
-        reply = self._held.get(request_id)
-        if reply is None:
+        if self._held.get(request_id) is not reply:
             return True
         if self._loop.time() - reply.made_at > REPLY_SECONDS:
             self._owner.reply_undeliverable(request_id, "nobody has waited for it for two hours")
             return True
-        try:
-            await self._flush(reply.body)
-        except ApiError as error:
-            if error.status == 400:
-                self._owner.reply_undeliverable(request_id, f"the server refuses it for good: {error}")
-                return True
-            return self._not_flushed(request_id, error)
-        except Exception as error:
-            return self._not_flushed(request_id, error)
-        self._owner.reply_flushed(request_id)
-        return True
-
-    def _not_flushed(self, request_id: str, error: Exception) -> bool:
+        error = await self._try(reply.body)
+        if self._held.get(request_id) is not reply:
+            return True  # confirmed meanwhile
+        if error is None:
+            self._owner.reply_flushed(request_id)
+            return True
+        if isinstance(error, ApiError) and error.status == 400:
+            self._owner.reply_undeliverable(request_id, f"the server refuses it for good: {error}")
+            return True
         ours = not isinstance(error, ConnectError)
         log.warning("cannot flush the reply to %s yet: %s", request_id, error, exc_info=error if ours else None)
         self._owner.reply_not_flushed(request_id)
         return False
+
+    async def _try(self, body: bytes) -> Exception | None:
+        try:
+            await self._flush(body)
+        except Exception as error:
+            return error
+        return None
 
     async def _sleep(self, seconds: float) -> None:
         self._kicked.clear()

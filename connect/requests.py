@@ -57,6 +57,7 @@ class Request:
     """The actor of one request chart."""
 
     __slots__ = (
+        "_acks",
         "_lease_link",
         "_origin",
         "_requests",
@@ -73,6 +74,7 @@ class Request:
         self._requests = requests
         self._origin = link
         self._stepper = Stepper(COMPILED, self)
+        self._acks = 0
         self._lease_link: Link | None = None
         self.data = data
         self.lease_id: str | None = data.lease_id
@@ -97,6 +99,7 @@ class Request:
             taken = self._stepper.fire(event)
         except Exception as error:
             around.broken(error)
+            self._requests.abort(self)
             return
         if not taken and not COMPILED.ignores(before, event):
             around.unexpected(Unexpected("Request", (before,), event, COMPILED.allowed(before)))
@@ -120,7 +123,10 @@ class Request:
     # -- the chart's actions --------------------------------------------------------------------------------------------------
 
     def send_ack(self) -> None:
-        self._origin.send_ack(codec.ack(self.data), self._ack_written)
+        # Only the newest ACK decides: an older one may be stuck on a link that has been replaced.
+        self._acks += 1
+        serial = self._acks
+        self._origin.send_ack(codec.ack(self.data), lambda written: self._ack_written(serial, written))
 
     def start_handler(self) -> None:
         self._requests.start_handler(self)
@@ -158,7 +164,9 @@ class Request:
     def link_up(self) -> bool:
         return self._requests.around.current_link() is not None
 
-    def _ack_written(self, written: bool) -> None:
+    def _ack_written(self, serial: int, written: bool) -> None:
+        if serial != self._acks:
+            return
         self.fire("begin" if written else "ack_failed")
         left = leases.seconds_left(self.lease_id or "")
         if written and left is not None and left <= (self._requests.around.extend_interval() or 0.0):
@@ -256,6 +264,14 @@ class Requests:
         """WORKER_STATUS."""
         return wire.WorkerStatusData(in_flight_request_ids=list(self._open), shutdown_requested=shutdown_requested)
 
+    def abort(self, request: Request) -> None:
+        """An action of *request* raised: nothing can be promised for it any more, and nothing may wait for it."""
+        log.error("request %s (run %s) is given up: an action raised", request.id, request.data.run_id)
+        self.around.hub.emit(ReplyLost(request_id=request.id, reason="a bug in the worker"))
+        self.cancel_handler(request)
+        if self._open.get(request.id) is request:
+            self.forget(request)
+
     # -- from the outbox ------------------------------------------------------------------------------------------------------
 
     def reply_overdue(self, request_id: str) -> None:
@@ -341,10 +357,9 @@ class Requests:
     def forget(self, request: Request) -> None:
         del self._open[request.id]
         self.outbox.drop(request.id)
-        self._unanswered.discard(request.id)
         if self._watch:
             self._watch("work_done")
-            self._tell_if_answered()
+        self._has_answer(request)
 
     # -- executing ------------------------------------------------------------------------------------------------------------
 
@@ -372,9 +387,12 @@ class Requests:
             return
         body = self._reply(request, BROKEN if error else CANCELLED) if error or task.cancelled() else task.result()
         self.outbox.hold(request.id, body)
-        self._unanswered.discard(request.id)
         request.fire("finished")
-        if self._watch:
+        self._has_answer(request)
+
+    def _has_answer(self, request: Request) -> None:
+        if request.id in self._unanswered:
+            self._unanswered.remove(request.id)
             self._tell_if_answered()
 
     def _tell_if_answered(self) -> None:

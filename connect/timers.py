@@ -34,6 +34,11 @@ class Timer:
         self._expire = expire
         self._handle: asyncio.TimerHandle | None = None
 
+    @property
+    def armed(self) -> bool:
+        """Whether it has been armed and not disarmed; it stays so once it has expired."""
+        return self._handle is not None
+
     def arm(self, seconds: float | None) -> None:
         """Expire *seconds* from now instead of whenever it was to be; None: never."""
         self.disarm()

@@ -6,7 +6,7 @@ regions: TRAFFIC says what the link is for, PULSE whether its peer lives. Death 
 heartbeat, so heartbeats go on while a link drains without anybody having to remember it.
 """
 
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from statemachine import State, StateChart
 
@@ -24,6 +24,8 @@ class LinkActions(Protocol):
     def arm_ready_deadline(self) -> None: ...
     def disarm_deadline(self) -> None: ...
     def report_failed(self, event: object, error: Exception | None = None) -> None: ...
+
+    def note_intervals(self, data: Any) -> None: ...
 
     # UP
     def start_timers(self) -> None: ...
@@ -66,7 +68,7 @@ class Link(StateChart[LinkActions]):
     started = handshake.starting.to(handshake.opening)
     opened = handshake.opening.to(handshake.greeting)
     gateway_hello = handshake.greeting.to(handshake.registering) | handshake.to(closed, on="report_failed")
-    connection_ready = handshake.registering.to(up) | handshake.to(closed, on="report_failed")
+    connection_ready = handshake.registering.to(up, on="note_intervals") | handshake.to(closed, on="report_failed")
     failed = handshake.to(closed, on="report_failed")
     sync_failed = handshake.to(closed, on="report_failed")
     # The library types a compound's `to` without its `|`, which it has.
