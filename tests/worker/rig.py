@@ -1,0 +1,92 @@
+"""What tests of the real worker are made of: its pace, apps with functions, a function that waits, a worker that is listened to."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import inngest
+import tenacity
+
+from connect import ConnectionState, Deadlines, WorkerConnection, events
+from connect.gateway import Gateway
+
+QUICK = Deadlines(start=2.0, socket=2.0, hello=0.5, ready=0.5, ready_max=2.0, reply_ack=0.2, settle=0.3, pause=0.01)
+"""The worker's patience, scaled to a gateway whose interval is 50 ms."""
+
+
+def quick_retry() -> tenacity.AsyncRetrying:
+    """Tries again after 20 ms, whatever the cause."""
+    return tenacity.AsyncRetrying(wait=tenacity.wait_fixed(0.02))
+
+
+class Apps:
+    """One client on a gateway, and the functions that a test gives it."""
+
+    def __init__(self, gateway: Gateway, app_id: str = "app") -> None:
+        self.client = inngest.Inngest(app_id=app_id, api_base_url=gateway.url, is_production=False)
+        self.functions: list[inngest.Function[Any]] = []
+
+    def function(self, fn_id: str, **options: Any) -> Callable[[Any], inngest.Function[Any]]:
+        """Decorator: an Inngest function that event `<fn_id>` triggers."""
+
+        def decorate(handler: Any) -> inngest.Function[Any]:
+            made = self.client.create_function(
+                fn_id=fn_id, trigger=inngest.TriggerEvent(event=fn_id), **{"retries": 0, **options}
+            )(handler)
+            self.functions.append(made)
+            return made
+
+        return decorate
+
+
+class Held:
+    """Function `app-hold`: it tells that it runs, and waits to be let go."""
+
+    def __init__(self, apps: Apps) -> None:
+        self.started = asyncio.Event()
+        self.release = asyncio.Event()
+        self.calls = 0
+
+        @apps.function("hold")
+        async def hold(ctx: inngest.Context) -> str:
+            self.calls += 1
+            self.started.set()
+            await self.release.wait()
+            return "held"
+
+    async def running(self) -> None:
+        """Until it runs."""
+        async with asyncio.timeout(5):
+            await self.started.wait()
+
+
+class Running:
+    """A worker that a test started, with everything it told."""
+
+    def __init__(self, connection: WorkerConnection) -> None:
+        self.connection = connection
+        self.told: list[Any] = []
+        self.states: list[ConnectionState] = []
+        connection.on(events.Event, self.told.append)
+        connection.on(events.StateChanged, lambda event: self.states.append(event.to_state))
+        self.task = asyncio.create_task(connection.start())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.connection, name)
+
+    def heard(self, kind: type[Any]) -> list[Any]:
+        """The events of *kind* so far."""
+        return [event for event in self.told if isinstance(event, kind)]
+
+    async def hears(self, kind: type[Any], count: int = 1) -> Any:
+        """Wait until the *count*-th event of *kind*; returns it."""
+        arrived = asyncio.Event()
+        remove = self.connection.on(kind, lambda _: arrived.set())
+        try:
+            async with asyncio.timeout(5):
+                while len(self.heard(kind)) < count:
+                    arrived.clear()
+                    await arrived.wait()
+        finally:
+            remove()
+        return self.heard(kind)[count - 1]
