@@ -164,7 +164,7 @@ class WorkerConnection:
         ended: asyncio.Future[None] = home.create_future()
 
         def body() -> None:
-            loop, error = _new_loop(), None
+            loop, error = new_loop(), None
             try:
                 loop.run_until_complete(self._live(connection))
             except BaseException as raised:  # handed over to start()
@@ -344,7 +344,7 @@ class WorkerConnection:
         return f"<WorkerConnection {self.get_state().value}>"
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
+def new_loop() -> asyncio.AbstractEventLoop:
     """uvloop's where it is installed."""
     try:
         import uvloop
