@@ -1,0 +1,141 @@
+"""`gateway`: the embedded gateway alone, to develop a worker against."""
+
+import asyncio
+import math
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import typer
+
+from connect import wire
+from connect.errors import ConfigurationError
+from connect.gateway import Call, Connection, Ended, Frame, Gateway, Kind, Record, durations
+from connect.replies import STATUS_NAMES
+
+LOG_CAPACITY = 2_000
+
+
+def _duration(text: str) -> str:
+    if durations.seconds(text, -1) <= 0:
+        raise typer.BadParameter(f"{text!r} is no duration: write 10s, 500ms or 1m30s")
+    return text
+
+
+def gateway(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The loopback port; 0 takes a free one.")] = 8288,
+    heartbeat: Annotated[
+        str, typer.Option(metavar="DURATION", callback=_duration, help="How often workers send a heartbeat.")
+    ] = "10s",
+    extend_lease: Annotated[
+        str, typer.Option(metavar="DURATION", callback=_duration, help="How often workers extend their leases.")
+    ] = "30s",
+    time_scale: Annotated[
+        float, typer.Option(min=0, help="What the sleeps and retry delays of runs are multiplied by.")
+    ] = 1.0,
+) -> None:
+    """Run a gateway on this machine, for workers under development.
+
+    It syncs functions, runs them step by step for the events that its /e/KEY
+    takes, and shows each connection, execution and reply. Ctrl-C ends it.
+    """
+    asyncio.run(
+        _serve(
+            Gateway(
+                port=port,
+                heartbeat_interval=heartbeat,
+                extend_lease_interval=extend_lease,
+                time_scale=time_scale,
+                log_capacity=LOG_CAPACITY,
+                ledger_capacity=LOG_CAPACITY,
+            )
+        )
+    )
+
+
+async def _serve(served: Gateway) -> None:
+    stop = _stop_on_signals()
+    try:
+        await served.start()
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        raise ConfigurationError(f"cannot listen on port {served.port} ({why}): pass another --port") from None
+    watching = asyncio.create_task(_watch(served))
+    try:
+        _greet(served)
+        await stop.wait()
+    finally:
+        watching.cancel()
+        await served.close()
+    typer.echo("stopped")
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+    return stop
+
+
+def _greet(served: Gateway) -> None:
+    typer.echo(f"gateway at {served.url}, Ctrl-C ends it")
+    typer.echo(f"  a worker   INNGEST_DEV={served.url} python -m connect run MODULE:APPS")
+    typer.echo(f"  an event   {_curl(served, 'EVENT')}")
+
+
+def _curl(served: Gateway, event: str) -> str:
+    return f"""curl {served.url}/e/dev -d '{{"name": "{event}", "data": {{}}}}'"""
+
+
+async def _watch(served: Gateway) -> None:
+    async for record in _records(served):
+        for line in _lines(served, record):
+            typer.echo(f"{time.strftime('%H:%M:%S')}  {line}")
+
+
+async def _records(served: Gateway) -> AsyncIterator[Record]:
+    """What happens from here on."""
+    seen = served.mark
+    while True:
+        await served.wait_for(lambda _: True, since=seen, timeout=math.inf)
+        fresh, seen = list(served.log.since(seen)), served.mark
+        for record in fresh:
+            yield record
+
+
+def _lines(served: Gateway, record: Record) -> list[str]:
+    match record:
+        case Call(path=path, status=status) if status != 200 or path.endswith("/flush"):
+            return [f"POST {path}: {status}"]
+        case Ended():
+            return [str(record)]
+        case Frame(kind=Kind.WORKER_READY, connection=number):
+            return [line for each in served.connections if each.number == number for line in _introduced(served, each)]
+        case Frame(kind=Kind.WORKER_PAUSE, connection=number):
+            return [f"#{number} takes no more work"]
+        case Frame(kind=Kind.GATEWAY_EXECUTOR_REQUEST, message=wire.GatewayExecutorRequestData() as asked):
+            return [f"→ {asked.function_slug}  run {asked.run_id}"]
+        case Frame(kind=Kind.WORKER_REPLY, message=wire.SDKResponse() as reply):
+            return [f"← {_slug(served, reply)}  {STATUS_NAMES[reply.status]}  {_shortened(reply.body)}"]
+    return []
+
+
+def _slug(served: Gateway, reply: wire.SDKResponse) -> str:
+    request = served.ledger.get(reply.request_id)
+    return request.message.function_slug if request else f"unknown request {reply.request_id}"
+
+
+def _introduced(served: Gateway, connection: Connection) -> list[str]:
+    """A worker that takes work, and its functions."""
+    lines = [f"#{connection.number} takes work: {connection.worker.instance_id}"]
+    for slug in sorted(slug for slugs in connection.slugs.values() for slug in slugs):
+        events = served.functions[slug].events
+        lines.append(f"   {slug}: " + (_curl(served, events[0]) if events else "no event triggers it"))
+    return lines
+
+
+def _shortened(body: bytes) -> str:
+    text = " ".join(body.decode(errors="replace").split())
+    return text if len(text) <= 120 else f"{text[:119]}…"

@@ -1,0 +1,122 @@
+"""`run`: a production worker."""
+
+import asyncio
+import logging
+import os
+import sys
+from typing import Annotated, Literal, NoReturn
+
+import typer
+
+from connect.errors import ConnectError, InternalError
+from connect.options import Isolation
+from connect.requests import OnLeaseLost
+from connect.worker import WorkerConnection, connect, new_loop
+
+Level = Literal["debug", "info", "warning", "error"]
+
+log = logging.getLogger("connect")
+
+
+def run(
+    apps: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE:APPS",
+            help="Pairs of a client and a list of its functions, or a function that returns them; "
+            "imported from the current directory.",
+        ),
+    ],
+    instance_id: Annotated[
+        str | None, typer.Option(help="Identifies this process to the server; default: the host's name.")
+    ] = None,
+    max_concurrency: Annotated[
+        int | None, typer.Option(help="Executions that the server may hand to this worker at once.")
+    ] = None,
+    connect_timeout: Annotated[
+        float | None, typer.Option(help="Seconds for the first connection; default: try for ever.")
+    ] = None,
+    shutdown_timeout: Annotated[
+        float | None,
+        typer.Option(help="Seconds for work in flight to finish at shutdown; default: as long as it takes."),
+    ] = None,
+    flush_timeout: Annotated[
+        float, typer.Option(help="Seconds to deliver the last replies once work has ended.")
+    ] = 60.0,
+    api_base_url: Annotated[str | None, typer.Option(help="Overrides the client's API address.")] = None,
+    gateway_url: Annotated[
+        str | None, typer.Option(help="Dial this ws or wss address, whatever the server grants.")
+    ] = None,
+    env: Annotated[str | None, typer.Option(help="The Inngest environment; overrides the client's.")] = None,
+    isolation: Annotated[
+        Isolation, typer.Option(help="thread: user code cannot delay a heartbeat; none: one loop for everything.")
+    ] = "thread",
+    on_lease_lost: Annotated[
+        OnLeaseLost, typer.Option(help="What becomes of an execution that the server took away.")
+    ] = "cancel",
+    log_level: Annotated[Level, typer.Option(help="The least that is logged.", case_sensitive=False)] = "info",
+) -> None:
+    """Connect to Inngest and run the functions of MODULE:APPS until told to stop.
+
+    INNGEST_DEV=http://… names a development server; without it,
+    INNGEST_SIGNING_KEY (and INNGEST_SIGNING_KEY_FALLBACK) opens the cloud.
+
+    SIGTERM or Ctrl-C: finish what is in flight, deliver every reply, exit 0.
+    Again: cancel what is in flight, and still deliver.
+    """
+    worker = connect(
+        apps,
+        instance_id=instance_id,
+        max_worker_concurrency=max_concurrency,
+        connect_timeout=connect_timeout,
+        shutdown_timeout=shutdown_timeout,
+        flush_timeout=flush_timeout,
+        api_base_url=api_base_url,
+        gateway_url=gateway_url,
+        env=env,
+        isolation=isolation,
+        on_lease_lost=on_lease_lost,
+    )
+    _log_to_stderr(log_level)
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        raise typer.Exit(runner.run(_live(worker)))
+
+
+def _log_to_stderr(level: Level) -> None:
+    """Without effect on the root logger where the user's module has set up logging itself: that module was imported before."""
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    log.setLevel(level.upper())
+
+
+async def _live(worker: WorkerConnection) -> int:
+    """The worker's whole life; returns the exit code."""
+    code = 0
+    try:
+        await worker.start()
+        log.info("stopped gracefully")
+    except ConnectError as error:
+        code = 1
+        log.error("stopped: %s", _told(error), exc_info=error if isinstance(error, InternalError) else None)  # noqa: TRY400
+    stuck = worker.stuck()
+    if stuck:
+        log.warning(
+            "%d cancelled executions still run, and nothing can stop them; the process ends without them: %s",
+            len(stuck),
+            ", ".join(stuck),
+        )
+        _end_now(code)
+    return code
+
+
+def _told(error: BaseException) -> str:
+    """*error* and what caused it, on one line."""
+    cause = f" (cause: {_told(error.__cause__)})" if error.__cause__ else ""
+    return f"{type(error).__name__}: {error}{cause}"
+
+
+def _end_now(code: int) -> NoReturn:
+    """Do not wait for threads, as the interpreter would."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
