@@ -91,8 +91,8 @@ class Connection:
         connector = aiohttp.TCPConnector(force_close=True, limit=0)
         async with aiohttp.ClientSession(connector=connector) as session:
             self._assemble(session)
-            self._chart.start()
             self._note_state(None, "start")
+            self._chart.start()
             await self._released.wait()
             await self._dialler.wait_stopped()
             await self._outbox.stop()
