@@ -144,4 +144,5 @@ class Dialler:
         else:
             self.exclude(self.link)
         delay = retry_state.next_action.sleep if retry_state.next_action else 0.0
+        self.retry_at = self._loop.time() + delay  # whoever hears of the failure may ask for it
         self._owner.dial_failed(self.attempts, delay, error)
