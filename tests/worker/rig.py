@@ -67,12 +67,18 @@ class Running:
         self.connection = connection
         self.told: list[Any] = []
         self.states: list[ConnectionState] = []
-        connection.on(events.Event, self.told.append)
-        connection.on(events.StateChanged, lambda event: self.states.append(event.to_state))
+        self._news = asyncio.Event()
+        connection.on(events.Event, self._hear)
         self.task = asyncio.create_task(connection.start())
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.connection, name)
+
+    def _hear(self, event: events.Event) -> None:
+        self.told.append(event)
+        if isinstance(event, events.StateChanged):
+            self.states.append(event.to_state)
+        self._news.set()
 
     def heard(self, kind: type[Any]) -> list[Any]:
         """The events of *kind* so far."""
@@ -80,13 +86,8 @@ class Running:
 
     async def hears(self, kind: type[Any], count: int = 1) -> Any:
         """Wait until the *count*-th event of *kind*; returns it."""
-        arrived = asyncio.Event()
-        remove = self.connection.on(kind, lambda _: arrived.set())
-        try:
-            async with asyncio.timeout(5):
-                while len(self.heard(kind)) < count:
-                    arrived.clear()
-                    await arrived.wait()
-        finally:
-            remove()
+        async with asyncio.timeout(5):
+            while len(self.heard(kind)) < count:
+                self._news.clear()
+                await self._news.wait()
         return self.heard(kind)[count - 1]
