@@ -1,0 +1,119 @@
+"""Take each protecting line out, and see that its tests fail: the evidence behind docs/faults.md.
+
+`python -m tests.faults [WORD ...]` works in copies of this tree, on every mutation of mutations.toml, or on those one of whose rows
+or tests contains a WORD. Exit code 0: every test failed as it had to, and passes where nothing is taken out.
+"""
+
+import concurrent.futures
+import os
+import queue
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.faults.table import Mutation, mutations
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIED = ("connect", "statecharts", "tests", "pyproject.toml")
+AT_ONCE = os.cpu_count() or 1
+FAILED = 1
+"""pytest's exit code for tests that ran and failed; an import that breaks is another one, and proves nothing."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of one test under one mutation."""
+
+    mutation: Mutation | None
+    test: str
+    code: int
+    why: str
+
+    @property
+    def good(self) -> bool:
+        """With a mutation it must fail, without one it must pass."""
+        return self.code == (FAILED if self.mutation else 0)
+
+    def __str__(self) -> str:
+        name = f"{' '.join(self.mutation.rows)}: {self.mutation.takes_out}" if self.mutation else "nothing taken out"
+        return f"{'ok ' if self.good else 'BAD'} {name}\n      {self.test}\n      {self.why}"
+
+
+class Copy:
+    """A copy of the tree, to be mutilated and mended."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        for name in COPIED:
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, path / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, path / name)
+
+    def verdicts(self, mutation: Mutation) -> list[Verdict]:
+        """Apply *mutation*, run its tests, and undo it."""
+        file = self.path / mutation.file
+        whole = file.read_text()
+        file.write_text(mutation.apply(whole))
+        try:
+            return [self.judge(mutation, test) for test in mutation.tests]
+        finally:
+            file.write_text(whole)
+
+    def judge(self, mutation: Mutation | None, test: str) -> Verdict:
+        """Run *test* here."""
+        # No byte code: a mended file may be as old, and as long, as the mutilated one was.
+        environment = {**os.environ, "PYTHONPATH": str(self.path), "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--timeout=40", test]
+        ran = subprocess.run(  # noqa: S603 - our own command
+            command, cwd=self.path, env=environment, capture_output=True, text=True, check=False
+        )
+        return Verdict(mutation, test, ran.returncode, _reason(ran.stdout) or ran.stderr[-300:])
+
+
+def _reason(output: str) -> str:
+    """The first line of pytest's that says what went wrong; else its last."""
+    found = re.search(r"^E +(\S.*)$", output, re.MULTILINE)
+    return (found.group(1) if found else output.strip().splitlines()[-1])[:150]
+
+
+def run(chosen: Iterable[Mutation]) -> list[Verdict]:
+    """Every verdict, told as it comes."""
+    chosen = list(chosen)
+    with tempfile.TemporaryDirectory() as scratch, concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
+        for number in range(AT_ONCE):
+            copies.put(Copy(Path(scratch, str(number))))
+
+        def work(item: Mutation | str) -> list[Verdict]:
+            copy = copies.get()
+            try:
+                return [copy.judge(None, item)] if isinstance(item, str) else copy.verdicts(item)
+            finally:
+                copies.put(copy)
+
+        unharmed = sorted({test for mutation in chosen for test in mutation.tests})
+        verdicts = []
+        for batch in pool.map(work, [*unharmed, *chosen]):
+            verdicts += batch
+            print(*batch, sep="\n", flush=True)  # noqa: T201
+        return verdicts
+
+
+def main(words: list[str]) -> int:
+    """Run, and tell what was bad."""
+    verdicts = run(m for m in mutations() if not words or any(w in f"{m.rows} {m.tests}" for w in words))
+    bad = [verdict for verdict in verdicts if not verdict.good]
+    taken = sum(verdict.mutation is not None for verdict in verdicts)
+    print(f"\n{taken} tests run with a line taken out, {len(verdicts) - taken} without; {len(bad)} bad", *bad, sep="\n")  # noqa: T201
+    return bool(bad)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

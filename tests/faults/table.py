@@ -1,0 +1,44 @@
+"""mutations.toml: which lines protect from which fault, and the tests that must fail without them."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """In *file*, the text *line* is replaced by *without*; then each of *tests* must fail.
+
+    *rows* are the rows of PROTOCOL.md §13 that this stands for, *takes_out* says in words what is gone.
+    """
+
+    rows: tuple[str, ...]
+    takes_out: str
+    file: str
+    line: str
+    without: str
+    tests: tuple[str, ...]
+
+    def apply(self, text: str) -> str:
+        """*text* without the protecting line. Raises: ValueError: it is not there, or there twice."""
+        if text.count(self.line) != 1:
+            raise ValueError(f"{self.file} has {text.count(self.line)} times, not once: {self.line!r}")
+        return text.replace(self.line, self.without)
+
+
+def mutations() -> list[Mutation]:
+    """All of them, in the file's order."""
+    entries = tomllib.loads((HERE / "mutations.toml").read_text())["mutation"]
+    return [
+        Mutation(
+            rows=tuple(entry["rows"]),
+            takes_out=entry["takes_out"],
+            file=entry["file"],
+            line=entry["line"].strip("\n"),
+            without=entry["without"].strip("\n"),
+            tests=tuple(f"tests/worker/{test}" for test in entry["tests"]),
+        )
+        for entry in entries
+    ]
