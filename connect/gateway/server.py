@@ -274,8 +274,11 @@ class Gateway(Settings):
 
     async def _receive_events(self, request: web.Request) -> web.Response:
         """What the SDKs' `send` posts to: one event, or a list."""
-        sent = await request.json()
-        events = [new_event(raw["name"], raw.get("data")) for raw in (sent if isinstance(sent, list) else [sent])]
+        try:
+            sent = await request.json()
+            events = [new_event(raw["name"], raw.get("data")) for raw in (sent if isinstance(sent, list) else [sent])]
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise web.HTTPBadRequest(text='send {"name": "…", "data": {…}}, or a list of such events\n') from None
         for event in events:
             self._driver.trigger(event)
         return web.json_response({"ids": [event["id"] for event in events], "status": 200})

@@ -240,3 +240,9 @@ async def test_trace_contexts_can_be_anything(gw: Gateway, playing: Playing, con
     gw.start_run("app-fn")
     request, _ = await playing.asked()
     assert (request.system_trace_ctx, request.user_trace_ctx) == (context, context)
+
+
+@pytest.mark.parametrize("body", ["", "no json", "7", '["echo"]', '{"data": {}}'])
+async def test_what_is_no_event_is_refused(gw: Gateway, playing: Any, body: str) -> None:
+    async with playing.worker.session.post(f"{gw.url}/e/key", data=body) as answer:
+        assert answer.status == 400
