@@ -9,6 +9,7 @@ from typing import Annotated, Literal, NoReturn
 import typer
 
 from connect.errors import ConnectError, InternalError
+from connect.events import Draining
 from connect.options import Isolation
 from connect.requests import OnLeaseLost
 from connect.worker import WorkerConnection, connect, new_loop
@@ -78,6 +79,7 @@ def run(
         on_lease_lost=on_lease_lost,
     )
     _log_to_stderr(log_level)
+    worker.on(Draining, lambda event: _note_draining(worker, event))
     with asyncio.Runner(loop_factory=new_loop) as runner:
         raise typer.Exit(runner.run(_live(worker)))
 
@@ -86,6 +88,13 @@ def _log_to_stderr(level: Level) -> None:
     """Without effect on the root logger where the user's module has set up logging itself: that module was imported before."""
     logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     log.setLevel(level.upper())
+
+
+def _note_draining(worker: WorkerConnection, event: Draining) -> None:
+    if event.by == "worker":
+        log.info(
+            "shutting down, executions in flight: %d; a second signal cancels them", len(worker.status().in_flight)
+        )
 
 
 async def _live(worker: WorkerConnection) -> int:

@@ -1,0 +1,142 @@
+"""`python -m connect run`: a worker in a process of its own, against a gateway in this one."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connect.gateway import Gateway, Kind, ThreadedGateway, in_thread
+
+
+def start_run(gateway: ThreadedGateway, slug: str, **data: Any) -> Any:
+    """A run whose first request the worker has acknowledged."""
+    acked = gateway.call(lambda gw: len(gw.frames(Kind.WORKER_REQUEST_ACK)))
+    run = gateway.call(lambda gw: gw.start_run(slug, data))
+    gateway.run(lambda gw: gw.wait_for(Kind.WORKER_REQUEST_ACK, count=acked + 1))
+    return run
+
+
+def test_it_connects_runs_a_function_and_stops_on_sigterm_with_0(gateway: ThreadedGateway, run: Any) -> None:
+    worker = run()
+    worker.expect(f"CONNECTING to {gateway.url}")
+    worker.expect("CONNECTING → ACTIVE (link_ready)")
+    gateway.wait_for_worker()
+    assert gateway.invoke("app-echo", {"value": 42}).output == 42
+    worker.signal()
+    worker.expect("ACTIVE → DRAINING")
+    worker.expect("→ CLOSED")
+    worker.expect("stopped gracefully")
+    assert worker.ends() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_during_a_long_step_lets_it_finish(gateway: ThreadedGateway, run: Any, number: signal.Signals) -> None:
+    worker = run()
+    gateway.wait_for_worker(timeout=30)
+    started = start_run(gateway, "app-slow", seconds=0.5)
+    worker.signal(number)
+    worker.expect("executions in flight: 1")
+    assert worker.ends() == 0
+    assert gateway.call(lambda gw: gw.ledger[started.requests[0]].reply.status) == 0, "the step is done, the run is not"
+    assert gateway.call(lambda gw: gw.ledger.summary())["lost"] == 0
+
+
+def test_a_second_signal_cancels_user_code_and_the_reply_still_arrives(gateway: ThreadedGateway, run: Any) -> None:
+    worker = run()
+    gateway.wait_for_worker(timeout=30)
+    started = start_run(gateway, "app-slow", seconds=600)
+    worker.signal()
+    worker.expect("ACTIVE → DRAINING")
+    worker.signal()
+    assert worker.ends() == 0
+    assert b"WorkerShutdown" in gateway.call(lambda gw: gw.ledger[started.requests[0]].reply.body)
+
+
+def test_an_execution_that_nothing_can_stop_does_not_keep_the_process(gateway: ThreadedGateway, run: Any) -> None:
+    worker = run("main:apps", "--shutdown-timeout", "0.1", "--flush-timeout", "0.2")
+    gateway.wait_for_worker(timeout=30)
+    started = start_run(gateway, "app-stuck")
+    worker.signal()
+    worker.expect("1 cancelled executions still run")
+    assert started.requests[0] in worker.lines[-1]
+    assert worker.ends() == 0
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("nowhere:apps", "no module 'nowhere'"),
+        ("main:other", "has no 'other'"),
+        ("main", "write MODULE:APPS"),
+        ("main:nothing", "pass a list of (client, [functions])"),
+        ("broken:apps", "cannot import 'broken': ZeroDivisionError"),
+    ],
+)
+def test_misuse_is_one_line_and_2(tmp_path: Path, run: Any, named: str, said: str) -> None:
+    (tmp_path / "broken.py").write_text("1 / 0")
+    worker = run(named)
+    assert worker.ends() == 2
+    assert len(worker.lines) == 1
+    assert said in worker.text
+
+
+def test_an_option_that_cannot_work_is_misuse(run: Any) -> None:
+    worker = run("main:apps", "--flush-timeout", "0")
+    assert worker.ends() == 2
+    assert "flush_timeout is 0.0: it must be more than 0" in worker.text
+
+
+def test_an_unknown_option_is_misuse(run: Any) -> None:
+    worker = run("main:apps", "--isolation", "process")
+    assert worker.ends() == 2
+    assert "--isolation" in worker.text
+
+
+def test_a_refused_signing_key_ends_it_with_1_and_is_not_shown(gateway: ThreadedGateway, run: Any) -> None:
+    gateway.call(lambda gw: setattr(gw, "signing_keys", ["signkey-prod-" + "aa" * 16]))
+    key = "signkey-prod-" + "0f" * 16
+    worker = run(INNGEST_DEV="", INNGEST_API_BASE_URL=gateway.url, INNGEST_SIGNING_KEY=key)
+    assert worker.ends() == 1
+    assert "stopped: AuthenticationFailed" in worker.text
+    assert "Traceback" not in worker.text
+    assert key not in worker.text
+    assert "0f" * 16 not in worker.text
+
+
+def test_no_gateway_within_the_connect_timeout_ends_it_with_1_and_the_cause(gateway: ThreadedGateway, run: Any) -> None:
+    gateway.run(lambda gw: gw.stop())
+    worker = run("main:apps", "--connect-timeout", "0.3")
+    assert worker.ends() == 1
+    assert "stopped: ConnectTimeout" in worker.text
+    assert "cause: " in worker.lines[-1]
+
+
+def test_a_gateway_that_starts_after_the_worker_is_found(run: Any) -> None:
+    with in_thread(Gateway()) as late:
+        late.run(lambda gw: gw.stop())
+        worker = run(INNGEST_DEV=late.url)
+        worker.expect("attempt 1 to connect failed")
+        late.run(lambda gw: gw.start())
+        late.wait_for_worker(timeout=30)
+        assert late.invoke("app-echo", {"value": 1}).output == 1
+        worker.signal()
+        assert worker.ends() == 0
+
+
+def test_it_works_without_a_thread_of_its_own(gateway: ThreadedGateway, run: Any) -> None:
+    worker = run("main:apps", "--isolation", "none", "--instance-id", "one", "--max-concurrency", "7")
+    gateway.wait_for_worker(timeout=30)
+    introduced = gateway.call(lambda gw: gw.connections[0].worker)
+    assert (introduced.instance_id, introduced.max_worker_concurrency) == ("one", 7)
+    assert gateway.invoke("app-echo", {"value": 2}).output == 2
+    worker.signal()
+    assert worker.ends() == 0
+
+
+def test_the_log_level_silences_the_transitions(gateway: ThreadedGateway, run: Any) -> None:
+    worker = run("main:apps", "--log-level", "WARNING")
+    gateway.wait_for_worker(timeout=30)
+    worker.signal()
+    assert worker.ends() == 0
+    assert worker.text == ""

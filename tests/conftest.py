@@ -1,0 +1,94 @@
+"""What tests of whole processes share: the command as a child process, whose every wait is bounded."""
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+PATIENCE = 30.0
+"""Seconds that a process may take for anything: a loaded machine starts one in ten times its usual time."""
+
+
+class Command:
+    """A process in *cwd*, its lines of output (both streams) read as they come."""
+
+    def __init__(self, *arguments: str, cwd: Path, env: dict[str, str]) -> None:
+        inherited = {name: text for name, text in os.environ.items() if not name.startswith("INNGEST_")}
+        self._process = subprocess.Popen(  # noqa: S603
+            [sys.executable, *arguments],
+            cwd=cwd,
+            env={**inherited, "COLUMNS": "100", "PYTHONUNBUFFERED": "1", **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._fresh: queue.Queue[str] = queue.Queue()
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def text(self) -> str:
+        """All output that was waited for."""
+        return "".join(self.lines)
+
+    def expect(self, text: str) -> str:
+        """The next line with *text* in it."""
+        while True:
+            try:
+                line = self._fresh.get(timeout=PATIENCE)
+            except queue.Empty:
+                raise AssertionError(f"no {text!r} within {PATIENCE:g} s in:\n{self.text}") from None
+            if not line:
+                raise AssertionError(f"the process ended without {text!r}:\n{self.text}")
+            self.lines.append(line)
+            if text in line:
+                return line
+
+    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+        self._process.send_signal(number)
+
+    def ends(self) -> int:
+        """Wait for its end and the rest of its output; the exit code."""
+        code = self._process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        while line := self._fresh.get_nowait():
+            self.lines.append(line)
+        return code
+
+    def kill(self) -> None:
+        """Whatever happened, it is gone."""
+        self._process.kill()
+        self._process.wait()
+        self._reader.join(PATIENCE)
+        if self._process.stdout:
+            self._process.stdout.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            self._fresh.put(line)
+        self._fresh.put("")
+
+
+Start = Callable[..., Command]
+
+
+@pytest.fixture
+def start_process(tmp_path: Path) -> Iterator[Start]:
+    """Start Python with these arguments; in `tmp_path` unless *cwd* says where, with *env* beside the usual variables."""
+    started: list[Command] = []
+
+    def begin(*arguments: str, cwd: Path = tmp_path, **env: str) -> Command:
+        started.append(Command(*arguments, cwd=cwd, env=env))
+        return started[-1]
+
+    yield begin
+    for command in started:
+        command.kill()
