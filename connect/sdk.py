@@ -213,7 +213,7 @@ def _handler(client: inngest.Inngest, functions: Sequence[inngest.Function[Any]]
         return comm_lib.CommHandler(**options)
     except errors.Error as error:
         cure = "set INNGEST_SIGNING_KEY, or INNGEST_DEV=1 for development"
-        raise ConfigurationError(f"app {client.app_id!r}: {error}: {cure}") from None
+        raise ConfigurationError(f"app {client.app_id!r}: {str(error) or type(error).__name__}: {cure}") from None
 
 
 def _request(invocation: Invocation) -> comm_lib.CommRequest:
