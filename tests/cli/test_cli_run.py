@@ -81,6 +81,12 @@ def test_misuse_is_one_line_and_2(tmp_path: Path, run: Any, named: str, said: st
     assert said in worker.text
 
 
+def test_no_server_to_go_to_is_misuse(run: Any) -> None:
+    worker = run(INNGEST_DEV="")
+    assert worker.ends() == 2
+    assert "SigningKeyMissingError: set INNGEST_SIGNING_KEY, or INNGEST_DEV=1" in worker.lines[-1]
+
+
 def test_an_option_that_cannot_work_is_misuse(run: Any) -> None:
     worker = run("main:apps", "--flush-timeout", "0")
     assert worker.ends() == 2
