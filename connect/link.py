@@ -312,6 +312,9 @@ class Link:
 
     # -- CLOSED ---------------------------------------------------------------------------------------------------------------
 
+    def note_error(self, error: Exception) -> None:
+        log.error("a bug in the worker, please report it: the link %s is given up", self, exc_info=error)
+
     def close_socket(self) -> None:
         self._closer = self._spawn(self._close(), "close")
         self._closer.add_done_callback(lambda _: self._owner.link_released(self))

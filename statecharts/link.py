@@ -39,6 +39,7 @@ class LinkActions(Protocol):
     def report_lost(self, error: Exception | None = None) -> None: ...
 
     # CLOSED
+    def note_error(self, error: Exception) -> None: ...
     def close_socket(self) -> None: ...
 
 
@@ -96,7 +97,9 @@ class Link(StateChart[LinkActions]):
         | up.pulse.three_missing.to(up.pulse.answered)
     )
 
-    error_execution = handshake.to(closed, on="report_failed") | up.to(closed, on="report_lost")  # type: ignore[operator]
+    error_execution = handshake.to(closed, on=["note_error", "report_failed"]) | up.to(  # type: ignore[operator]
+        closed, on=["note_error", "report_lost"]
+    )
 
     ignored: ClassVar[dict[str, frozenset[str]]] = {
         "handshake": frozenset({"heartbeat_seen"}),
