@@ -1,6 +1,7 @@
 """What tests of the real worker share: a gateway, a worker at its pace, and the certainty that nothing is left behind."""
 
 import asyncio
+import functools
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -94,6 +95,25 @@ def break_write(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def arm(kind: int, count: int = 1) -> None:
         left[kind] += count
+
+    return arm
+
+
+@pytest.fixture
+def breaks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`breaks(owner, name, nth)`: the *nth* call of that action raises. What the worker says of it: `rig.reported`."""
+
+    def arm(owner: type[Any], name: str, nth: int = 1) -> None:
+        action, calls = getattr(owner, name), Counter[str]()
+
+        @functools.wraps(action)
+        def broken(*args: Any, **data: Any) -> Any:
+            calls[name] += 1
+            if calls[name] == nth:
+                raise ZeroDivisionError("a bug")
+            return action(*args, **data)
+
+        monkeypatch.setattr(owner, name, broken)
 
     return arm
 

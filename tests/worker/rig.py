@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import inngest
+import pytest
 import tenacity
 
 from connect import ConnectionState, Deadlines, WorkerConnection, events
@@ -91,3 +92,11 @@ class Running:
                 self._news.clear()
                 await self._news.wait()
         return self.heard(kind)[count - 1]
+
+
+def reported(caplog: pytest.LogCaptureFixture) -> None:
+    """The bug was logged with its traceback, so that it can be found; the log is clean again."""
+    bugs = [record for record in caplog.records if "bug in the worker" in record.getMessage()]
+    assert bugs
+    assert any(record.exc_info and record.exc_info[0] is ZeroDivisionError for record in bugs)
+    caplog.clear()

@@ -1,12 +1,9 @@
 """The main path, end to end."""
 
-import asyncio
 from typing import Any
 
-import inngest
-
 from connect import ConnectionState, events
-from connect.gateway import Gateway, Kind
+from connect.gateway import Gateway
 
 
 async def test_a_function_runs_and_its_result_comes_back(gw: Gateway, start: Any) -> None:

@@ -4,18 +4,15 @@ An API that answers 500 keeps the worker between two links for as long as a test
 """
 
 import asyncio
-import functools
 import json
 import signal
 import threading
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import tenacity
-from rig import QUICK, Apps, Held, Running
+from rig import QUICK, Apps, Held, Running, reported
 
 from connect import ConnectionState, Invocation, Outcome, connect, events
 from connect.connection import Connection
@@ -475,33 +472,6 @@ async def test_a_second_start_is_misuse(gw: Gateway, start: Any) -> None:
 
 
 # -- a bug in an action ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def breaks(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Callable[..., None]:
-    """`breaks(owner, name, nth)`: the *nth* call of that action raises. What the worker says of it is checked by `reported`."""
-
-    def arm(owner: type[Any], name: str, nth: int = 1) -> None:
-        action, calls = getattr(owner, name), Counter[str]()
-
-        @functools.wraps(action)
-        def broken(*args: Any, **data: Any) -> Any:
-            calls[name] += 1
-            if calls[name] == nth:
-                raise ZeroDivisionError("a bug")
-            return action(*args, **data)
-
-        monkeypatch.setattr(owner, name, broken)
-
-    return arm
-
-
-def reported(caplog: pytest.LogCaptureFixture) -> None:
-    """The bug was logged with its traceback, so that it can be found; the log is clean again."""
-    bugs = [record for record in caplog.records if "bug in the worker" in record.getMessage()]
-    assert bugs
-    assert any(record.exc_info and record.exc_info[0] is ZeroDivisionError for record in bugs)
-    caplog.clear()
 
 
 def is_internal(worker: Running) -> None:

@@ -1,0 +1,354 @@
+"""The transitions that no ordinary day takes: what is left of the three charts once the other tests have had their share.
+
+`make test` fails unless tests of the real worker take every transition; each test here says which one it is for.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import aiohttp
+import pytest
+from rig import QUICK, Held, Running, reported
+
+from connect import ConnectionState, events, wire
+from connect.errors import GatewayDraining, ProtocolError
+from connect.gateway import Answer, Connection, Gateway, Kind, Opened
+from connect.link import Link
+
+DOWN = Answer(500)
+
+
+async def opened(gw: Gateway) -> Connection:
+    """The first socket, as soon as it is open."""
+    await gw.wait_for(lambda record: isinstance(record, Opened))
+    return gw.connections[0]
+
+
+def nack(request_id: str) -> wire.WorkerRequestExtendLeaseAckData:
+    """A lease answer without a new lease."""
+    return wire.WorkerRequestExtendLeaseAckData(request_id=request_id)
+
+
+async def ended(worker: Running) -> None:
+    """Close the worker and see it end."""
+    async with asyncio.timeout(10):
+        await worker.connection.close(wait=True)
+
+
+# -- link: the handshake -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_a_second_hello_in_the_handshake_ends_it(gw: Gateway, start: Any) -> None:
+    """HANDSHAKE --gateway_hello--> CLOSED."""
+    gw.faults.repeat(Kind.GATEWAY_HELLO)
+    gw.faults.lose(Kind.GATEWAY_CONNECTION_READY)
+    worker = await start(ready=False)
+    failed = await worker.hears(events.Reconnecting)
+    assert isinstance(failed.error, ProtocolError)
+    assert "gateway_hello came out of order" in str(failed.error)
+    await worker.hears(events.Connected)
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_ready_before_hello_ends_the_handshake(gw: Gateway, start: Any) -> None:
+    """HANDSHAKE --connection_ready--> CLOSED."""
+    gw.faults.lose(Kind.GATEWAY_HELLO)
+    worker = await start(ready=False)
+    await (await opened(gw)).send(Kind.GATEWAY_CONNECTION_READY)
+    failed = await worker.hears(events.Reconnecting)
+    assert isinstance(failed.error, ProtocolError)
+    assert "connection_ready came out of order" in str(failed.error)
+    await worker.hears(events.Connected)
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_a_drain_in_the_handshake_ends_it(gw: Gateway, start: Any) -> None:
+    """HANDSHAKE --gateway_closing--> CLOSED."""
+    gw.faults.lose(Kind.GATEWAY_HELLO)
+    worker = await start(ready=False)
+    await (await opened(gw)).send(Kind.GATEWAY_CLOSING)
+    failed = await worker.hears(events.Reconnecting)
+    assert isinstance(failed.error, GatewayDraining)
+    await worker.hears(events.Connected)
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_a_bug_in_the_handshake_ends_that_link_only(start: Any, breaks: Any, caplog: Any) -> None:
+    """HANDSHAKE --error_execution--> CLOSED: logged with its traceback, and tried again."""
+    breaks(Link, "send_worker_connect")
+    worker = await start()
+    assert isinstance(worker.heard(events.Reconnecting)[0].error, ZeroDivisionError)
+    assert worker.states == [ConnectionState.CONNECTING, ConnectionState.ACTIVE]
+    reported(caplog)
+
+
+# -- link: its pulse ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_bug_on_a_link_in_use_is_a_loss(gw: Gateway, start: Any, breaks: Any, caplog: Any) -> None:
+    """UP --error_execution--> CLOSED: logged with its traceback, and the link is replaced."""
+    breaks(Link, "send_heartbeat")
+    worker = await start()
+    await worker.hears(events.Connected, 2)
+    assert worker.states[2] is ConnectionState.RECONNECTING
+    run = await gw.invoke("app-echo", {"value": 1})
+    assert run.status == "completed"
+    reported(caplog)
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+async def test_one_answer_makes_up_for_missing_heartbeats(gw: Gateway, start: Any, missing: int) -> None:
+    """TWO MISSING and THREE MISSING --heartbeat_seen--> ANSWERED."""
+    gw.heartbeat_interval = "200ms"
+    gw.faults.lose(Kind.GATEWAY_HEARTBEAT, count=missing)
+    worker = await start()
+    await gw.wait_for(Kind.GATEWAY_HEARTBEAT, count=3)
+    assert worker.states == [ConnectionState.CONNECTING, ConnectionState.ACTIVE]
+    assert not worker.heard(events.Disconnected)
+
+
+async def test_three_heartbeats_unanswered_in_a_row_end_a_link(gw: Gateway, start: Any) -> None:
+    """THREE MISSING --beat--> CLOSED: the fourth is not even sent."""
+    worker = await start()
+    mute = gw.connections[0]
+    mute.mute()
+    lost = await worker.hears(events.Disconnected)
+    assert "three heartbeats" in lost.reason
+    await worker.hears(events.Connected, 2)
+    await gw.wait_for_worker()
+    sent = len(gw.frames(Kind.WORKER_HEARTBEAT, connection=mute))
+    answered = len(gw.frames(Kind.GATEWAY_HEARTBEAT, connection=mute))
+    assert sent - answered == 3
+
+
+# -- request: between the ACK and its being written --------------------------------------------------------------------------
+# On one loop with the gateway: two frames that it writes in one breath are read before anything is written in between.
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_a_request_whose_ack_cannot_be_written_was_never_accepted(
+    gw: Gateway, held: Held, start: Any, break_write: Any
+) -> None:
+    """ACKED --ack_failed--> ABANDONED: it does not run, and the gateway routes it anew."""
+    worker = await start()
+    break_write(Kind.WORKER_REQUEST_ACK)
+    run = gw.start_run("app-hold")
+    await held.running()
+    held.release.set()
+    await run.done()
+    assert (run.status, held.calls) == ("completed", 1)
+    assert [number for _, number in gw.ledger[run.requests[0]].dispatched] == [1, 2]
+    assert len(worker.heard(events.RequestReceived)) == 1
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_a_request_doubled_before_its_ack_is_written_runs_once(gw: Gateway, held: Held, start: Any) -> None:
+    """ACKED --redelivered--> stays: acknowledged twice."""
+    await start(isolation="none")
+    gw.faults.repeat(Kind.GATEWAY_EXECUTOR_REQUEST)
+    run = gw.start_run("app-hold")
+    await gw.wait_for(Kind.WORKER_REQUEST_ACK, count=2)
+    await held.running()
+    held.release.set()
+    await run.done()
+    assert (run.status, held.calls) == ("completed", 1)
+    assert len(gw.frames(Kind.WORKER_REPLY)) == 1
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_a_lease_lost_before_the_ack_is_written_cancels_the_request(gw: Gateway, start: Any) -> None:
+    """ACKED --lease_lost--> CANCELLED: nothing runs for it, no reply is sent."""
+    worker = await start(isolation="none")
+    run = await gw.invoke("app-echo", {"value": 1})
+    replies = len(gw.frames(Kind.WORKER_REPLY))
+    await gw.redeliver(run.requests[0])
+    await gw.connections[0].send(Kind.WORKER_REQUEST_EXTEND_LEASE_ACK, nack(run.requests[0]))
+    lost = await worker.hears(events.LeaseLost)
+    assert (lost.request_id, lost.cancelled) == (run.requests[0], True)
+    await ended(worker)
+    assert len(gw.frames(Kind.WORKER_REPLY)) == replies
+    assert len(worker.heard(events.RequestReceived)) == 1
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_a_lease_lost_before_the_ack_is_written_can_leave_the_request_alone(gw: Gateway, start: Any) -> None:
+    """ACKED --lease_lost--> stays, with `on_lease_lost="finish"`: it is answered all the same."""
+    worker = await start(isolation="none", on_lease_lost="finish")
+    run = await gw.invoke("app-echo", {"value": 1})
+    await gw.redeliver(run.requests[0])
+    await gw.connections[0].send(Kind.WORKER_REQUEST_EXTEND_LEASE_ACK, nack(run.requests[0]))
+    lost = await worker.hears(events.LeaseLost)
+    assert (lost.request_id, lost.cancelled) == (run.requests[0], False)
+    await gw.wait_for(Kind.WORKER_REPLY, count=2)
+
+
+@pytest.fixture
+async def clogged(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], asyncio.Event]:
+    """`clogged(kind)`: a frame of *kind* is never taken off the worker's hands, as by a socket that is full; tells of the first."""
+    send_bytes = aiohttp.ClientWebSocketResponse.send_bytes
+    stuck: dict[int, asyncio.Event] = {}
+    home = asyncio.get_running_loop()
+
+    async def send(socket: aiohttp.ClientWebSocketResponse, data: bytes, compress: int | None = None) -> None:
+        event = stuck.get(wire.ConnectMessage.FromString(data).kind)
+        if event:
+            home.call_soon_threadsafe(event.set)
+            await asyncio.get_running_loop().create_future()
+        await send_bytes(socket, data, compress)
+
+    monkeypatch.setattr(aiohttp.ClientWebSocketResponse, "send_bytes", send)
+    return lambda kind: stuck.setdefault(kind, asyncio.Event())
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_a_request_whose_ack_is_stuck_at_the_end_is_reported(
+    gw: Gateway, held: Held, start: Any, clogged: Any
+) -> None:
+    """ACKED --discard--> DISCARDED: the worker gives up waiting for a socket that takes nothing."""
+    worker = await start(shutdown_timeout=0.1, flush_timeout=0.1)
+    stuck = clogged(Kind.WORKER_REQUEST_ACK)
+    run = gw.start_run("app-hold")
+    async with asyncio.timeout(5):
+        await stuck.wait()
+    await ended(worker)
+    lost = await worker.hears(events.ReplyLost)
+    assert lost.request_id == run.requests[0]
+    assert held.calls == 0
+
+
+# -- request: while it runs --------------------------------------------------------------------------------------------------
+
+
+async def test_a_lease_lost_while_it_runs_cancels_the_function(gw: Gateway, held: Held, start: Any) -> None:
+    """EXECUTING --lease_lost--> CANCELLED: no reply, no further extension, and nothing keeps a shutdown waiting."""
+    gw.heartbeat_interval = "60s"
+    worker = await start()
+    run = gw.start_run("app-hold")
+    await held.running()
+    gw.faults.nack()
+    lost = await worker.hears(events.LeaseLost)
+    assert (lost.request_id, lost.cancelled) == (run.requests[0], True)
+    mark = gw.mark
+    await ended(worker)
+    assert not gw.frames(Kind.WORKER_REQUEST_EXTEND_LEASE, since=mark)
+    assert not gw.frames(Kind.WORKER_REPLY)
+
+
+async def test_a_lease_lost_while_it_runs_can_leave_the_function_alone(gw: Gateway, held: Held, start: Any) -> None:
+    """EXECUTING --lease_lost--> stays, with `on_lease_lost="finish"`: its reply is delivered."""
+    gw.heartbeat_interval = "60s"
+    worker = await start(on_lease_lost="finish")
+    run = gw.start_run("app-hold")
+    await held.running()
+    gw.faults.nack()
+    lost = await worker.hears(events.LeaseLost)
+    assert not lost.cancelled
+    mark = gw.mark
+    held.release.set()
+    await run.done()
+    assert (run.status, run.output) == ("completed", "held")
+    assert not gw.frames(Kind.WORKER_REQUEST_EXTEND_LEASE, since=mark)
+
+
+# -- request: its reply ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_a_request_redelivered_before_its_reply_is_confirmed_gets_the_same_reply(
+    gw: Gateway, held: Held, start: Any
+) -> None:
+    """REPLIED --redelivered--> stays."""
+    worker = await start(deadlines=replace(QUICK, reply_ack=30.0))
+    gw.faults.lose(Kind.WORKER_REPLY_ACK)
+    held.release.set()
+    run = await gw.invoke("app-hold")
+    await gw.redeliver(run.requests[0])
+    await gw.wait_for(Kind.WORKER_REPLY_ACK)
+    first, second = (frame.message for frame in gw.frames(Kind.WORKER_REPLY))
+    assert first == second
+    assert held.calls == 1
+    await ended(worker)
+    assert not gw.calls("flush")
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_a_reply_that_is_not_confirmed_when_time_is_up_is_reported(gw: Gateway, start: Any) -> None:
+    """REPLIED --discard--> DISCARDED."""
+    worker = await start(deadlines=replace(QUICK, reply_ack=30.0), flush_timeout=0.1)
+    gw.faults.lose(Kind.WORKER_REPLY_ACK, count=None)
+    run = await gw.invoke("app-echo", {"value": 1})
+    await ended(worker)
+    lost = await worker.hears(events.ReplyLost)
+    assert lost.request_id == run.requests[0]
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_a_buffered_reply_goes_out_over_the_link_again_until_somebody_has_it(
+    gw: Gateway, held: Held, start: Any
+) -> None:
+    """BUFFERED --redelivered, flush_failed--> stays, both with a link, then --reply_acked--> CONFIRMED."""
+    worker = await start()
+    gw.faults.lose(Kind.WORKER_REPLY_ACK, count=None)
+    gw.flushes.standing = DOWN
+    held.release.set()
+    run = await gw.invoke("app-hold")
+    await worker.hears(events.ReplyBuffered)
+    await gw.redeliver(run.requests[0])
+    await gw.wait_for(Kind.WORKER_REQUEST_ACK, count=2)
+    await gw.until(lambda: len(gw.calls("flush")) >= 2)
+    gw.faults.clear()
+    await gw.wait_for(Kind.WORKER_REPLY_ACK)
+    await ended(worker)
+    assert held.calls == 1
+    assert not worker.heard(events.ReplyFlushed)
+    assert not worker.heard(events.ReplyLost)
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_a_redelivery_over_a_retired_link_waits_for_the_flush(gw: Gateway, held: Held, start: Any) -> None:
+    """BUFFERED --redelivered--> stays, without a link: the retired one is read to its end, but takes no reply."""
+    worker = await start(deadlines=replace(QUICK, settle=30.0))
+    held_run = gw.start_run("app-hold")
+    await held.running()
+    gw.faults.lose(Kind.WORKER_REPLY_ACK, count=None)
+    gw.flushes.standing = DOWN
+    run = await gw.invoke("app-echo", {"value": 1})
+    await worker.hears(events.ReplyBuffered)
+
+    await gw.drain()
+    await worker.hears(events.Connected, 2)
+    await gw.wait_for_worker()
+    retired, current = gw.connections
+    gw.starts.standing = DOWN
+    current.drop()
+    await worker.hears(events.Reconnecting)
+    replies = len(gw.frames(Kind.WORKER_REPLY))
+    await gw.redeliver(run.requests[0], retired)
+    await gw.redeliver(held_run.requests[0], retired)
+    await gw.wait_for(Kind.WORKER_REQUEST_ACK, count=3)  # by now the first of the two was read
+    assert len(gw.frames(Kind.WORKER_REPLY)) == replies
+
+    gw.flushes.clear()
+    flushed = await worker.hears(events.ReplyFlushed)
+    assert flushed.request_id == run.requests[0]
+    gw.faults.clear()
+    gw.starts.clear()
+    held.release.set()
+    await held_run.done()
+    assert held_run.status == "completed"
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_a_reply_that_the_server_refuses_for_good_is_reported(gw: Gateway, start: Any) -> None:
+    """BUFFERED --discard--> DISCARDED."""
+    worker = await start()
+    gw.faults.lose(Kind.WORKER_REPLY_ACK, count=None)
+    gw.flushes.standing = Answer(400)
+    run = await gw.invoke("app-echo", {"value": 1})
+    lost = await worker.hears(events.ReplyLost)
+    assert lost.request_id == run.requests[0]
+    assert "refuses it for good" in lost.reason
+    assert len(gw.calls("flush")) == 1
