@@ -54,14 +54,10 @@ class Report:
             (
                 "replies",
                 books["socket"] + books["flush"],
-                f"{books['socket']} by socket, {books['flush']} flushed over HTTP",
+                f"{books['socket']} by socket, {books['flush']} by HTTP flush",
             ),
             ("lease extensions", self._extended, ""),
-            (
-                "drains",
-                len(drains),
-                "; ".join(f"moved in {_ms(each.healed)}, gap of work {_ms(each.gap)}" for each in drains),
-            ),
+            ("drains", len(drains), "; ".join(self._drain(each) for each in drains)),
             ("drops", len(drops), "; ".join(self._drop(each) for each in drops)),
             ("duplicate replies", books["duplicates"], ""),
             ("work done twice", self._repeated, ""),
@@ -70,8 +66,14 @@ class Report:
     def _of(self, *causes: str) -> list[Incident]:
         return [incident for incident in self._tale.incidents if incident.cause in causes]
 
+    def _drain(self, incident: Incident) -> str:
+        if incident.healed is None:
+            return "never moved"
+        return f"moved in {_ms(incident.healed)}, gap of work {_ms(incident.gap)}"
+
     def _drop(self, incident: Incident) -> str:
-        return f"gap {_ms(incident.gap)}" + (" (API down)" if incident.cause == "outage" else "")
+        gap = "never back" if incident.healed is None else f"gap {_ms(incident.gap)}"
+        return gap + (" (API down)" if incident.cause == "outage" else "")
 
     def _verdict(self) -> Text:
         if self.is_good:
@@ -79,5 +81,5 @@ class Report:
         return Text("This should not have happened: please report it, with the lines above.\n", style="bold red")
 
 
-def _ms(seconds: float | None) -> str:
-    return "never" if seconds is None else f"{seconds * 1000:.0f} ms"
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"

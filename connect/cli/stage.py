@@ -115,7 +115,7 @@ class Stage:
         facts = (
             f"link       {self._link(status)}",
             f"heartbeat  {_ago(status.heartbeat_received_ago)}",
-            f"attempts   {status.attempts}",
+            f"attempts   {status.attempts} to connect",
         )
         title = f"[bold]a worker's life[/] · {self._scene.tale.now():4.1f} s"
         return Panel(Align.center(draw(state, event, facts)), title=title, title_align="left", border_style="dim")
