@@ -225,7 +225,8 @@ class Requests:
         if request is None or request.lease_id is None:
             log.debug("ignored a lease answer for %s: not in flight", data.request_id)
         elif data.new_lease_id:
-            request.lease_id = data.new_lease_id
+            # An answer that others overtook brings an older lease.
+            request.lease_id = max(request.lease_id, data.new_lease_id)
         else:
             request.lease_id = None
             request.fire("lease_lost")
