@@ -78,6 +78,10 @@ class Connection:
         self._released = asyncio.Event()
         try:
             await self._executor.start()
+            known = self._options.registration
+            log.info(
+                "worker %s starts: inngest %s, API at %s", known.instance_id, known.sdk_version, self._options.origin
+            )
             await self._live()
         except Exception as error:
             self._failure = error
