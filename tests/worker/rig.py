@@ -9,15 +9,24 @@ import pytest
 import tenacity
 
 from connect import ConnectionState, Deadlines, WorkerConnection, events
-from connect.gateway import Gateway
+from connect.gateway import Ended, Gateway
 
 QUICK = Deadlines(start=2.0, socket=2.0, hello=0.5, ready=0.5, ready_max=2.0, reply_ack=0.2, settle=0.3, pause=0.01)
 """The worker's patience, scaled to a gateway whose interval is 50 ms."""
 
 
+PATIENT = Deadlines(start=5.0, socket=5.0, hello=5.0, ready=5.0, reply_ack=30.0, settle=5.0, pause=0.01)
+"""Deadlines that mend nothing within a test: what is mended then is mended by something else."""
+
+
 def quick_retry() -> tenacity.AsyncRetrying:
     """Tries again after 20 ms, whatever the cause."""
     return tenacity.AsyncRetrying(wait=tenacity.wait_fixed(0.02))
+
+
+def ends(gateway: Gateway) -> list[Ended]:
+    """The sockets' ends so far, as the gateway saw them."""
+    return [record for record in gateway.log if isinstance(record, Ended)]
 
 
 class Apps:

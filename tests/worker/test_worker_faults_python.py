@@ -6,17 +6,11 @@ from typing import Any
 
 import inngest
 import pytest
+from rig import PATIENT, ends
 
-from connect import ConnectionState, Deadlines, connect, events, wire
+from connect import ConnectionState, connect, events, wire
 from connect.errors import ProtocolError
-from connect.gateway import Call, Ended, Frame, Gateway, Kind, Opened
-
-PATIENT = Deadlines(start=2.0, socket=2.0, hello=2.0, ready=2.0, reply_ack=30.0, settle=5.0, pause=0.01)
-"""Deadlines that do not mend by themselves, within a test, what something else has to mend."""
-
-
-def ends(gw: Gateway) -> list[Ended]:
-    return [record for record in gw.log if isinstance(record, Ended)]
+from connect.gateway import Call, Frame, Gateway, Kind, Opened
 
 
 def first_frames(gw: Gateway) -> list[int]:
