@@ -61,7 +61,8 @@ async def _perform(console: Console) -> Report:
 
 def _gateway() -> Gateway:
     return Gateway(
-        heartbeat_interval="200ms",
+        heartbeat_interval="500ms",
+        heartbeat_timeout=10.0,
         extend_lease_interval="500ms",
         groups=("gw-a", "gw-b"),
         time_scale=0.02,
@@ -120,7 +121,7 @@ class _Play:
 
     async def _fail(self) -> None:
         connection = await self._gateway.wait_for_worker()
-        self._tale.incident("outage", f"socket cut, API down, {self._busy()} in flight")
+        self._tale.incident("outage", f"socket and API cut, {self._busy()} in flight")
         self._gateway.starts.push(503, 503)
         connection.drop()
 

@@ -93,7 +93,7 @@ class Stage:
         status = self._scene.worker.status()
         middle = Layout(name="middle")
         middle.split_row(
-            Layout(self._panel("in flight", self._work(status)), ratio=4),
+            Layout(self._panel(f"in flight · {len(status.in_flight)}", self._work(status)), ratio=4),
             Layout(self._panel("timeline", self._timeline()), ratio=5),
         )
         whole = Layout()
@@ -135,9 +135,7 @@ class Stage:
             table.add_column(justify=justify, ratio=ratio, no_wrap=True)  # type: ignore[arg-type]
         for request in sorted(status.in_flight, key=lambda each: -each.age):
             style = WORK_STYLES.get(request.state, "")
-            bar = ProgressBar(
-                style="dim", total=2.0, completed=min(request.age, 2.0), complete_style=style, finished_style=style
-            )
+            bar = _bar(2.0, request.age, style)
             name = request.function_slug.removeprefix("shop-")
             table.add_row(name, Text(request.state.lower(), style), bar, f"{request.age:.1f} s")
         return table
@@ -156,9 +154,7 @@ class Stage:
         grid.add_column(no_wrap=True)
         grid.add_column(ratio=1)
         grid.add_column(no_wrap=True)
-        bar = ProgressBar(
-            style="dim", total=self._scene.runs, completed=done, complete_style="green", finished_style="green"
-        )
+        bar = _bar(self._scene.runs, done, "green")
         grid.add_row(f"runs {done:>2}/{self._scene.runs}", bar, self._counts())
         return Panel(grid, border_style="dim")
 
@@ -169,10 +165,14 @@ class Stage:
         return text.append(f"lost {lost}", "bold red" if lost else "bold green")
 
 
+def _bar(total: float, completed: float, style: str) -> ProgressBar:
+    return ProgressBar(total, min(completed, total), style="dim", complete_style=style, finished_style=style)
+
+
 def _line(moment: Moment) -> Text:
     style = f"bold {STYLES[moment.state]}" if moment.state else ""
-    line = Text(f"{moment.at:5.2f}  ", "dim", no_wrap=True, overflow="ellipsis")
-    return line.append(moment.text, f"not dim {style}").append(f"  {moment.detail}")
+    line = Text(f"{moment.at:5.2f}  ", "dim", no_wrap=True, overflow="ellipsis").append(moment.text, f"not dim {style}")
+    return line.append(f"  {moment.detail}") if moment.detail else line
 
 
 def _ago(seconds: float | None) -> str:

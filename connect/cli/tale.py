@@ -97,7 +97,7 @@ class Tale:
 
     def _reconnecting(self, event: events.Reconnecting) -> None:
         why = f"HTTP {event.error.status}" if isinstance(event.error, ApiError) else str(event.error)
-        self.note(f"attempt {event.attempt}: {why}, next in {event.delay:.1f} s")
+        self.note(f"attempt {event.attempt}: {why}, next {event.delay:.1f} s")
 
     def _reply_lost(self, event: events.ReplyLost) -> None:
         self.lost += 1

@@ -33,7 +33,7 @@ def test_plain_lines_tell_the_story_and_nothing_is_lost(start_process: Any) -> N
         "the socket is cut",
         "ACTIVE → RECONNECTING",
         "RECONNECTING → ACTIVE",
-        "API down",
+        "socket and API cut",
         "attempt 1: HTTP 503",
         "ACTIVE → DRAINING        shutdown",
         "DRAINING → CLOSED",
