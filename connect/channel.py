@@ -20,6 +20,9 @@ CLOSE_SECONDS: Final = 1.0
 
 log = logging.getLogger("connect.link")
 
+_LAST_WORDS: Final = 0.05
+"""How long, after a failed write, the reader has to find a close frame that says why."""
+
 Written = Callable[[bool], None]
 
 
@@ -39,6 +42,8 @@ class Channel:
         self._received = received
         self._ended = ended
         self._closing = False
+        self._broken = False
+        self._told = False
         self._outgoing: deque[tuple[bytes, Written | None]] = deque()
         self._wake = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -48,6 +53,8 @@ class Channel:
     def send(self, frame: bytes, written: Written | None) -> None:
         """Queue *frame*."""
         self._outgoing.append((frame, written))
+        if self._broken:
+            asyncio.get_running_loop().call_soon(self._fail_queued)
         self._wake.set()
 
     async def close(self, code: int, reason: bytes) -> None:
@@ -78,8 +85,11 @@ class Channel:
             except Exception as error:
                 # aiohttp raises several types here; whichever it is, nothing more can be written to this socket.
                 self._outgoing.appendleft((frame, written))
+                self._broken = True
                 self._fail_queued()
-                self._ended(LinkLost(f"cannot write to the gateway: {error}"))
+                # The gateway may have said why: what the reader knows comes first.
+                await asyncio.wait([self._reader], timeout=_LAST_WORDS)
+                self._end(LinkLost(f"cannot write to the gateway: {error}"))
                 return
 
     async def _read(self) -> None:
@@ -89,9 +99,14 @@ class Channel:
                 self._received(message.data if message.type is aiohttp.WSMsgType.BINARY else None)
         except Exception as error:
             log.exception("a bug in the worker, please report it: a frame could not be handled, its link is given up")
-            self._ended(LinkLost(f"a frame could not be handled: {error}"))
+            self._end(LinkLost(f"a frame could not be handled: {error}"))
         else:
-            self._ended(ending(message))
+            self._end(ending(message))
+
+    def _end(self, error: Exception) -> None:
+        if not self._told:
+            self._told = True
+            self._ended(error)
 
     def _fail_queued(self) -> None:
         while self._outgoing:
