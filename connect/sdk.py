@@ -6,17 +6,14 @@ nowhere else; a release without it is refused with a clear error.
 """
 
 import asyncio
-import concurrent.futures
-import importlib
 import importlib.metadata
 import inspect
 import json
 import os
 import platform
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, TypeAlias, cast
 
 import inngest
 import psutil
@@ -25,19 +22,30 @@ import pydantic_core
 from connect import wire
 from connect.errors import ConfigurationError
 from connect.executors import Invocation, Outcome
+from connect.executors.threads import Threads
+from connect.locate import locate
 from connect.replies import failure
 
 SUPPORTED: Final = "inngest>=0.5.0,<0.6"
 
+
+def _mismatch(error: Exception) -> ConfigurationError:
+    installed = importlib.metadata.version("inngest")
+    return ConfigurationError(f"inngest {installed} lacks what this worker needs ({error}): install {SUPPORTED!r}")
+
+
 try:
-    from inngest._internal import comm_lib, const, errors, server_lib
+    from inngest._internal.comm_lib import CommHandler, CommRequest, CommResponse, get_function_configs
+    from inngest._internal.const import LANGUAGE, VERSION, Streaming
+    from inngest._internal.errors import SigningKeyMissingError
+    from inngest._internal.server_lib import UNSPECIFIED_STEP_ID, Capabilities, Framework, QueryParamKey, ServerKind
 except ImportError as error:
-    raise ConfigurationError(
-        f"inngest {importlib.metadata.version('inngest')} lacks what this worker needs ({error}): install {SUPPORTED}"
-    ) from error
+    raise _mismatch(error) from error
 
 App: TypeAlias = tuple[inngest.Inngest, Sequence[inngest.Function[Any]]]
-AppsArgument: TypeAlias = str | Sequence[App]
+AppsArgument: TypeAlias = str | App | Sequence[App]
+
+_CURE: Final = "pass (client, [functions])"
 
 
 class Apps:
@@ -51,70 +59,78 @@ class Apps:
         first = apps[0][0]
         self.api_origin: str = first.api_origin
         self.env: str | None = first.env
-        self.is_cloud: bool = first._mode is server_lib.ServerKind.CLOUD
+        self.is_cloud: bool = first._mode is ServerKind.CLOUD
         self.signing_key: str | None = first.signing_key
         self.signing_key_fallback: str | None = first.signing_key_fallback
-        self.framework: str = server_lib.Framework.CONNECT.value
-        self.sdk_language: str = const.LANGUAGE
-        self.sdk_version: str = const.VERSION
-        self.capabilities: bytes = server_lib.Capabilities().model_dump_json().encode()
+        self.framework: str = Framework.CONNECT.value
+        self.sdk_language: str = LANGUAGE
+        self.sdk_version: str = VERSION
+        self.capabilities: bytes = Capabilities().model_dump_json().encode()
         self.max_worker_concurrency = _whole_number("INNGEST_CONNECT_MAX_WORKER_CONCURRENCY")
         self.configurations = [_configuration(client, functions) for client, functions in apps]
-        self._handlers = {client.app_id: _handler(client, functions) for client, functions in apps}
-        self._pool = _Pool(_whole_number("INNGEST_THREAD_POOL_MAX_WORKERS"))
+        limit = _whole_number("INNGEST_THREAD_POOL_MAX_WORKERS")
+        self._threads = None if limit == 0 else Threads(limit)
+        self._apps = {client.app_id: _App(client, functions) for client, functions in apps}
+        self._logger = first.logger
+
+    @property
+    def busy(self) -> list[str]:
+        """Request ids of the sync functions that run on threads, which nothing can stop."""
+        return self._threads.busy if self._threads else []
 
     async def run(self, invocation: Invocation) -> Outcome:
         """Run the function on the loop that this is awaited on; a sync function runs on a thread.
 
         Cancelling stops an async function. A sync one cannot be stopped: then this returns its outcome, late. Never raises else.
         """
-        handler = self._handlers.get(invocation.app_name)
-        if handler is None:
-            known = ", ".join(sorted(self._handlers))
-            return failure("AppNotFound", f"this worker has no app {invocation.app_name!r}; it has {known}")
         try:
-            return await self._run(handler, invocation)
-        except Exception as error:
-            handler._client.logger.exception("the SDK's request handler raised on request %s", invocation.request_id)
-            return failure(type(error).__name__, str(error))
+            return await self._run(invocation)
+        except asyncio.CancelledError:
+            if self._is_stopping():
+                raise
+            return failure("CancelledError", "the function was cancelled by what it awaited, not by the worker")
+        except (Exception, SystemExit) as error:  # sys.exit() in a function is its failure, not the worker's end
+            self._logger.exception("request %s could not be run", invocation.request_id)
+            return failure(type(error).__name__, "the function could not be run; the worker's log says why")
 
-    async def _run(self, handler: comm_lib.CommHandler, invocation: Invocation) -> Outcome:
+    async def _run(self, invocation: Invocation) -> Outcome:
+        app = self._apps.get(invocation.app_name)
+        if app is None:
+            return _unknown("AppNotFound", "this worker", "app", invocation.app_name, self._apps)
+        is_async = app.functions.get(invocation.function_slug)
+        if is_async is None:
+            name = f"app {invocation.app_name!r}"
+            return _unknown("FunctionNotFound", name, "function", invocation.function_slug, app.functions)
         request = _request(invocation)
-        function = handler._get_function(invocation.function_slug)
-        if isinstance(function, inngest.Function) and not function.is_handler_async and self._pool.threads != 0:
-            return _outcome(await self._pool.run(lambda: handler.post_sync(request)))
-        return _outcome(await handler.post(request))
+        if is_async or self._threads is None:
+            return _outcome(await app.handler.post(request))
+        return await self._threads.run(invocation.request_id, lambda: _outcome(app.handler.post_sync(request)))
+
+    def _is_stopping(self) -> bool:
+        task = asyncio.current_task()
+        return bool(task and task.cancelling()) or bool(self._threads and self._threads.closed)
 
     def shutdown(self) -> None:
-        """No sync function is started any more; one that runs is left to itself."""
-        self._pool.shutdown()
+        """No sync function is started any more; one that runs is left to itself. From any thread."""
+        if self._threads:
+            self._threads.shutdown()
 
 
-class _Pool:
-    """Threads for sync functions, made when the first one comes. `threads` None: as many as Python thinks fit; 0: none at all."""
+class _App:
+    """One app: its request handler; for each function id that a request may name, whether that function is async."""
 
-    def __init__(self, threads: int | None) -> None:
-        self.threads = threads
-        self._executor: concurrent.futures.ThreadPoolExecutor | None = None
-        self._closed = False
+    def __init__(self, client: inngest.Inngest, functions: Sequence[inngest.Function[Any]]) -> None:
+        self.handler = _handler(client, functions)
+        self.functions = {
+            function_id: function.is_handler_async
+            for function in functions
+            for function_id in (function.id, function.on_failure_fn_id)
+            if function_id
+        }
 
-    async def run(self, work: Callable[[], comm_lib.CommResponse]) -> comm_lib.CommResponse:
-        if self._executor is None:
-            self._executor = concurrent.futures.ThreadPoolExecutor(self.threads, thread_name_prefix="inngest")
-        running = self._executor.submit(work)
-        waiter = asyncio.wrap_future(running)
-        while True:
-            try:
-                return await asyncio.shield(waiter)
-            except asyncio.CancelledError:
-                # `cancel` succeeds only where no thread has taken it up yet.
-                if self._closed or running.cancel():
-                    raise
 
-    def shutdown(self) -> None:
-        self._closed = True
-        if self._executor:
-            self._executor.shutdown(wait=False, cancel_futures=True)
+def _unknown(error: str, where: str, what: str, name: str, known: Iterable[str]) -> Outcome:
+    return failure(error, f"{where} has no {what} {name!r}; it has {', '.join(sorted(known))}")
 
 
 def load(apps: AppsArgument) -> Apps:
@@ -122,28 +138,11 @@ def load(apps: AppsArgument) -> Apps:
 
     Raises: ConfigurationError: it says what is wrong with them.
     """
-    return Apps(_named(apps) if isinstance(apps, str) else apps)
-
-
-def _named(name: str) -> Sequence[App]:
-    module_name, _, attribute = name.partition(":")
-    if not module_name or not attribute:
-        raise ConfigurationError(f"{name!r} names no apps: write MODULE:APPS, for instance main:apps")
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name and module_name.split(".")[: len(error.name.split("."))] == error.name.split("."):
-            raise ConfigurationError(f"no module {module_name!r} in {os.getcwd()} or on the path") from None
-        raise ConfigurationError(f"cannot import {module_name!r}: {error}") from error
-    except Exception as error:
-        raise ConfigurationError(f"cannot import {module_name!r}: {type(error).__name__}: {error}") from error
-    if not hasattr(module, attribute):
-        raise ConfigurationError(f"module {module_name!r} has no {attribute!r}")
-    found = getattr(module, attribute)
-    found = found() if inspect.isfunction(found) else found
-    return [found] if isinstance(found, tuple) else found
+    found = locate(apps) if isinstance(apps, str) else apps
+    alone = isinstance(found, inngest.Inngest) or (
+        isinstance(found, tuple) and bool(found) and isinstance(found[0], inngest.Inngest)
+    )
+    return Apps(cast(Sequence[App], [found] if alone else found))
 
 
 def _check(apps: Sequence[App]) -> None:
@@ -175,22 +174,22 @@ def _twice(ids: Iterable[str]) -> list[str]:
 
 
 def _check_shape(app: object) -> None:
-    if isinstance(app, inngest.Inngest):
-        raise ConfigurationError(
-            f"app {app.app_id!r} came without functions, and this SDK's client does not know its own: "
-            "pass (client, [functions])"
-        )
     match app:
-        case (inngest.Inngest(), list() | tuple() as functions) if all(
-            isinstance(f, inngest.Function) for f in functions
-        ):
-            return
-    raise ConfigurationError(f"{app!r} is no app: pass (client, [functions]), each made by client.create_function")
+        case (inngest.Inngest(), list() | tuple() as functions):
+            for function in functions:
+                if not isinstance(function, inngest.Function):
+                    kind = type(function).__name__
+                    raise ConfigurationError(f"{kind} is no function: {_CURE}, made by client.create_function")
+        case inngest.Inngest():
+            problem = "came without functions, and this SDK's client does not know its own"
+            raise ConfigurationError(f"app {app.app_id!r} {problem}: {_CURE}")
+        case _:
+            raise ConfigurationError(f"{type(app).__name__} is no app: {_CURE}")
 
 
 def _configuration(client: inngest.Inngest, functions: Sequence[inngest.Function[Any]]) -> wire.AppConfiguration:
     # The scheme is what selects the Connect driver on the server; the host is not used (PROTOCOL.md §4.6).
-    configurations = comm_lib.get_function_configs("wss://connect", {function.id: function for function in functions})
+    configurations = get_function_configs("wss://connect", {function.id: function for function in functions})
     if isinstance(configurations, Exception):
         raise ConfigurationError(f"the functions of app {client.app_id!r}: {configurations}") from configurations
     return wire.AppConfiguration(
@@ -200,32 +199,33 @@ def _configuration(client: inngest.Inngest, functions: Sequence[inngest.Function
     )
 
 
-def _handler(client: inngest.Inngest, functions: Sequence[inngest.Function[Any]]) -> comm_lib.CommHandler:
+def _handler(client: inngest.Inngest, functions: Sequence[inngest.Function[Any]]) -> CommHandler:
     options: dict[str, Any] = {
         "client": client,
-        "framework": server_lib.Framework.CONNECT,
+        "framework": Framework.CONNECT,
         "functions": list(functions),
-        "streaming": const.Streaming.DISABLE,
+        "streaming": Streaming.DISABLE,
     }
-    if "enable_unauthed_sync" in inspect.signature(comm_lib.CommHandler).parameters:  # from 0.5.19 on
+    if "enable_unauthed_sync" in inspect.signature(CommHandler).parameters:  # from 0.5.19 on
         options["enable_unauthed_sync"] = None
     try:
-        return comm_lib.CommHandler(**options)
-    except errors.Error as error:
+        return CommHandler(**options)
+    except SigningKeyMissingError as error:
         cure = "set INNGEST_SIGNING_KEY, or INNGEST_DEV=1 for development"
-        raise ConfigurationError(f"app {client.app_id!r}: {str(error) or type(error).__name__}: {cure}") from None
+        raise ConfigurationError(f"app {client.app_id!r}: {type(error).__name__}: {cure}") from None
+    except TypeError as error:
+        raise _mismatch(error) from error
 
 
-def _request(invocation: Invocation) -> comm_lib.CommRequest:
-    query = server_lib.QueryParamKey
-    return comm_lib.CommRequest(
+def _request(invocation: Invocation) -> CommRequest:
+    return CommRequest(
         body=invocation.payload,
         headers=invocation.headers,
         is_connect=True,
         public_path=None,
         query_params={
-            query.FUNCTION_ID.value: invocation.function_slug,
-            query.STEP_ID.value: invocation.step_id or server_lib.UNSPECIFIED_STEP_ID,
+            QueryParamKey.FUNCTION_ID.value: invocation.function_slug,
+            QueryParamKey.STEP_ID.value: invocation.step_id or UNSPECIFIED_STEP_ID,
         },
         # What a middleware gets as `raw_request`: the trace context is in its headers.
         raw_request=invocation,
@@ -235,7 +235,7 @@ def _request(invocation: Invocation) -> comm_lib.CommRequest:
     )
 
 
-def _outcome(response: comm_lib.CommResponse) -> Outcome:
+def _outcome(response: CommResponse) -> Outcome:
     body = response.body_bytes()
     if isinstance(body, Exception):
         return failure("OutputUnserializable", str(body))
@@ -258,7 +258,7 @@ def headers_for(*, request_id: str, job_id: str, user_trace_ctx: bytes) -> dict[
     headers = {"x-request-id": request_id, "x-inngest-job-id": job_id}
     try:
         context = json.loads(user_trace_ctx or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         context = None
     if isinstance(context, dict):
         headers |= {key: context[key] for key in ("traceparent", "tracestate") if isinstance(context.get(key), str)}
@@ -276,7 +276,6 @@ def _whole_number(variable: str) -> int | None:
     text = os.environ.get(variable)
     if not text:
         return None
-    try:
-        return int(text)
-    except ValueError:
-        raise ConfigurationError(f"{variable} is {text!r}: it must be a whole number") from None
+    if not text.strip().isdecimal():
+        raise ConfigurationError(f"{variable} is {text!r}: it must be a whole number, 0 or more")
+    return int(text)

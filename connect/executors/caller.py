@@ -4,6 +4,7 @@ A function that blocks its loop delays other functions, never a heartbeat. Each 
 """
 
 import asyncio
+import contextlib
 import contextvars
 
 from connect.executors.base import Invocation, Outcome
@@ -20,18 +21,23 @@ class CallerLoop:
         self._context = contextvars.copy_context()
         self._calls: set[_Call] = set()
 
+    @property
+    def stuck(self) -> list[str]:
+        """Request ids of what still runs. From any thread."""
+        return sorted({*self._apps.busy, *(call.id for call in list(self._calls) if not call.ended)})
+
     async def start(self) -> None:
         """Nothing to do: *home* runs already."""
 
     async def execute(self, invocation: Invocation) -> Outcome:
-        """As `Executor.execute`. Raises: RuntimeError: *home* is closed."""
+        """As `Executor.execute`. Raises: RuntimeError: *home* has stopped."""
         call = _Call(self._apps, self._home, invocation)
         self._calls.add(call)
         try:
-            self._home.call_soon_threadsafe(call.begin, context=self._context.copy())
-            return await call.outcome()
+            return await call.outcome(self._context)
         finally:
-            self._calls.discard(call)
+            if call.ended:
+                self._calls.discard(call)
 
     async def stop(self) -> None:
         """Nobody waits any longer for what could not be stopped; it is left to itself."""
@@ -44,6 +50,7 @@ class _Call:
     """One execution and its two ends: a task on the user's loop, a future on the connection's."""
 
     def __init__(self, apps: Apps, home: asyncio.AbstractEventLoop, invocation: Invocation) -> None:
+        self.id = invocation.request_id
         self._apps = apps
         self._home = home
         self._invocation = invocation
@@ -51,21 +58,34 @@ class _Call:
         self._result: asyncio.Future[Outcome] = self._away.create_future()
         self._task: asyncio.Task[Outcome] | None = None
 
+    @property
+    def ended(self) -> bool:
+        """User code has ended, or never began. From any thread."""
+        return self._task is None or self._task.done()
+
     # -- on the connection's loop
 
-    async def outcome(self) -> Outcome:
-        """The outcome; cancelling it asks the user's task to stop, and waits until it has."""
+    async def outcome(self, context: contextvars.Context) -> Outcome:
+        """The outcome; cancelling this asks the user's task to stop, and waits until it has."""
+        self._check_home()
+        self._home.call_soon_threadsafe(self._begin, context=context)
         while True:
             try:
                 return await asyncio.shield(self._result)
             except asyncio.CancelledError:
                 if self._result.cancelled():
                     raise
+                self._check_home()
                 self._home.call_soon_threadsafe(self._cancel)
+
+    def _check_home(self) -> None:
+        """What a loop that has stopped is given is never run."""
+        if not self._home.is_running():
+            raise RuntimeError("the event loop that called start() has stopped: functions cannot run on it any more")
 
     def abandon(self) -> None:
         self._result.cancel()
-        if not self._home.is_closed():
+        with contextlib.suppress(RuntimeError):  # the user's loop is closed
             self._home.call_soon_threadsafe(self._cancel)
 
     def _settle(self, task: asyncio.Task[Outcome]) -> None:
@@ -73,15 +93,15 @@ class _Call:
             return
         if task.cancelled():
             self._result.cancel()
+        elif error := task.exception():  # a KeyboardInterrupt: it ends the user's loop, and must not end this one
+            self._result.set_exception(RuntimeError(f"the event loop that called start() was ended by {error!r}"))
         else:
             self._result.set_result(task.result())
 
     # -- on the user's loop
 
-    def begin(self) -> None:
-        self._task = self._home.create_task(
-            self._apps.run(self._invocation), name=f"inngest {self._invocation.request_id}"
-        )
+    def _begin(self) -> None:
+        self._task = self._home.create_task(self._apps.run(self._invocation), name=f"inngest {self.id}")
         self._task.add_done_callback(self._ended)
 
     def _cancel(self) -> None:
@@ -89,5 +109,5 @@ class _Call:
             self._task.cancel()
 
     def _ended(self, task: asyncio.Task[Outcome]) -> None:
-        if not self._away.is_closed():
+        with contextlib.suppress(RuntimeError):  # the connection has ended, and nobody waits
             self._away.call_soon_threadsafe(self._settle, task)

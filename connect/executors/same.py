@@ -10,6 +10,11 @@ class SameLoop:
     def __init__(self, apps: Apps) -> None:
         self._apps = apps
 
+    @property
+    def stuck(self) -> list[str]:
+        """Request ids of the sync functions that still run. From any thread."""
+        return sorted(self._apps.busy)
+
     async def start(self) -> None:
         """Nothing to do."""
 
@@ -18,5 +23,5 @@ class SameLoop:
         return await self._apps.run(invocation)
 
     async def stop(self) -> None:
-        """Sync functions that still run are left to themselves."""
+        """Nobody waits any longer for sync functions that still run; they are left to themselves."""
         self._apps.shutdown()

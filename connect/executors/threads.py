@@ -1,0 +1,67 @@
+"""Threads: where sync functions run, so that they block no loop."""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import contextvars
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Threads:
+    """A pool of at most *limit* threads (None: as many as Python thinks fit), made when the first call comes."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self._pool: concurrent.futures.ThreadPoolExecutor | None = None
+        self._running: dict[concurrent.futures.Future[Any], str] = {}
+        self._waiting: set[asyncio.Future[Any]] = set()
+        self.closed = False
+
+    @property
+    def busy(self) -> list[str]:
+        """The names of the calls that have not ended. From any thread."""
+        return list(self._running.values())
+
+    async def run(self, name: str, work: Callable[[], T]) -> T:
+        """What *work* returns or raises, on a thread, with a copy of the caller's context variables.
+
+        Cancelling keeps *work* from starting. What has started cannot be stopped: its end is waited for, or `shutdown`,
+        which ends this by CancelledError. Raises: RuntimeError: it was shut down before.
+        """
+        running = self._submit(name, work)
+        waiter = asyncio.wrap_future(running)
+        self._waiting.add(waiter)
+        try:
+            return await self._end(running, waiter)
+        finally:
+            self._waiting.discard(waiter)
+
+    def _submit(self, name: str, work: Callable[[], T]) -> concurrent.futures.Future[T]:
+        if self._pool is None:
+            self._pool = concurrent.futures.ThreadPoolExecutor(self._limit, thread_name_prefix="inngest")
+        running = self._pool.submit(contextvars.copy_context().run, work)
+        self._running[running] = name
+        running.add_done_callback(self._running.pop)
+        return running
+
+    async def _end(self, running: concurrent.futures.Future[T], waiter: asyncio.Future[T]) -> T:
+        while True:
+            try:
+                return await asyncio.shield(waiter)
+            except asyncio.CancelledError:
+                if running.cancel() or self.closed:
+                    raise
+                if running.done():  # a cancel that came too late, or one that *work* itself raised
+                    return running.result()
+
+    def shutdown(self) -> None:
+        """Start nothing any more. Threads at work are left to themselves, idle ones are waited for. From any thread."""
+        self.closed = True
+        for waiter in list(self._waiting):
+            with contextlib.suppress(RuntimeError):  # its loop is closed: nobody waits
+                waiter.get_loop().call_soon_threadsafe(waiter.cancel)
+        if self._pool:
+            self._pool.shutdown(wait=not self._running, cancel_futures=True)
