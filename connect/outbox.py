@@ -109,12 +109,13 @@ class Outbox:
     def remember(self, request_id: str) -> None:
         """Delivered: keep it for a while longer, for a redelivery of the same request."""
         self._expire_memories()
+        self._forget(request_id)
         reply = self._held.get(request_id)
         if reply and len(reply.body) <= REMEMBER_BYTES:
             self._remembered[request_id] = _Reply(reply.body, self._loop.time())
             self._remembered_size += len(reply.body)
             while self._remembered_size > REMEMBER_BYTES:
-                self._forget_oldest()
+                self._forget(next(iter(self._remembered)))
 
     def recall(self, request_id: str) -> bytes | None:
         """The reply that was delivered for this request within the last two minutes."""
@@ -125,11 +126,12 @@ class Outbox:
     def _expire_memories(self) -> None:
         horizon = self._loop.time() - REMEMBER_SECONDS
         while self._remembered and next(iter(self._remembered.values())).made_at < horizon:
-            self._forget_oldest()
+            self._forget(next(iter(self._remembered)))
 
-    def _forget_oldest(self) -> None:
-        _, reply = self._remembered.popitem(last=False)
-        self._remembered_size -= len(reply.body)
+    def _forget(self, request_id: str) -> None:
+        reply = self._remembered.pop(request_id, None)
+        if reply:
+            self._remembered_size -= len(reply.body)
 
     # -- waiting for REPLY_ACK ------------------------------------------------------------------------------------------------
 
