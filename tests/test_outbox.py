@@ -1,0 +1,177 @@
+"""The outbox on its own: what it holds, what it remembers, and that every reply ends in exactly one way."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connect import outbox as module
+from connect.errors import ApiError, LinkLost
+from connect.outbox import Outbox
+
+LIMIT = 100
+names = st.sampled_from("abcdefgh")
+
+
+class Owner:
+    """Hears what became of each reply; a flush that failed is queued again, as the request chart does."""
+
+    def __init__(self) -> None:
+        self.outbox: Outbox
+        self.overdue: list[str] = []
+        self.flushed: list[str] = []
+        self.failed: list[str] = []
+        self.lost: list[str] = []
+        self._news = asyncio.Event()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():
+                self._news.clear()
+                await self._news.wait()
+
+    def reply_overdue(self, request_id: str) -> None:
+        self.overdue.append(request_id)
+        self._news.set()
+
+    def reply_flushed(self, request_id: str) -> None:
+        self.flushed.append(request_id)
+        self.outbox.drop(request_id)
+        self._news.set()
+
+    def reply_not_flushed(self, request_id: str) -> None:
+        self.failed.append(request_id)
+        self.outbox.queue_flush(request_id)
+
+    def reply_undeliverable(self, request_id: str, reason: str) -> None:
+        self.lost.append(request_id)
+        self.outbox.drop(request_id)
+        self._news.set()
+
+
+async def nowhere(_: bytes) -> None:
+    raise AssertionError("nothing is to be flushed here")
+
+
+def made(owner: Owner, flush: Callable[[bytes], Awaitable[None]] = nowhere, **options: Any) -> Outbox:
+    options = {"limit": LIMIT, "ack_seconds": 60.0, "wait": lambda _: 0.0, **options}
+    owner.outbox = Outbox(owner, flush, **options)
+    return owner.outbox
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(names, st.integers(0, 150))))
+def test_what_is_held_stays_within_its_limit_and_what_goes_is_reported_once(replies: list[tuple[str, int]]) -> None:
+    async def body() -> None:
+        owner = Owner()
+        box = made(owner)
+        model: dict[str, int] = {}
+        evicted: list[str] = []
+        for number, (name, size) in enumerate(replies):
+            request_id = f"{name}{number}"
+            box.hold(request_id, bytes(size))
+            model[request_id] = size
+            while sum(model.values()) > LIMIT and len(model) > 1:
+                evicted.append(oldest := next(iter(model)))
+                del model[oldest]
+            assert (box.undelivered(), box.size, len(box)) == (list(model), sum(model.values()), len(model))
+            assert all(len(box.body(request_id) or b"") == size for request_id, size in model.items())
+        await asyncio.sleep(0)
+        assert owner.lost == evicted
+
+    asyncio.run(body())
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(names, st.integers(0, 60))), st.integers(0, 100))
+def test_what_is_remembered_stays_within_its_limit_however_often_it_comes_again(
+    replies: list[tuple[str, int]], limit: int
+) -> None:
+    async def body() -> None:
+        box = made(Owner())
+        model: dict[str, int] = {}
+        for name, size in replies:
+            box.hold(name, bytes(size))
+            box.remember(name)
+            box.drop(name)
+            model.pop(name, None)
+            if size <= limit:
+                model[name] = size
+            while sum(model.values()) > limit:
+                del model[next(iter(model))]
+            recalled = {name: len(reply) for name in "abcdefgh" if (reply := box.recall(name)) is not None}
+            assert recalled == model
+            assert (box.size, len(box)) == (0, 0)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "REMEMBER_BYTES", limit)
+        asyncio.run(body())
+
+
+async def test_a_memory_lasts_for_its_time_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    box = made(Owner())
+    box.hold("a", b"reply")
+    box.remember("a")
+    assert box.recall("a") == b"reply"
+    monkeypatch.setattr(module, "REMEMBER_SECONDS", -1.0)
+    assert box.recall("a") is None
+
+
+OUTCOMES = {"ok": None, "500": ApiError("down", 500), "lost": LinkLost("gone"), "odd": OSError("odd")}
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.lists(st.sampled_from(["500", "lost", "odd"]), max_size=4), st.sampled_from(["ok", "400"])))
+)
+def test_every_reply_is_flushed_or_refused_in_the_end_and_told_so_once(plans: list[tuple[list[str], str]]) -> None:
+    """Whatever the API answers on the way, for each reply apart."""
+
+    async def body() -> None:
+        owner = Owner()
+        answers = {str(number): [*failures, last] for number, (failures, last) in enumerate(plans)}
+
+        async def flush(reply: bytes) -> None:
+            answer = answers[reply.decode()].pop(0)
+            await asyncio.sleep(0)
+            if error := ApiError("never", 400) if answer == "400" else OUTCOMES[answer]:
+                raise error
+
+        box = made(owner, flush, limit=10_000)
+        for name in answers:
+            box.hold(name, name.encode())
+            box.queue_flush(name)
+        await owner.until(lambda: not box.undelivered())
+        await box.stop()
+        assert sorted(owner.flushed) == sorted(str(n) for n, (_, last) in enumerate(plans) if last == "ok")
+        assert sorted(owner.lost) == sorted(str(n) for n, (_, last) in enumerate(plans) if last == "400")
+        assert len(owner.failed) == sum(len(failures) for failures, _ in plans)
+        assert not any(answers.values())
+
+    asyncio.run(body())
+
+
+async def test_a_reply_that_nobody_waits_for_any_more_is_not_flushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = Owner()
+    box = made(owner)
+    monkeypatch.setattr(module, "REPLY_SECONDS", -1.0)
+    box.hold("a", b"reply")
+    box.queue_flush("a")
+    await owner.until(lambda: bool(owner.lost))
+    assert owner.lost == ["a"]
+    await box.stop()
+
+
+async def test_each_reply_that_is_not_acknowledged_in_time_is_told_once_in_the_order_of_sending() -> None:
+    owner = Owner()
+    box = made(owner, ack_seconds=0.05)
+    for name in "abc":
+        box.hold(name, b"reply")
+        box.sent(name)
+    box.drop("b")
+    await owner.until(lambda: "c" in owner.overdue)
+    assert owner.overdue == ["a", "c"]
+    await box.stop()
