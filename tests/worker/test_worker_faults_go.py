@@ -77,10 +77,10 @@ async def test_a_flushed_reply_has_the_trace_context_of_its_request(
 
 async def test_a_lease_answer_that_was_overtaken_brings_no_older_lease(gw: Gateway, start: Any, held: Any) -> None:
     worker = await start()
-    gw.faults.delay(Kind.WORKER_REQUEST_EXTEND_LEASE_ACK, 0.18)
+    gw.faults.delay(Kind.WORKER_REQUEST_EXTEND_LEASE_ACK, 0.4)
     run = gw.start_run("app-hold")
     await held.running()
-    await gw.wait_for(Kind.WORKER_REQUEST_EXTEND_LEASE, count=8)
+    await gw.wait_for(Kind.WORKER_REQUEST_EXTEND_LEASE, count=15)
     held.release.set()
     assert (await run.done()).output == "held"
     assert gw.ledger[run.requests[0]].nacked == 0
