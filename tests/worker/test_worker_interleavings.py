@@ -710,6 +710,19 @@ async def test_an_outage_during_shutdown_holds_the_reply_until_the_api_is_back(
     await finish(held, run)
 
 
+async def test_a_link_that_is_ready_cuts_the_flushers_wait_short(gw: Gateway, start: Any) -> None:
+    """It is a reason to think that the API is back."""
+    worker = await start(retry=patient())
+    gw.faults.lose(Kind.WORKER_REPLY_ACK, count=None)
+    gw.flushes.push(DOWN)
+    run = await gw.invoke("app-echo", {"value": 1})
+    await gw.wait_for(lambda record: record in gw.calls("flush"))
+    await gw.drain()
+    flushed = await worker.hears(events.ReplyFlushed)
+    assert flushed.request_id == run.requests[0]
+    assert [call.status for call in gw.calls("flush")] == [500, 200]
+
+
 async def test_three_immediate_reconnects_then_backoff(
     gw: Gateway, start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

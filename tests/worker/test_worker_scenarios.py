@@ -391,7 +391,7 @@ async def test_clean_up_on_one_loop_leaves_no_task_or_timer(gw: Gateway, held: H
     """With `isolation="none"` the caller's loop is the connection's: it is left as it was found."""
     loop = asyncio.get_running_loop()
     tasks, armed = asyncio.all_tasks(), len(timers(loop))
-    worker = await start(isolation="none")
+    worker = await start(isolation="none", connect_timeout=60.0, shutdown_timeout=60.0, flush_timeout=60.0)
     await eventful_life(gw, held, worker)
     await worker.task
     await gw.close()
