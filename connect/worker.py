@@ -11,14 +11,14 @@ import contextlib
 import logging
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from types import FrameType, TracebackType
 from typing import Self, TypeVar
 
 import tenacity
 
-from connect import options, sdk
+from connect import options, sdk, signals
 from connect.connection import Connection
 from connect.errors import ConfigurationError, LinkLost
 from connect.events import Event, StateChanged
@@ -138,7 +138,7 @@ class WorkerConnection:
         self._hub.settle(home)
         self._connection = Connection(self._options, self._executor(home), self._hub)
         try:
-            with self._signals_handled():
+            with signals.handled(self._options.shutdown_signals, self._on_signal):
                 await self._run(self._connection)
         finally:
             self._end()
@@ -245,20 +245,6 @@ class WorkerConnection:
                 loop.call_soon_threadsafe(connection.close)
                 if hurry:
                     loop.call_soon_threadsafe(connection.hurry)
-
-    @contextlib.contextmanager
-    def _signals_handled(self) -> Iterator[None]:
-        """Shutdown signals close the worker while it runs. Only the main thread may ask for them."""
-        if threading.current_thread() is not threading.main_thread():
-            log.debug("not on the main thread: shutdown signals are left alone")
-            yield
-            return
-        before = {number: signal.signal(number, self._on_signal) for number in self._options.shutdown_signals}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._signals += 1
