@@ -95,7 +95,6 @@ class Connection:
         connector = aiohttp.TCPConnector(force_close=True, limit=0)
         async with aiohttp.ClientSession(connector=connector) as session:
             self._assemble(session)
-            log.info("CONNECTING to %s as %s", self._options.origin, self._options.registration.instance_id)
             self._note_state(None, "start")
             self._chart.start()
             await self._released.wait()
