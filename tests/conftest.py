@@ -23,7 +23,7 @@ class Command:
         self._process = subprocess.Popen(  # noqa: S603
             [sys.executable, *arguments],
             cwd=cwd,
-            env={**inherited, "COLUMNS": "100", "PYTHONUNBUFFERED": "1", **env},
+            env={**inherited, "COLUMNS": "100", "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", **env},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -55,12 +55,21 @@ class Command:
         self._process.send_signal(number)
 
     def ends(self) -> int:
-        """Wait for its end and the rest of its output; the exit code."""
-        code = self._process.wait(PATIENCE)
+        """Wait for its end and the rest of its output; the exit code. One that goes on is made to say where it stands."""
+        try:
+            return self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.send_signal(signal.SIGABRT)
+            self._process.wait(PATIENCE)
+            self._drain()
+            raise AssertionError(f"the process did not end within {PATIENCE:g} s:\n{self.text}") from None
+        finally:
+            self._drain()
+
+    def _drain(self) -> None:
         self._reader.join(PATIENCE)
-        while line := self._fresh.get_nowait():
-            self.lines.append(line)
-        return code
+        while not self._fresh.empty():
+            self.lines.append(self._fresh.get())
 
     def kill(self) -> None:
         """Whatever happened, it is gone."""

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from connect import wire
+from connect import signals, wire
 from connect.errors import ConfigurationError
 from connect.gateway import Call, Connection, Ended, Frame, Gateway, Kind, Record, durations
 from connect.replies import STATUS_NAMES
@@ -56,27 +56,23 @@ def gateway(
 
 
 async def _serve(served: Gateway) -> None:
-    stop = _stop_on_signals()
-    try:
-        await served.start()
-    except OSError as error:
-        why = os.strerror(error.errno or 0)
-        raise ConfigurationError(f"cannot listen on port {served.port} ({why}): pass another --port") from None
-    watching = asyncio.create_task(_watch(served))
-    try:
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    with signals.handled((signal.SIGINT, signal.SIGTERM), lambda *_: loop.call_soon_threadsafe(stop.set)):
+        await _listen(served)
+        watching = asyncio.create_task(_watch(served))
         _greet(served)
         await stop.wait()
-    finally:
         watching.cancel()
         await served.close()
     typer.echo("stopped")
 
 
-def _stop_on_signals() -> asyncio.Event:
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-    return stop
+async def _listen(served: Gateway) -> None:
+    try:
+        await served.start()
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        raise ConfigurationError(f"cannot listen on port {served.port} ({why}): pass another --port") from None
 
 
 def _greet(served: Gateway) -> None:
