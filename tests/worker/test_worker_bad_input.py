@@ -1,0 +1,467 @@
+"""Bad input, from the worker's owner and from its peers: said clearly at once, or borne."""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import pickle
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import inngest
+import pytest
+from aiohttp import WSMsgType, web
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rig import PATIENT, QUICK, Apps
+
+from connect import ConfigurationError, connect, events, wire
+from connect.errors import HandshakeTimeout, LinkLost, ProtocolError
+from connect.gateway import GARBAGE, Answer, Gateway, Kind, Opened
+from connect.secrets import Secret
+
+PRIMARY, FALLBACK = "ab" * 32, "cd" * 32
+
+
+def client(app_id: str = "app", **options: Any) -> inngest.Inngest:
+    return inngest.Inngest(app_id=app_id, **{"api_base_url": "http://127.0.0.1:9", "is_production": False, **options})
+
+
+def an_app() -> tuple[inngest.Inngest, list[inngest.Function[Any]]]:
+    made = client()
+
+    @made.create_function(fn_id="fn", trigger=inngest.TriggerEvent(event="fn"))
+    async def fn(ctx: inngest.Context) -> None: ...
+
+    return made, [fn]
+
+
+# -- misuse ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("apps", "says"),
+    [
+        (list, "no apps provided"),
+        (lambda: [(client(), []), (client(), [])], "duplicate app id: 'app'"),
+        (
+            lambda: [(client(), []), (client("b", api_base_url="http://127.0.0.1:8"), [])],
+            "inconsistent app config: API",
+        ),
+        (lambda: [(client(), []), (client("b", env="other"), [])], "inconsistent app config: env"),
+        (
+            lambda: [(client(), []), (client("b", is_production=True, signing_key="ab"), [])],
+            "inconsistent app config: mode",
+        ),
+        (lambda: [(client(), []), (client("b", signing_key="ab" * 16), [])], "inconsistent app config: signing key"),
+        (lambda: 7, "pass a list"),
+        (lambda: [7], "int is no app"),
+        (lambda: [(client(), [])], "no functions found"),
+        (lambda: [client()], "without functions"),
+        (lambda: "nowhere:apps", "no module 'nowhere'"),
+        (lambda: "json:apps", "has no 'apps'"),
+        (lambda: "json", "write MODULE:APPS"),
+    ],
+)
+def test_apps_that_cannot_work_are_refused_at_once(apps: Callable[[], Any], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        connect(apps())
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"signing_key": "signkey-prod-nothexatall"}, "signing_key is not a signing key"),
+        ({"signing_key": "signkey-prod-"}, "signing_key is not a signing key"),
+        ({"signing_key_fallback": "xyz"}, "signing_key_fallback is not a signing key"),
+        ({"signing_key": f"signkey-branch-{PRIMARY}"}, "branch environments, but none is named"),
+        ({"gateway_url": "http://127.0.0.1:8289"}, "must be ws or wss"),
+        ({"gateway_url": "ws://"}, "a host is required"),
+        ({"api_base_url": "127.0.0.1:8288"}, "no http or https address"),
+        ({"instance_id": " "}, "instance_id is empty"),
+        ({"max_worker_concurrency": -1}, "must not be negative"),
+    ],
+)
+def test_options_that_cannot_work_are_refused_at_once(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says) as caught:
+        connect([an_app()], **options)
+    assert not any(str(value) in str(caught.value) for name, value in options.items() if "key" in name)
+
+
+def test_a_gateway_url_from_the_environment_is_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INNGEST_CONNECT_GATEWAY_URL", "https://127.0.0.1")
+    with pytest.raises(ConfigurationError, match="INNGEST_CONNECT_GATEWAY_URL"):
+        connect([an_app()])
+
+
+# -- endpoints (a granted one: test_worker_faults_python) -----------------------------------------------------------------------
+
+
+async def test_a_rewritten_endpoint_that_is_none_is_an_error_of_that_attempt(gw: Gateway, start: Any) -> None:
+    wrong = iter(["http", "ftp"])
+
+    def rewrite(granted: str) -> str:
+        return granted.replace("ws:", f"{next(wrong, 'ws')}:")
+
+    worker = await start(rewrite_gateway_endpoint=rewrite)
+    assert [type(event.error) for event in worker.heard(events.Reconnecting)] == [ProtocolError] * 2
+
+
+async def test_a_rewriting_that_raises_is_an_error_of_that_attempt(gw: Gateway, start: Any) -> None:
+    faults = iter([RuntimeError("mine")])
+
+    def rewrite(granted: str) -> str:
+        for fault in faults:
+            raise fault
+        return granted
+
+    worker = await start(rewrite_gateway_endpoint=rewrite)
+    assert [str(event.error) for event in worker.heard(events.Reconnecting)] == ["mine"]
+
+
+async def test_a_gateway_url_without_a_path_gets_one(gw: Gateway, start: Any) -> None:
+    await start(gateway_url=gw.url.replace("http", "ws"))
+    assert (await gw.invoke("app-echo", {"value": 1})).output == 1
+
+
+# -- frames ------------------------------------------------------------------------------------------------------------------
+
+NOBODY = "01JZZZZZZZZZZZZZZZZZZZZZZZ"
+FRAMES: dict[str, bytes | str] = {
+    **GARBAGE,
+    "seven mebibytes of a kind unknown": wire.ConnectMessage(
+        kind=77, payload=bytes(7 * 1024 * 1024)
+    ).SerializeToString(),  # type: ignore[arg-type]
+    "seven mebibytes of text": "x" * (7 * 1024 * 1024),
+    "reply ACK for a request unknown": wire.ConnectMessage(
+        kind=Kind.WORKER_REPLY_ACK, payload=wire.WorkerReplyAckData(request_id=NOBODY).SerializeToString()
+    ).SerializeToString(),
+    "lease ACK for a request unknown": wire.ConnectMessage(
+        kind=Kind.WORKER_REQUEST_EXTEND_LEASE_ACK,
+        payload=wire.WorkerRequestExtendLeaseAckData(request_id=NOBODY, new_lease_id=NOBODY).SerializeToString(),
+    ).SerializeToString(),
+    "nack for a request unknown": wire.ConnectMessage(
+        kind=Kind.WORKER_REQUEST_EXTEND_LEASE_ACK,
+        payload=wire.WorkerRequestExtendLeaseAckData(request_id=NOBODY).SerializeToString(),
+    ).SerializeToString(),
+    "a kind below zero": bytes((8, *[255] * 9, 1)),
+}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.usefixtures("quiet")
+async def test_a_frame_without_sense_changes_nothing(gw: Gateway, start: Any, held: Any, name: str) -> None:
+    """The link stays, and so does what is in flight."""
+    worker = await start(deadlines=PATIENT)
+    run = gw.start_run("app-hold")
+    await held.running()
+    await gw.connections[0].send_raw(FRAMES[name])
+    assert (await gw.invoke("app-echo", {"value": 1})).output == 1
+    held.release.set()
+    assert (await run.done()).output == "held"
+    assert len(worker.heard(events.Connected)) == 1
+    assert not worker.heard(events.Disconnected)
+    assert not worker.heard(events.LeaseLost)
+
+
+@pytest.mark.parametrize("name", ["no protobuf", "text", "truncated frame", "unknown kind"])
+@pytest.mark.usefixtures("quiet")
+async def test_a_frame_without_sense_is_counted_and_logged(
+    gw: Gateway, start: Any, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    await start()
+    await gw.connections[0].send_raw(GARBAGE[name])
+    await gw.invoke("app-echo", {"value": 1})
+    assert "ignored a frame that means nothing here" in caplog.text
+
+
+@pytest.mark.parametrize("name", FRAMES)
+async def test_a_frame_without_sense_in_the_handshake_costs_that_attempt_at_most(
+    gw: Gateway, start: Any, name: str
+) -> None:
+    gw.faults.delay(Kind.GATEWAY_CONNECTION_READY, 0.1)
+    worker = await start(ready=False)
+    await gw.wait_for(Kind.WORKER_CONNECT)
+    await gw.connections[0].send_raw(FRAMES[name])
+    await worker.hears(events.Connected)
+    await gw.wait_for_worker()
+    assert (await gw.invoke("app-echo", {"value": 1})).output == 1
+    assert len(worker.heard(events.Reconnecting)) <= 1
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_a_frame_too_large_to_be_read_costs_its_link(gw: Gateway, start: Any) -> None:
+    worker = await start()
+    with contextlib.suppress(ConnectionError):
+        await gw.connections[0].send_raw(bytes(17 * 1024 * 1024))
+    await worker.hears(events.Connected, 2)
+    await gw.wait_for_worker()
+    assert (await gw.invoke("app-echo", {"value": 1})).output == 1
+
+
+anything = st.binary(max_size=100) | st.builds(
+    lambda kind, payload: wire.ConnectMessage(kind=kind, payload=payload).SerializeToString(),
+    st.integers(0, 20),
+    st.binary(max_size=60),
+)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(frames=st.lists(anything, min_size=5, max_size=30))
+async def test_no_bytes_at_all_stop_a_worker(gw: Gateway, start: Any, frames: list[bytes]) -> None:
+    """Frames made of chance; some of them are true ones, a GATEWAY_CLOSING for instance."""
+    worker = await start(deadlines=QUICK)
+    for frame in frames:
+        with contextlib.suppress(ConnectionError):
+            await gw.connections[-1].send_raw(frame)
+    assert (await gw.invoke("app-echo", {"value": 1})).output == 1
+    await worker.close(wait=True)
+    assert worker.status().unexpected_events == 0
+
+
+# -- intervals ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("interval", ["", "nonsense", "0s", "1m30s", "-1s", "1ns", "9" * 100])
+async def test_an_interval_of_any_kind_is_lived_with(gw: Gateway, start: Any, interval: str) -> None:
+    gw.heartbeat_interval = gw.extend_lease_interval = gw.status_interval = interval
+    gw.heartbeat_timeout = 5.0
+    await start()
+    assert (await gw.invoke("app-echo", {"value": 1})).output == 1
+
+
+async def test_an_interval_of_a_nanosecond_does_not_spin(gw: Gateway, start: Any, held: Any) -> None:
+    gw.heartbeat_interval = gw.extend_lease_interval = gw.status_interval = "1ns"
+    gw.heartbeat_timeout = 5.0
+    await start()
+    run = gw.start_run("app-hold")
+    await held.running()
+    for kind in (Kind.WORKER_HEARTBEAT, Kind.WORKER_REQUEST_EXTEND_LEASE, Kind.WORKER_STATUS):
+        await gw.wait_for(kind, count=20)
+        frames = gw.frames(kind)
+        assert frames[19].at - frames[0].at > 0.1
+    held.release.set()
+    assert (await run.done()).output == "held"
+
+
+# -- peers that are not quite what they should be ------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def a_bare_gateway(*frames: bytes | str, hold: bool = True) -> AsyncIterator[str]:
+    """A server that knows start and a WebSocket without any subprotocol, on which it says *frames*; its URL."""
+
+    async def begin(request: web.Request) -> web.Response:
+        grant = wire.StartResponse(connection_id="c", gateway_endpoint=f"ws://{request.host}/v0/connect")
+        return web.Response(body=grant.SerializeToString())
+
+    async def upgrade(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        for frame in frames:
+            await (socket.send_str(frame) if isinstance(frame, str) else socket.send_bytes(frame))
+        while hold and (await socket.receive()).type is WSMsgType.BINARY:
+            pass
+        return socket
+
+    app = web.Application()
+    app.add_routes([web.post("/v0/connect/start", begin), web.get("/v0/connect", upgrade)])
+    runner = web.AppRunner(app, shutdown_timeout=0.5)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+READY = wire.ConnectMessage(kind=Kind.GATEWAY_CONNECTION_READY).SerializeToString()
+REQUEST = wire.ConnectMessage(kind=Kind.GATEWAY_EXECUTOR_REQUEST).SerializeToString()
+
+
+async def test_a_server_that_answers_no_subprotocol_will_do(apps: Apps, start: Any) -> None:
+    async with a_bare_gateway(b"", READY) as url:
+        worker = await start(ready=False, api_base_url=url)
+        await worker.hears(events.Connected)
+        await worker.close(wait=True)
+
+
+@pytest.mark.parametrize(
+    ("frames", "error"),
+    [
+        ((READY,), ProtocolError),
+        ((b"", b""), ProtocolError),
+        ((REQUEST,), ProtocolError),
+        ((b"", REQUEST), ProtocolError),
+        ((), HandshakeTimeout),
+        (("text", b"\xff"), HandshakeTimeout),
+        ((b"",), HandshakeTimeout),
+    ],
+)
+async def test_a_handshake_out_of_order_or_unfinished_is_an_error_of_that_attempt(
+    apps: Apps, start: Any, frames: tuple[bytes | str, ...], error: type[Exception]
+) -> None:
+    async with a_bare_gateway(*frames) as url:
+        worker = await start(ready=False, api_base_url=url)
+        failure = await worker.hears(events.Reconnecting, 2)
+        assert type(failure.error) is error
+        await worker.close(wait=True)
+
+
+async def test_a_gateway_that_hangs_up_in_the_middle_of_its_greeting_is_an_error_of_that_attempt(
+    apps: Apps, start: Any
+) -> None:
+    async with a_bare_gateway(b"", hold=False) as url:
+        worker = await start(ready=False, api_base_url=url)
+        failure = await worker.hears(events.Reconnecting, 2)
+        assert isinstance(failure.error, LinkLost)
+        await worker.close(wait=True)
+
+
+@asynccontextmanager
+async def an_old_proxy(port: int) -> AsyncIterator[str]:
+    """HTTP/1.0 in its ways: one connection at a time, one request on each, and its end is the end of the answer; its URL."""
+    turn = asyncio.Lock()
+    tasks: set[asyncio.Task[Any]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(task := asyncio.current_task())  # type: ignore[arg-type]
+        async with turn:
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = next(
+                (int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0
+            )
+            back, forth = await asyncio.open_connection("127.0.0.1", port)
+            forth.write(head.replace(b" HTTP/1.1", b" HTTP/1.0") + await reader.readexactly(length))
+            writer.write((await back.read()).replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+            forth.close()
+            await writer.drain()
+            writer.close()
+        tasks.discard(task)  # type: ignore[arg-type]
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        await server.wait_closed()
+        assert not tasks
+
+
+async def test_an_api_behind_an_old_proxy_will_do(gw: Gateway, start: Any) -> None:
+    async with an_old_proxy(gw.port) as url:
+        worker = await start(api_base_url=url, gateway_url=gw.url.replace("http", "ws"))
+        gw.faults.lose(Kind.WORKER_REPLY, None)
+        runs = [gw.start_run("app-echo", {"value": value}) for value in range(20)]
+        assert [(await run.done()).output for run in runs] == list(range(20))
+        await worker.close(wait=True)
+    assert len(gw.calls("start")) == 1
+    assert len(gw.calls("flush")) == 20
+
+
+# -- replies -----------------------------------------------------------------------------------------------------------------
+
+
+async def test_what_the_outbox_must_evict_is_an_error_line_and_an_event(
+    gw: Gateway, start: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = await start(outbox_limit=20_000)
+    gw.faults.lose(Kind.WORKER_REPLY, None)
+    gw.flushes.standing = Answer(status=500)
+    first = gw.start_run("app-echo", {"value": "x" * 15_000})
+    await worker.hears(events.ReplyBuffered)
+    second = gw.start_run("app-echo", {"value": "y" * 15_000})
+    lost = await worker.hears(events.ReplyLost)
+    assert lost.request_id == first.requests[0]
+    assert "outbox is full" in lost.reason
+    errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert len([text for text in errors if first.requests[0] in text and "outbox is full" in text]) == 1
+    gw.flushes.clear()
+    assert (await second.done()).output == "y" * 15_000
+
+
+async def test_a_reply_that_the_server_refuses_for_good_is_given_up_and_reported(
+    gw: Gateway, start: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = await start()
+    gw.faults.lose(Kind.WORKER_REPLY, None)
+    gw.flushes.push(400)
+    run = gw.start_run("app-echo", {"value": 1})
+    lost = await worker.hears(events.ReplyLost)
+    assert lost.request_id == run.requests[0]
+    assert "400" in lost.reason
+    assert [record.levelname for record in caplog.records if lost.request_id in record.getMessage()][-1] == "ERROR"
+    await worker.close(wait=True)
+    assert [call.status for call in gw.calls("flush")] == [400]
+    assert worker.status().outbox_replies == 0
+
+
+async def test_replies_whose_acks_are_lost_are_flushed(gw: Gateway, start: Any) -> None:
+    worker = await start()
+    gw.faults.lose(Kind.WORKER_REPLY_ACK, None)
+    for value in range(5):
+        assert (await gw.invoke("app-echo", {"value": value})).output == value
+    await worker.hears(events.ReplyFlushed, 5)
+    assert gw.ledger.summary()["duplicates"] == 5
+    assert worker.status().outbox_replies == 0
+
+
+async def test_a_flush_turns_to_the_fallback_key_at_once(gw: Gateway, start: Any) -> None:
+    gw.signing_keys = (PRIMARY,)
+    worker = await start(signing_key=PRIMARY, signing_key_fallback=FALLBACK, deadlines=PATIENT)
+    gw.signing_keys = (FALLBACK,)
+    gw.faults.cut(Kind.WORKER_REPLY)
+    assert (await gw.invoke("app-echo", {"value": 1})).output == 1
+    await worker.hears(events.ReplyFlushed)
+    await worker.hears(events.Connected, 2)
+    flushed = [call.status for call in gw.calls("flush")]
+    # The link is replaced at the same moment: whichever comes first has the old key refused.
+    assert flushed in ([401, 200], [200])
+    assert [call.status for call in gw.calls()].count(401) == 1
+
+
+# -- secrets -----------------------------------------------------------------------------------------------------------------
+
+
+async def test_no_secret_is_told_to_anybody(
+    gw: Gateway, start: Any, held: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A life with every trouble that has to do with keys, at DEBUG, and everything that can be asked of the worker."""
+    caplog.set_level(logging.DEBUG)
+    gw.signing_keys = (FALLBACK,)
+    worker = await start(
+        signing_key=f"signkey-prod-{PRIMARY}", signing_key_fallback=f"signkey-prod-{FALLBACK}", env="staging"
+    )
+    run = gw.start_run("app-hold")
+    await held.running()
+    gw.flushes.push(401, 401, 500)
+    gw.faults.cut(Kind.WORKER_REPLY)
+    gw.starts.push(401, 401, 429, Answer(body=b"\xff"))
+    held.release.set()
+    await run.done()
+    await worker.hears(events.Connected, 2)
+    shown = [repr(worker.connection), repr(worker.status()), repr(worker.connection._options)]
+    await worker.close(wait=True)
+    shown += [caplog.text, *map(repr, worker.told), *map(str, worker.told), repr(worker.connection._options)]
+
+    introduction = gw.frames(Kind.WORKER_CONNECT)[0].message
+    assert isinstance(introduction, wire.WorkerConnectRequestData)
+    hashes = [hashlib.sha256(bytes.fromhex(key)).hexdigest() for key in (PRIMARY, FALLBACK)]
+    tokens = [introduction.auth_data.session_token, introduction.auth_data.sync_token]
+    for secret in (PRIMARY, FALLBACK, *hashes, *tokens):
+        assert len(secret) > 20
+        assert not any(secret in text for text in shown)
+
+
+def test_a_secret_cannot_be_printed_or_pickled() -> None:
+    secret = Secret("hush")
+    assert "hush" not in f"{secret} {secret!r} {[secret]} {secret:}"
+    with pytest.raises(TypeError, match="does not leave its process"):
+        pickle.dumps(secret)
+
+
+async def test_a_socket_is_not_opened_more_often_than_needed(gw: Gateway, start: Any) -> None:
+    await start()
+    assert len(gw.calls("start")) == 1
+    assert sum(isinstance(record, Opened) for record in gw.log) == 1
