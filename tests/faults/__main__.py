@@ -21,6 +21,8 @@ from tests.faults.table import Mutation, mutations
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("connect", "statecharts", "tests", "pyproject.toml")
 AT_ONCE = os.cpu_count() or 1
+HUNG = ("--timeout=40", "--timeout-method=thread")
+"""What hangs is killed, as a failure: the way in which many a mutilated worker fails is never to end."""
 FAILED = 1
 """pytest's exit code for tests that ran and failed; an import that breaks is another one, and proves nothing."""
 
@@ -70,17 +72,20 @@ class Copy:
         """Run *test* here."""
         # No byte code: a mended file may be as old, and as long, as the mutilated one was.
         environment = {**os.environ, "PYTHONPATH": str(self.path), "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--timeout=40", test]
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *HUNG, test]
         ran = subprocess.run(  # noqa: S603 - our own command
             command, cwd=self.path, env=environment, capture_output=True, text=True, check=False
         )
-        return Verdict(mutation, test, ran.returncode, _reason(ran.stdout) or ran.stderr[-300:])
+        return Verdict(mutation, test, ran.returncode, _reason(ran.stdout, ran.stderr))
 
 
-def _reason(output: str) -> str:
+def _reason(output: str, errors: str) -> str:
     """The first line of pytest's that says what went wrong; else its last."""
+    if "+ Timeout +" in errors:
+        return "it hung"
     found = re.search(r"^E +(\S.*)$", output, re.MULTILINE)
-    return (found.group(1) if found else output.strip().splitlines()[-1])[:150]
+    last = [*errors.split("\n"), *output.strip().split("\n")][-1]
+    return (found.group(1) if found else last)[:150]
 
 
 def run(chosen: Iterable[Mutation]) -> list[Verdict]:
