@@ -24,7 +24,8 @@ class Mutation:
     def apply(self, text: str) -> str:
         """*text* without the protecting line. Raises: ValueError: it is not there, or there twice."""
         if text.count(self.line) != 1:
-            raise ValueError(f"{self.file} has {text.count(self.line)} times, not once: {self.line!r}")
+            found = f"{self.file} has {text.count(self.line)} times, not once: {self.line!r}"
+            raise ValueError(f"{found}; mend this entry of tests/faults/mutations.toml")
         return text.replace(self.line, self.without)
 
 

@@ -146,7 +146,7 @@ async def test_two_unanswered_heartbeats_are_borne(gw: Gateway, start: Any) -> N
     gw.heartbeat_interval = "100ms"
     worker = await start()
     gw.faults.lose(Kind.GATEWAY_HEARTBEAT, 2)
-    await gw.wait_for(Kind.GATEWAY_HEARTBEAT, count=3)
+    await gw.wait_for(Kind.GATEWAY_HEARTBEAT, count=5)
     assert not worker.heard(events.Disconnected)
 
 
@@ -156,4 +156,3 @@ async def test_a_peer_that_answers_no_heartbeat_is_left(gw: Gateway, start: Any)
     gone = await worker.hears(events.Disconnected)
     assert "three heartbeats" in gone.reason
     await worker.hears(events.Connected, 2)
-    assert len(gw.frames(Kind.WORKER_HEARTBEAT, connection=None)) >= 3
