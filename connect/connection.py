@@ -133,6 +133,7 @@ class Connection:
             api.flush,
             limit=options.outbox_limit,
             ack_seconds=deadlines.reply_ack,
+            remember_seconds=deadlines.remember,
             wait=options.retry.wait if options.retry else wait_table(options.rng),
         )
         self._assembled = True

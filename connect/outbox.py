@@ -16,7 +16,6 @@ import tenacity
 from connect.backoff import Wait
 from connect.errors import ApiError, ConnectError
 
-REMEMBER_SECONDS: Final = 120.0
 REMEMBER_BYTES: Final = 64 * 1024 * 1024
 REPLY_SECONDS: Final = 2 * 60 * 60.0
 """How long the executor waits for a reply (PROTOCOL.md §6.4)."""
@@ -50,12 +49,14 @@ class Outbox:
         *,
         limit: int,
         ack_seconds: float,
+        remember_seconds: float,
         wait: Wait,
     ) -> None:
         self._owner = owner
         self._flush = flush
         self._limit = limit
         self._ack_seconds = ack_seconds
+        self._remember_seconds = remember_seconds
         self._wait = wait
         self._loop = asyncio.get_running_loop()
         self._held: OrderedDict[str, _Reply] = OrderedDict()
@@ -118,13 +119,13 @@ class Outbox:
                 self._forget(next(iter(self._remembered)))
 
     def recall(self, request_id: str) -> bytes | None:
-        """The reply that was delivered for this request within the last two minutes."""
+        """The reply that was delivered for this request, while it is remembered."""
         self._expire_memories()
         reply = self._remembered.get(request_id)
         return reply.body if reply else None
 
     def _expire_memories(self) -> None:
-        horizon = self._loop.time() - REMEMBER_SECONDS
+        horizon = self._loop.time() - self._remember_seconds
         while self._remembered and next(iter(self._remembered.values())).made_at < horizon:
             self._forget(next(iter(self._remembered)))
 

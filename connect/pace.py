@@ -22,6 +22,8 @@ class Deadlines:
     """From a reply to its REPLY_ACK; then it is flushed too."""
     settle: float = 5.0
     """For a retired link to be told what it still waits for."""
+    remember: float = 120.0
+    """For a request to come again after its reply was delivered: until then it is answered from memory, not run again."""
     pause: float = 0.05
     """From the last ACK to WORKER_PAUSE, which can overtake it (PROTOCOL.md §5)."""
 

@@ -57,7 +57,7 @@ async def nowhere(_: bytes) -> None:
 
 
 def made(owner: Owner, flush: Callable[[bytes], Awaitable[None]] = nowhere, **options: Any) -> Outbox:
-    options = {"limit": LIMIT, "ack_seconds": 60.0, "wait": lambda _: 0.0, **options}
+    options = {"limit": LIMIT, "ack_seconds": 60.0, "remember_seconds": 60.0, "wait": lambda _: 0.0, **options}
     owner.outbox = Outbox(owner, flush, **options)
     return owner.outbox
 
@@ -111,13 +111,12 @@ def test_what_is_remembered_stays_within_its_limit_however_often_it_comes_again(
         asyncio.run(body())
 
 
-async def test_a_memory_lasts_for_its_time_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    box = made(Owner())
+@pytest.mark.parametrize(("seconds", "known"), [(60.0, b"reply"), (-1.0, None)])
+async def test_a_memory_lasts_for_its_time_alone(seconds: float, known: bytes | None) -> None:
+    box = made(Owner(), remember_seconds=seconds)
     box.hold("a", b"reply")
     box.remember("a")
-    assert box.recall("a") == b"reply"
-    monkeypatch.setattr(module, "REMEMBER_SECONDS", -1.0)
-    assert box.recall("a") is None
+    assert box.recall("a") == known
 
 
 OUTCOMES = {"ok": None, "500": ApiError("down", 500), "lost": LinkLost("gone"), "odd": OSError("odd")}

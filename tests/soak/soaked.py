@@ -1,0 +1,98 @@
+"""The worker of the soak, a process of its own: `python soaked.py URL BOOK`; it ends on SIGTERM and prints how it ended, as JSON.
+
+Into BOOK, a file, so that the books do not grow in the memory that is measured, goes a line for each happening of a request:
+executions are noted by the user function itself, the rest is heard from the worker's events. Nothing here asks the gateway.
+"""
+
+import asyncio
+import gc
+import json
+import logging
+import random
+import sys
+import threading
+from typing import Any, TextIO
+
+import inngest
+import psutil
+import tenacity
+
+from connect import Deadlines, connect, events
+
+WARM = 10.0
+"""Seconds after which memory is first measured."""
+HASTE = 200
+"""The worker's own back-off is kept, and waited for so many times faster."""
+
+
+class Faults(logging.Handler):
+    """Counts what the worker's log calls a bug of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bugs: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "bug in the worker" in record.getMessage():
+            self.bugs.append(record.getMessage())
+
+
+async def hasty(seconds: float) -> None:
+    await asyncio.sleep(seconds / HASTE)
+
+
+async def main(url: str, book: TextIO) -> dict[str, Any]:
+    faults = Faults()
+    logging.getLogger("connect").addHandler(faults)
+    logging.getLogger("connect").propagate = False
+    client = inngest.Inngest(app_id="soak", api_base_url=url, is_production=False)
+    chance = random.Random(1)
+
+    def note(what: str, request_id: str) -> None:
+        book.write(f"{request_id} {what}\n")
+
+    @client.create_function(fn_id="work", retries=20, trigger=inngest.TriggerEvent(event="work"))
+    async def work(ctx: inngest.Context) -> str:
+        note("executed", ctx.request_id or "?")
+        await asyncio.sleep(chance.choice((0.0, 0.0, 0.0, 0.005, 0.02, 0.02, 0.3)))
+        return ctx.run_id
+
+    worker = connect(
+        [(client, [work])],
+        deadlines=Deadlines(start=1.0, hello=1.0, ready=1.0, reply_ack=0.3, settle=0.3, remember=5.0, pause=0.01),
+        retry=tenacity.AsyncRetrying(wait=tenacity.wait_random(0, 2), sleep=hasty),
+    )
+    worker.on(events.RequestReceived, lambda event: note("accepted", event.request_id))
+    worker.on(events.LeaseLost, lambda event: note("lease-lost", event.request_id))
+    worker.on(events.ReplyLost, lambda event: note("discarded", event.request_id))
+
+    process, memory = psutil.Process(), []
+    tasks, threads = len(asyncio.all_tasks()), threading.active_count()
+
+    async def measure() -> None:
+        await asyncio.sleep(WARM)
+        gc.collect()
+        memory.append(process.memory_info().rss)
+
+    measuring = asyncio.create_task(measure())
+    await worker.start()
+    measuring.cancel()
+    await asyncio.wait([measuring])
+    gc.collect()
+    memory.append(process.memory_info().rss)
+    status = worker.status()
+    return {
+        "bugs": faults.bugs,
+        "unexpected": status.unexpected_events,
+        "outbox": status.outbox_replies,
+        "in_flight": len(status.in_flight),
+        "tasks_left": len(asyncio.all_tasks()) - tasks,
+        "threads_left": threading.active_count() - threads,
+        "memory": memory,
+    }
+
+
+if __name__ == "__main__":
+    with open(sys.argv[2], "w") as lines:
+        how_it_ended = asyncio.run(main(sys.argv[1], lines))
+    print(json.dumps(how_it_ended))
