@@ -177,6 +177,11 @@ def report(gw: Gateway, books: dict[str, Counter[str]], told: dict[str, Any], ch
     # The ledger calls lost what has no reply; what the worker reported is accounted for.
     summary["without a reply"] = summary.pop("lost")
     noted = sum(books.values(), Counter())
-    rows = {"runs": len(ends), **summary, **noted, **{f"fault: {kind}": count for kind, count in chaos.done.items()}}
+    rows = {
+        "runs": len(ends),
+        **summary,
+        **{f"worker: {what}": count for what, count in noted.items()},
+        **{f"fault: {kind}": count for kind, count in chaos.done.items()},
+    }
     rows["memory MiB"] = [round(size / 2**20, 1) for size in told["memory"]]
     print("\n".join(f"  {name:<24} {value}" for name, value in rows.items()))
