@@ -11,7 +11,7 @@ import tenacity
 from connect import ConnectionState, Deadlines, WorkerConnection, events
 from connect.gateway import Ended, Gateway
 
-QUICK = Deadlines(start=2.0, socket=2.0, hello=0.5, ready=0.5, ready_max=2.0, reply_ack=0.2, settle=0.3, pause=0.01)
+QUICK = Deadlines(start=2.0, socket=2.0, hello=5.0, ready=5.0, ready_max=9.0, reply_ack=0.2, settle=0.3, pause=0.01)
 """The worker's patience, scaled to a gateway whose interval is 50 ms."""
 
 

@@ -7,6 +7,8 @@ import logging
 import pickle
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from dataclasses import replace
 from typing import Any
 
 import inngest
@@ -303,7 +305,7 @@ async def test_a_handshake_out_of_order_or_unfinished_is_an_error_of_that_attemp
     apps: Apps, start: Any, frames: tuple[bytes | str, ...], error: type[Exception]
 ) -> None:
     async with a_bare_gateway(*frames) as url:
-        worker = await start(ready=False, api_base_url=url)
+        worker = await start(ready=False, api_base_url=url, deadlines=replace(QUICK, hello=0.2, ready=0.2))
         failure = await worker.hears(events.Reconnecting, 2)
         assert type(failure.error) is error
         await worker.close(wait=True)
@@ -313,7 +315,7 @@ async def test_a_gateway_that_hangs_up_in_the_middle_of_its_greeting_is_an_error
     apps: Apps, start: Any
 ) -> None:
     async with a_bare_gateway(b"", hold=False) as url:
-        worker = await start(ready=False, api_base_url=url)
+        worker = await start(ready=False, api_base_url=url, deadlines=replace(QUICK, hello=0.3, ready=0.3))
         failure = await worker.hears(events.Reconnecting, 2)
         assert isinstance(failure.error, LinkLost)
         await worker.close(wait=True)

@@ -578,7 +578,7 @@ async def test_a_bug_in_a_request_leaves_start_once_the_other_work_is_finished(
 
 async def test_connect_timeout_leaves_start_with_the_last_cause(gw: Gateway, start: Any) -> None:
     gw.starts.standing = DOWN
-    worker = await start(ready=False, connect_timeout=0.2)
+    worker = await start(ready=False, connect_timeout=1.0)
     await closed(worker)
     error = worker.task.exception()
     assert isinstance(error, ConnectTimeout)

@@ -346,9 +346,14 @@ def timers(loop: Any) -> list[Any]:
 
 
 async def eventful_life(gw: Gateway, held: Held, worker: Running) -> None:
-    """Work, a drain, a loss, and a shutdown while a function runs: everything that starts something."""
+    """Work, a drain, a loss, and a shutdown while a function runs: everything that starts something.
+
+    The first link still waits for an answer when all is over.
+    """
     run = gw.start_run("app-hold")
     await held.running()
+    gw.faults.lose(Kind.WORKER_REQUEST_EXTEND_LEASE_ACK)
+    await gw.wait_for(Kind.WORKER_REQUEST_EXTEND_LEASE)
     await gw.drain()
     await worker.hears(events.Connected, 2)
     await gw.wait_for_worker()
@@ -391,7 +396,8 @@ async def test_clean_up_on_one_loop_leaves_no_task_or_timer(gw: Gateway, held: H
     """With `isolation="none"` the caller's loop is the connection's: it is left as it was found."""
     loop = asyncio.get_running_loop()
     tasks, armed = asyncio.all_tasks(), len(timers(loop))
-    worker = await start(isolation="none", connect_timeout=60.0, shutdown_timeout=60.0, flush_timeout=60.0)
+    late = {"connect_timeout": 60.0, "shutdown_timeout": 60.0, "flush_timeout": 60.0}
+    worker = await start(isolation="none", deadlines=replace(QUICK, settle=60.0), **late)
     await eventful_life(gw, held, worker)
     await worker.task
     await gw.close()
