@@ -57,19 +57,15 @@ class Command:
     def ends(self) -> int:
         """Wait for its end and the rest of its output; the exit code. One that goes on is made to say where it stands."""
         try:
-            return self._process.wait(PATIENCE)
+            code: int | None = self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.send_signal(signal.SIGABRT)
-            self._process.wait(PATIENCE)
-            self._drain()
-            raise AssertionError(f"the process did not end within {PATIENCE:g} s:\n{self.text}") from None
-        finally:
-            self._drain()
-
-    def _drain(self) -> None:
+            code = None
         self._reader.join(PATIENCE)
-        while not self._fresh.empty():
-            self.lines.append(self._fresh.get())
+        while line := self._fresh.get_nowait():
+            self.lines.append(line)
+        assert code is not None, f"the process did not end within {PATIENCE:g} s:\n{self.text}"
+        return code
 
     def kill(self) -> None:
         """Whatever happened, it is gone."""
