@@ -8,7 +8,6 @@ import pickle
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from dataclasses import replace
 from typing import Any
 
 import inngest
