@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import os
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -10,7 +11,8 @@ from typing import Any
 import aiohttp
 import inngest
 import pytest
-from rig import QUICK, Apps, Held, Running, quick_retry
+from official import Server, within
+from rig import ACTIVE, QUICK, Apps, Held, Running, quick_retry
 
 from connect import ConnectionState, connect, wire
 from connect.gateway import Gateway
@@ -76,6 +78,48 @@ async def start(gw: Gateway, apps: Apps) -> AsyncIterator[Callable[..., Any]]:
         if not worker.task.cancelled():
             worker.task.exception()
         assert worker.connection.status().unexpected_events == 0
+
+
+@pytest.fixture(params=["embedded", pytest.param("real", marks=pytest.mark.real_server)])
+async def server(request: pytest.FixtureRequest, gw: Gateway) -> AsyncIterator[Server]:
+    if request.param == "embedded":
+        made = Server(gw.url, long_step=0.6, gateway=gw)
+    else:
+        named = os.environ.get("INNGEST_DEV", "")
+        if named in ("", "0", "false"):
+            pytest.skip(
+                "INNGEST_DEV names no server: set it to http://127.0.0.1:8288, or to 1, with a dev server running"
+            )
+        made = Server(named if named.startswith("http") else "http://127.0.0.1:8288", long_step=70.0)
+    yield made
+    await made.client._http_client._http_client.aclose()  # it has no public way to let go of what it sent events over
+
+
+@pytest.fixture
+async def embedded(gw: Gateway) -> AsyncIterator[Server]:
+    made = Server(gw.url, long_step=0.6, gateway=gw)
+    yield made
+    await made.client._http_client._http_client.aclose()
+
+
+@pytest.fixture
+async def run() -> AsyncIterator[Callable[..., Any]]:
+    """Start a worker that `connect` made, by default wait until it is ACTIVE; at the end close it and see it end."""
+    started: list[Running] = []
+
+    async def begin(connection: Any, *, ready: bool = True) -> Running:
+        worker = Running(connection)
+        started.append(worker)
+        if ready:
+            await within(connection.wait_for_state(ACTIVE))
+        return worker
+
+    yield begin
+    for worker in started:
+        await worker.connection.close()
+        await asyncio.wait([worker.task], timeout=10)
+        assert worker.task.done()
+        worker.task.exception()
 
 
 @pytest.fixture

@@ -9,7 +9,20 @@ import pytest
 import tenacity
 
 from connect import ConnectionState, Deadlines, WorkerConnection, events
-from connect.gateway import Ended, Gateway
+from connect.gateway import Answer, Ended, Gateway, Kind, Opened, Run
+
+CONNECTING, ACTIVE, DRAINING, RECONNECTING, CLOSED = (
+    ConnectionState.CONNECTING,
+    ConnectionState.ACTIVE,
+    ConnectionState.DRAINING,
+    ConnectionState.RECONNECTING,
+    ConnectionState.CLOSED,
+)
+DOWN = Answer(500)
+"""As the standing answer to start requests it keeps a worker between two links for as long as a test likes."""
+
+PROPERLY = ("worker", 1000, "WORKER_SHUTDOWN")
+"""How a link ends that nobody lost: see `endings`."""
 
 QUICK = Deadlines(start=2.0, socket=2.0, hello=5.0, ready=5.0, ready_max=9.0, reply_ack=0.2, settle=0.3, pause=0.01)
 """The worker's patience, scaled to a gateway whose interval is 50 ms."""
@@ -22,6 +35,11 @@ PATIENT = Deadlines(start=5.0, socket=5.0, hello=5.0, ready=5.0, reply_ack=30.0,
 def quick_retry() -> tenacity.AsyncRetrying:
     """Tries again after 20 ms, whatever the cause."""
     return tenacity.AsyncRetrying(wait=tenacity.wait_fixed(0.02))
+
+
+def patient() -> tenacity.AsyncRetrying:
+    """A backoff that nobody waits out."""
+    return tenacity.AsyncRetrying(wait=tenacity.wait_fixed(3600))
 
 
 def ends(gateway: Gateway) -> list[Ended]:
@@ -109,3 +127,55 @@ def reported(caplog: pytest.LogCaptureFixture) -> None:
     assert bugs
     assert any(record.exc_info and record.exc_info[0] is ZeroDivisionError for record in bugs)
     caplog.clear()
+
+
+async def at_work(gw: Gateway, held: Held) -> Run:
+    """A run whose function is in the middle of it."""
+    run = gw.start_run("app-hold")
+    await held.running()
+    return run
+
+
+async def finish(held: Held, run: Run) -> None:
+    """Let the function go, and see its run through."""
+    held.release.set()
+    async with asyncio.timeout(5):
+        await run.done()
+    assert (run.status, run.output) == ("completed", "held")
+
+
+async def reaches(worker: Running, state: ConnectionState, *, times: int = 1) -> None:
+    """Until the worker has entered *state* so often."""
+    while worker.states.count(state) < times:
+        await worker.hears(events.StateChanged, len(worker.heard(events.StateChanged)) + 1)
+
+
+async def closed(worker: Running) -> None:
+    """Until the worker has ended, and start() has returned or raised."""
+    async with asyncio.timeout(5):
+        await worker.connection.closed()
+        await asyncio.wait([worker.task])
+
+
+def said(gw: Gateway, number: int) -> list[str]:
+    """The kinds of the frames that came over a connection."""
+    return [
+        Kind.Name(Kind.ValueType(frame.kind))
+        for frame in gw.frames()
+        if frame.connection == number and frame.direction == "in"
+    ]
+
+
+def endings(gw: Gateway) -> dict[int, tuple[str, int, str]]:
+    """How each connection ended: by whom, code, reason."""
+    return {each.connection: (each.by, each.code, each.reason) for each in gw.log if isinstance(each, Ended)}
+
+
+def most_links(gw: Gateway) -> int:
+    """How many sockets were open at once, at most."""
+    now = most = 0
+    for record in gw.log:
+        now += isinstance(record, Opened)
+        now -= isinstance(record, Ended)
+        most = max(most, now)
+    return most

@@ -1,0 +1,228 @@
+"""What trying again cannot mend, and what it can: before the first ACTIVE, after it, and while the API is away."""
+
+import asyncio
+from typing import Any
+
+import pytest
+import tenacity
+from rig import (
+    ACTIVE,
+    CLOSED,
+    CONNECTING,
+    DOWN,
+    RECONNECTING,
+    Held,
+    at_work,
+    closed,
+    finish,
+    patient,
+    reaches,
+)
+
+from connect import events
+from connect.errors import (
+    ApiError,
+    AuthenticationFailed,
+    ConnectTimeout,
+    SyncFailed,
+    TooManyApps,
+)
+from connect.gateway import Gateway, Kind
+
+PRIMARY, FALLBACK = "aa" * 32, "bb" * 32
+
+pytestmark = pytest.mark.usefixtures("quiet")
+
+
+# -- before the first ACTIVE, and after --------------------------------------------------------------------------------------
+
+
+async def test_connect_timeout_leaves_start_with_the_last_cause(gw: Gateway, start: Any) -> None:
+    gw.starts.standing = DOWN
+    worker = await start(ready=False, connect_timeout=1.0)
+    await closed(worker)
+    error = worker.task.exception()
+    assert isinstance(error, ConnectTimeout)
+    assert isinstance(error, TimeoutError)
+    assert isinstance(error.__cause__, ApiError)
+    assert worker.heard(events.Closed)[0].error is error
+    assert worker.states == [CONNECTING, CLOSED]
+
+
+async def test_connect_timeout_ends_with_the_first_active(gw: Gateway, start: Any) -> None:
+    """It bounds the first connecting only: an outage later is waited out."""
+    worker = await start(connect_timeout=60.0)
+    gw.starts.standing = DOWN
+    gw.connections[0].drop()
+    await worker.hears(events.Reconnecting, 3)
+    assert worker.get_state() is RECONNECTING
+    assert not worker._connection._connect_timer.armed
+    gw.starts.clear()
+    await worker.hears(events.Connected, 2)
+
+
+def refuse(gw: Gateway, cause: str) -> None:
+    """Have every attempt from here on end in what trying again cannot mend."""
+    match cause:
+        case "unauthorized":
+            gw.signing_keys = ("cc" * 32,)
+        case "sync failed":
+            gw.faults.fail_sync(count=1000)
+        case "too many apps":
+            gw.apps_limit = 0
+
+
+def relent(gw: Gateway) -> None:
+    """Take any worker again."""
+    gw.signing_keys, gw.apps_limit = (), 10
+    gw.faults.clear()
+
+
+HOPELESS = [("unauthorized", AuthenticationFailed), ("sync failed", SyncFailed), ("too many apps", TooManyApps)]
+
+
+@pytest.mark.parametrize(("cause", "error"), HOPELESS)
+async def test_rejected_before_the_first_active_leaves_start(
+    gw: Gateway, start: Any, cause: str, error: type[Exception]
+) -> None:
+    """A bad deploy fails at once and loudly: every key is tried once, anything else once."""
+    refuse(gw, cause)
+    worker = await start(ready=False, signing_key=PRIMARY, signing_key_fallback=FALLBACK, retry=patient())
+    await closed(worker)
+    assert isinstance(worker.task.exception(), error)
+    assert worker.states == [CONNECTING, CLOSED]
+    keys = [call.headers["authorization"] for call in gw.calls("start")]
+    assert len(keys) == len(set(keys)) == (2 if cause == "unauthorized" else 1)
+    assert worker.heard(events.Closed)[0].error is worker.task.exception()
+
+
+@pytest.mark.parametrize(("cause", "error"), HOPELESS)
+async def test_rejected_after_the_first_active_is_retried_for_ever(
+    gw: Gateway, start: Any, cause: str, error: type[Exception]
+) -> None:
+    """A worker that has worked does not leave for what an operator may mend."""
+    worker = await start(signing_key=PRIMARY, signing_key_fallback=FALLBACK)
+    refuse(gw, cause)
+    gw.connections[0].drop()
+    await worker.hears(events.Reconnecting, 6)
+    assert {type(each.error) for each in worker.heard(events.Reconnecting)} == {error}
+    assert worker.get_state() is RECONNECTING
+    relent(gw)
+    await worker.hears(events.Connected, 2)
+    run = await gw.invoke("app-echo", {"value": "back"})
+    assert run.output == "back"
+
+
+async def test_rejected_while_there_was_no_active_but_another_failure_first(gw: Gateway, start: Any) -> None:
+    """Failures that may pass do not hide one that will not."""
+    gw.starts.push(500)
+    refuse(gw, "unauthorized")
+    worker = await start(ready=False)
+    await closed(worker)
+    assert isinstance(worker.task.exception(), AuthenticationFailed)
+    assert [call.status for call in gw.calls("start")] == [500, 401]
+
+
+# -- outages -----------------------------------------------------------------------------------------------------------------
+
+
+async def test_an_api_that_is_down_at_start_is_waited_for(gw: Gateway, start: Any) -> None:
+    await gw.stop()
+    worker = await start(ready=False)
+    await worker.hears(events.Reconnecting, 4)
+    assert worker.get_state() is CONNECTING
+    await gw.start()
+    await worker.hears(events.Connected)
+    run = await gw.invoke("app-echo", {"value": 1})
+    assert run.status == "completed"
+
+
+async def test_an_outage_in_the_middle_loses_no_work(gw: Gateway, held: Held, start: Any) -> None:
+    """Server and gateway vanish with a function running, which ends meanwhile: its reply arrives when they are back."""
+    worker = await start()
+    run = await at_work(gw, held)
+    await gw.stop()
+    await reaches(worker, RECONNECTING)
+    held.release.set()
+    await worker.hears(events.ReplyBuffered)
+    await worker.hears(events.Reconnecting, 3)
+    await gw.start()
+    await worker.hears(events.Connected, 2)
+    await finish(held, run)
+    assert held.calls == 1
+    assert not gw.ledger.lost
+    assert worker.states == [CONNECTING, ACTIVE, RECONNECTING, ACTIVE]
+    assert (await gw.invoke("app-echo", {"value": 1})).status == "completed"
+
+
+async def test_an_outage_during_shutdown_holds_the_reply_until_the_api_is_back(
+    gw: Gateway, held: Held, start: Any
+) -> None:
+    worker = await start()
+    run = await at_work(gw, held)
+    await worker.close()
+    await gw.wait_for(Kind.WORKER_PAUSE)
+    await gw.stop()
+    await worker.hears(events.Disconnected)
+    held.release.set()
+    await worker.hears(events.ReplyBuffered)
+    assert not worker.task.done()
+    await gw.start()
+    await closed(worker)
+    await finish(held, run)
+
+
+async def test_a_link_that_is_ready_cuts_the_flushers_wait_short(gw: Gateway, start: Any) -> None:
+    """It is a reason to think that the API is back."""
+    worker = await start(retry=patient())
+    gw.faults.lose(Kind.WORKER_REPLY_ACK, count=None)
+    gw.flushes.push(DOWN)
+    run = await gw.invoke("app-echo", {"value": 1})
+    await gw.wait_for(lambda record: record in gw.calls("flush"))
+    await gw.drain()
+    flushed = await worker.hears(events.ReplyFlushed)
+    assert flushed.request_id == run.requests[0]
+    assert [call.status for call in gw.calls("flush")] == [500, 200]
+
+
+async def test_three_immediate_reconnects_then_backoff(
+    gw: Gateway, start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway that takes and drops makes no hot loop: the fourth replacement within ten seconds waits, each one longer."""
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr("connect.backoff.full_jitter", lambda failures, _: failures * 100.0)
+    worker = await start(retry=tenacity.AsyncRetrying(wait=tenacity.wait_none(), sleep=sleep))
+    for count in range(2, 7):
+        gw.connections[-1].drop()
+        await worker.hears(events.Connected, count)
+        await gw.wait_for_worker()
+    first, *at_once = waits[:4]
+    assert first == 0
+    assert all(0 <= wait <= 0.05 for wait in at_once)
+    assert waits[4:] == [100.0, 200.0]
+    assert len(gw.calls("start")) == 6
+
+
+async def test_a_lost_link_is_replaced_at_once(gw: Gateway, start: Any) -> None:
+    """With the built-in policy, too: no table, no second to settle."""
+    worker = await start(retry=None)
+    loop = asyncio.get_running_loop()
+    gw.connections[0].drop()
+    before = loop.time()
+    await worker.hears(events.Connected, 2)
+    assert loop.time() - before < 1.0
+    assert not worker.heard(events.Reconnecting)
+
+
+async def test_no_state_is_entered_after_closed(gw: Gateway, start: Any) -> None:
+    """Whatever comes after CLOSED changes nothing: Closed is the last event."""
+    worker = await start()
+    await worker.close(wait=True)
+    await closed(worker)
+    assert isinstance(worker.told[-1], events.Closed)
+    assert worker.told[-1].error is None
+    assert worker.states[-1] is CLOSED

@@ -1,0 +1,207 @@
+"""Shutdown: before there is anything to shut down, twice, by signals, by a cancelled start(), and once more."""
+
+import asyncio
+import json
+import signal
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from rig import (
+    ACTIVE,
+    CLOSED,
+    CONNECTING,
+    DOWN,
+    DRAINING,
+    PROPERLY,
+    QUICK,
+    Apps,
+    Held,
+    at_work,
+    closed,
+    endings,
+    finish,
+    patient,
+)
+
+from connect import connect, events
+from connect.errors import (
+    AuthenticationFailed,
+    ConfigurationError,
+    LinkLost,
+)
+from connect.gateway import HANG, Gateway, Kind, Opened, Run
+from connect.wire import SDKResponseStatus
+
+PRIMARY, FALLBACK = "aa" * 32, "bb" * 32
+
+pytestmark = pytest.mark.usefixtures("quiet")
+
+
+def obstruct(gw: Gateway, stage: str) -> Any:
+    """Keep the first link from getting past *stage*; returns what to wait for to know that it is there."""
+    match stage:
+        case "start":
+            gw.starts.standing = HANG
+            return lambda record: record in gw.calls("start")
+        case "socket":
+            gw.sockets.standing = HANG
+            return lambda record: record in gw.calls("start")
+        case "hello":
+            gw.faults.lose(Kind.GATEWAY_HELLO, count=None)
+            return lambda record: isinstance(record, Opened)
+        case "ready":
+            gw.faults.lose(Kind.GATEWAY_CONNECTION_READY, count=None)
+            return Kind.WORKER_CONNECT
+        case _:
+            gw.starts.standing = DOWN
+            return lambda record: record in gw.calls("start")
+
+
+@pytest.mark.parametrize("stage", ["start", "socket", "hello", "ready", "backoff"])
+async def test_shutdown_before_the_first_link(gw: Gateway, start: Any, stage: str) -> None:
+    """Nothing can be in flight yet: CLOSED at once, whatever is being waited for, and start() returns."""
+    there = obstruct(gw, stage)
+    worker = await start(
+        ready=False,
+        retry=patient(),
+        deadlines=replace(QUICK, **dict.fromkeys(("start", "socket", "hello", "ready"), 60.0)),
+    )
+    await gw.wait_for(there)
+    if stage == "backoff":
+        await worker.hears(events.Reconnecting)
+    await worker.close()
+    await closed(worker)
+    assert worker.task.exception() is None
+    assert worker.states == [CONNECTING, CLOSED]
+    assert not gw.frames(Kind.WORKER_READY)
+    await gw.until(lambda: not gw.connections)
+
+
+@pytest.mark.parametrize("isolation", ["thread", "none"])
+async def test_shutdown_before_start(gw: Gateway, apps: Apps, isolation: Any) -> None:
+    """A worker that was closed is never started: start() returns at once, and nothing was asked of the server."""
+    connection = connect([(apps.client, apps.functions)], shutdown_signals=[], isolation=isolation)
+    await connection.close(wait=True)
+    assert connection.get_state() is CLOSED
+    await connection.start()
+    assert not gw.calls()
+    assert connection.is_closing
+    with pytest.raises(LinkLost):
+        await connection.wait_for_state(ACTIVE)
+
+
+@pytest.mark.parametrize("isolation", ["thread", "none"])
+async def test_shutdown_in_the_same_breath_as_start(gw: Gateway, start: Any, isolation: str) -> None:
+    """close() before the connection's loop runs is not forgotten."""
+    worker = await start(ready=False, isolation=isolation)
+    await asyncio.sleep(0)
+    await worker.close()
+    await closed(worker)
+    assert worker.task.exception() is None
+    assert not gw.frames(Kind.WORKER_READY)
+
+
+async def test_sigterm_twice_cancels_user_code_and_still_answers(gw: Gateway, held: Held, start: Any) -> None:
+    """The first one waits for the work; the second cancels it, and the server learns that another worker may have it."""
+    handler = signal.getsignal(signal.SIGTERM)
+    worker = await start(shutdown_signals=[signal.SIGTERM])
+    run = await at_work(gw, held)
+    signal.raise_signal(signal.SIGTERM)
+    await gw.wait_for(Kind.WORKER_PAUSE)
+    assert not worker.task.done()
+    signal.raise_signal(signal.SIGTERM)
+    await closed(worker)
+    await run.done()
+    assert worker.task.exception() is None
+    retriable(gw, run)
+    assert signal.getsignal(signal.SIGTERM) == handler
+
+
+def retriable(gw: Gateway, run: Run) -> None:
+    """The last request of *run* was answered: cancelled, try again."""
+    reply = gw.ledger[run.requests[-1]].reply
+    assert reply is not None
+    assert (reply.status, reply.no_retry, reply.retry_after) == (SDKResponseStatus.ERROR, False, "1")
+    assert json.loads(reply.body)["name"] == "WorkerShutdown"
+
+
+async def test_the_first_signal_alone_lets_work_finish(gw: Gateway, held: Held, start: Any) -> None:
+    worker = await start(shutdown_signals=[signal.SIGTERM, signal.SIGINT])
+    run = await at_work(gw, held)
+    signal.raise_signal(signal.SIGINT)
+    await gw.wait_for(Kind.WORKER_PAUSE)
+    await finish(held, run)
+    await closed(worker)
+    assert worker.task.exception() is None
+
+
+async def test_shutdown_timeout_cancels_user_code_and_still_answers(gw: Gateway, held: Held, start: Any) -> None:
+    worker = await start(shutdown_timeout=0.05)
+    run = await at_work(gw, held)
+    await worker.close()
+    await closed(worker)
+    await run.done()
+    retriable(gw, run)
+    assert worker.stuck() == []
+
+
+@pytest.mark.parametrize("isolation", ["thread", "none"])
+async def test_start_cancelled_cancels_user_code_and_delivers_what_is_owed(
+    gw: Gateway, held: Held, start: Any, isolation: str
+) -> None:
+    worker = await start(isolation=isolation)
+    run = await at_work(gw, held)
+    worker.task.cancel()
+    await closed(worker)
+    await run.done()
+    assert worker.task.cancelled()
+    assert worker.get_state() is CLOSED
+    retriable(gw, run)
+    assert endings(gw) == {1: PROPERLY}
+
+
+async def test_start_cancelled_while_it_dials(gw: Gateway, start: Any) -> None:
+    gw.starts.standing = HANG
+    worker = await start(ready=False)
+    await gw.wait_for(lambda record: record in gw.calls("start"))
+    worker.task.cancel()
+    await closed(worker)
+    assert worker.task.cancelled()
+
+
+async def test_close_is_idempotent(gw: Gateway, start: Any) -> None:
+    """From any loop, as often as one likes, before and after the end."""
+    worker = await start()
+    await asyncio.gather(*(worker.close(wait=True) for _ in range(3)))
+    await asyncio.to_thread(lambda: asyncio.run(worker.close(wait=True)))
+    await worker.close()
+    assert worker.get_state() is CLOSED
+    assert worker.states == [CONNECTING, ACTIVE, DRAINING, CLOSED]
+    assert endings(gw) == {1: PROPERLY}
+
+
+async def test_close_from_another_thread(gw: Gateway, start: Any) -> None:
+    worker = await start()
+    await asyncio.to_thread(lambda: asyncio.run(worker.close(wait=True)))
+    await closed(worker)
+    assert endings(gw) == {1: PROPERLY}
+
+
+async def test_close_after_a_failed_start_does_not_raise(gw: Gateway, start: Any) -> None:
+    gw.signing_keys = (PRIMARY,)
+    worker = await start(ready=False)
+    await closed(worker)
+    assert isinstance(worker.task.exception(), AuthenticationFailed)
+    await worker.close(wait=True)
+    await worker.connection.closed()
+
+
+async def test_a_second_start_is_misuse(gw: Gateway, start: Any) -> None:
+    worker = await start()
+    with pytest.raises(ConfigurationError, match="started before"):
+        await worker.connection.start()
+    assert worker.get_state() is ACTIVE
+    await worker.close(wait=True)
+    with pytest.raises(ConfigurationError, match="started before"):
+        await worker.connection.start()
