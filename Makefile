@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: help demo test soak lint format types diagrams proto lock oldest bench clean
+.PHONY: help demo test soak faults lint format types diagrams proto lock oldest bench clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -24,6 +24,9 @@ test: $(READY) ## Every test; fails unless every transition of every chart is ta
 
 soak: $(READY) ## 60 seconds of faults under load
 	$(BIN)/python -m pytest tests/soak --soak-seconds 60 -s $(PYTEST)
+
+faults: $(READY) ## Take each line out that protects from a known fault, and see its tests fail (minutes)
+	$(BIN)/python -m tests.faults
 
 lint: $(READY) ## ruff and mypy --strict
 	$(BIN)/ruff check .
