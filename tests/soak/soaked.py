@@ -17,10 +17,10 @@ import inngest
 import psutil
 import tenacity
 
-from connect import Deadlines, connect, events
+from connect import Deadlines, WorkerConnection, connect, events
+from connect.link import Link
+from connect.requests import Request
 
-WARM = 10.0
-"""Seconds after which memory is first measured."""
 HASTE = 200
 """The worker's own back-off is kept, and waited for so many times faster."""
 
@@ -35,6 +35,33 @@ class Faults(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if "bug in the worker" in record.getMessage():
             self.bugs.append(record.getMessage())
+
+
+class Growth:
+    """The process's memory, and the tasks on the connection's own loop, measured every second."""
+
+    def __init__(self, worker: WorkerConnection) -> None:
+        self._worker = worker
+        self._process = psutil.Process()
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(1.0, self._measure)
+        self.memory: list[int] = []
+        self.tasks: list[int] = []
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _measure(self) -> None:
+        self._timer = self._loop.call_later(1.0, self._measure)
+        self.memory.append(self._process.memory_info().rss)
+        if self._worker._loop:
+            self.tasks.append(len(asyncio.all_tasks(self._worker._loop)))
+
+
+def alive(kind: type[Any]) -> int:
+    """How many objects of *kind* there still are."""
+    gc.collect()
+    return sum(isinstance(each, kind) for each in gc.get_objects())
 
 
 async def hasty(seconds: float) -> None:
@@ -57,8 +84,14 @@ async def main(url: str, book: TextIO) -> dict[str, Any]:
         await asyncio.sleep(chance.choice((0.0, 0.0, 0.0, 0.005, 0.02, 0.02, 0.3)))
         return ctx.run_id
 
+    @client.create_function(fn_id="slow", retries=20, trigger=inngest.TriggerEvent(event="slow"))
+    async def slow(ctx: inngest.Context) -> str:
+        note("executed", ctx.request_id or "?")
+        await asyncio.sleep(0.5)
+        return ctx.run_id
+
     worker = connect(
-        [(client, [work])],
+        [(client, [work, slow])],
         deadlines=Deadlines(start=1.0, hello=1.0, ready=1.0, reply_ack=0.3, settle=0.3, remember=5.0, pause=0.01),
         retry=tenacity.AsyncRetrying(wait=tenacity.wait_random(0, 2), sleep=hasty),
     )
@@ -66,20 +99,10 @@ async def main(url: str, book: TextIO) -> dict[str, Any]:
     worker.on(events.LeaseLost, lambda event: note("lease-lost", event.request_id))
     worker.on(events.ReplyLost, lambda event: note("discarded", event.request_id))
 
-    process, memory = psutil.Process(), []
+    growth = Growth(worker)
     tasks, threads = len(asyncio.all_tasks()), threading.active_count()
-
-    async def measure() -> None:
-        await asyncio.sleep(WARM)
-        gc.collect()
-        memory.append(process.memory_info().rss)
-
-    measuring = asyncio.create_task(measure())
     await worker.start()
-    measuring.cancel()
-    await asyncio.wait([measuring])
-    gc.collect()
-    memory.append(process.memory_info().rss)
+    growth.stop()
     status = worker.status()
     return {
         "bugs": faults.bugs,
@@ -88,7 +111,10 @@ async def main(url: str, book: TextIO) -> dict[str, Any]:
         "in_flight": len(status.in_flight),
         "tasks_left": len(asyncio.all_tasks()) - tasks,
         "threads_left": threading.active_count() - threads,
-        "memory": memory,
+        "links_left": alive(Link),
+        "requests_left": alive(Request),
+        "memory": growth.memory,
+        "tasks": growth.tasks,
     }
 
 

@@ -1,0 +1,122 @@
+"""What the world does to a gateway and its worker, at random and from a seed."""
+
+import asyncio
+import contextlib
+import random
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from connect.gateway import HANG, Answer, Call, Connection, Frame, Gateway, Kind, Record, Request
+from connect.wire import WorkerRequestExtendLeaseAckData
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LOST: dict[int, str] = {
+    Kind.WORKER_REQUEST_ACK: "lost request ACK",
+    Kind.WORKER_REPLY: "lost reply",
+    Kind.WORKER_REPLY_ACK: "lost reply ACK",
+    Kind.WORKER_REQUEST_EXTEND_LEASE_ACK: "lost lease ACK",
+}
+LYING_IN_WAIT = ("refused flush", *LOST.values())
+"""Faults that wait for a frame or a call: they count once the gateway's log shows that one was hit."""
+
+RECENT = 100
+"""Of so many of the newest requests one is picked: the older ones are answered, or are waiting for their reply to be delivered."""
+
+
+class Chaos:
+    """Wreaks each kind of fault equally often, and counts what took effect."""
+
+    def __init__(self, gateway: Gateway, chance: random.Random) -> None:
+        self._gateway = gateway
+        self._chance = chance
+        self._mark = gateway.mark
+        self._deck: list[str] = []
+        self._kinds: dict[str, Callable[[], Any]] = {
+            "drop": lambda: self._connection().drop(),
+            "close": lambda: self._connection().close_after(0, 1011, "connect_internal_error"),
+            "drain": self._drain,
+            "stall": self._stall,
+            "silence": lambda: self._connection().mute(),
+            "redelivery": self._redeliver,
+            "nack": self._nack,
+            "refused flush": lambda: gateway.flushes.push(chance.choice((500, 401))),
+            "hanging flush": lambda: gateway.flushes.push(HANG),
+            "late flush": lambda: gateway.flushes.push(Answer(delay=0.2)),
+            **{name: lambda kind=kind: gateway.faults.lose(kind) for kind, name in LOST.items()},
+        }
+        self._nacked: list[Request] = []
+        self._hits = Counter(dict.fromkeys(self._kinds, 0))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How often each kind of fault took effect."""
+        given_up = sum(request.status == "lapsed" and request.reply is None for request in self._nacked)
+        return {**self._hits, "nack": given_up}
+
+    async def wreak(self, pause: float) -> None:
+        """One fault after the other, *pause* seconds apart, until cancelled."""
+        while True:
+            await asyncio.sleep(pause)
+            self._deck = self._deck or self._chance.sample(sorted(self._kinds), len(self._kinds))
+            kind = self._deck.pop()
+            try:
+                await self._do(kind)
+            except LookupError:  # nobody is connected just now, or nothing is in flight
+                self._deck.insert(0, kind)
+            self._read_log()
+
+    async def _do(self, kind: str) -> None:
+        result = self._kinds[kind]()
+        if asyncio.iscoroutine(result):
+            await result
+        self._hits[kind] += kind not in LYING_IN_WAIT
+
+    def _read_log(self) -> None:
+        self._hits.update(filter(None, map(self._hit, self._gateway.log.since(self._mark))))
+        self._mark = self._gateway.mark
+
+    def _hit(self, record: Record) -> str | None:
+        """The name of the fault that *record* shows."""
+        match record:
+            case Frame(fault="lose"):
+                return LOST[record.kind]
+            case Call(path="/v0/connect/flush", status=401 | 500):
+                return "refused flush"
+        return None
+
+    # -- faults that take more than a line
+
+    def _connection(self) -> Connection:
+        return self._chance.choice(self._gateway.connections)
+
+    async def _drain(self) -> None:
+        self._connection()
+        await self._gateway.drain(window=0.5)
+
+    def _stall(self) -> None:
+        connection = self._connection()
+        connection.stall()
+        asyncio.get_running_loop().call_later(0.3, connection.resume)
+
+    async def _nack(self) -> None:
+        """Refuse the lease of what takes its time; a nack of what is answered already would change nothing."""
+        slow = [each for each in self._open() if each.message.function_slug == "soak-slow"]
+        request = self._chance.choice(slow)
+        ids = request.message
+        self._nacked.append(request)
+        await self._connection().send(
+            Kind.WORKER_REQUEST_EXTEND_LEASE_ACK,
+            WorkerRequestExtendLeaseAckData(request_id=ids.request_id, function_slug=ids.function_slug),
+        )
+
+    async def _redeliver(self) -> None:
+        """Not what was nacked: its execution was cancelled, and a second start of it would be right."""
+        request = self._chance.choice(self._open())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._gateway.redeliver(request.id), 0.5)
+
+    def _open(self) -> list[Request]:
+        recent = list(self._gateway.ledger)[-RECENT:]
+        return [each for each in recent if each.acked and each.status == "waiting" and each not in self._nacked]
