@@ -194,7 +194,7 @@ def _configuration(client: inngest.Inngest, functions: Sequence[inngest.Function
         raise ConfigurationError(f"the functions of app {client.app_id!r}: {configurations}") from configurations
     return wire.AppConfiguration(
         app_name=client.app_id,
-        app_version=client.app_version,
+        app_version=getattr(client, "app_version", None),  # from 0.5.18 on
         functions=pydantic_core.to_json(configurations, exclude_none=True),
     )
 
