@@ -261,6 +261,7 @@ class Connection:
         self._give_up.disarm()
 
     def cancel_work(self) -> None:
+        log.info("cancelling what still runs; every reply is delivered all the same")
         self._requests.cancel_all()
 
     def idle(self) -> bool:
