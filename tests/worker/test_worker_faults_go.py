@@ -22,6 +22,7 @@ async def test_no_key_is_needed_in_development(gw: Gateway, start: Any, monkeypa
     assert (await gw.invoke("app-echo", {"value": 1})).output == 1
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_a_handshake_that_was_not_understood_is_reported_with_reason_and_version(
     gw: Gateway, start: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -45,6 +46,7 @@ async def test_nothing_is_extended_once_its_request_has_ended(gw: Gateway, start
     assert worker.status().in_flight == ()
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_a_gateway_may_rotate_again_and_again(gw: Gateway, start: Any, held: Any) -> None:
     worker = await start()
     run = gw.start_run("app-hold")
@@ -63,6 +65,7 @@ async def test_a_gateway_may_rotate_again_and_again(gw: Gateway, start: Any, hel
 @pytest.mark.parametrize(
     ("given", "sent"), [(b"", b"{}"), (b"{}", b"{}"), (b'{ "traceparent" : "00-1" }', b'{ "traceparent" : "00-1" }')]
 )
+@pytest.mark.usefixtures("quiet")
 async def test_a_flushed_reply_has_the_trace_context_of_its_request(
     gw: Gateway, start: Any, given: bytes, sent: bytes
 ) -> None:
@@ -126,6 +129,7 @@ def _fail_start(gw: Gateway) -> None:
 
 
 @pytest.mark.parametrize("obstruct", [_hang_start, _hang_socket, _lose_hello, _lose_ready, _fail_start])
+@pytest.mark.usefixtures("quiet")
 async def test_start_can_be_cancelled_while_it_connects(
     gw: Gateway, start: Any, obstruct: Callable[[Gateway], None]
 ) -> None:
@@ -140,6 +144,7 @@ async def test_start_can_be_cancelled_while_it_connects(
     assert worker.task.cancelled()
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_start_can_be_cancelled_while_work_is_in_flight(gw: Gateway, start: Any, held: Any) -> None:
     worker = await start()
     run = gw.start_run("app-hold")

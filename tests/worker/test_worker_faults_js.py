@@ -17,6 +17,7 @@ def opened(gw: Gateway) -> int:
     return sum(isinstance(record, Opened) for record in gw.log)
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_a_socket_that_fails_at_once_is_noticed_at_once(gw: Gateway, start: Any) -> None:
     gw.sockets.push(503)
     gw.faults.cut(Kind.GATEWAY_HELLO, 2)
@@ -26,6 +27,7 @@ async def test_a_socket_that_fails_at_once_is_noticed_at_once(gw: Gateway, start
     assert len(worker.heard(events.Connected)) == 1
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_closed_is_told_after_every_reply_was_delivered(gw: Gateway, start: Any, held: Any) -> None:
     worker = await start()
     run = gw.start_run("app-hold")
@@ -81,6 +83,7 @@ async def test_a_drain_during_shutdown_gets_a_replacement(gw: Gateway, start: An
     assert [(end.by, end.reason) for end in ends(gw)] == [("worker", "WORKER_SHUTDOWN")] * 2
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_a_shutdown_while_a_replacement_is_made_cleans_both_up(gw: Gateway, start: Any, held: Any) -> None:
     worker = await start(deadlines=PATIENT)
     run = gw.start_run("app-hold")
@@ -96,6 +99,7 @@ async def test_a_shutdown_while_a_replacement_is_made_cleans_both_up(gw: Gateway
     assert [(end.by, end.code) for end in ends(gw)] == [("worker", 1000)] * 2
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_a_drain_and_a_loss_on_its_heels_make_one_replacement(gw: Gateway, start: Any) -> None:
     worker = await start(deadlines=PATIENT)
     old = gw.connections[0]
@@ -115,6 +119,7 @@ async def test_a_drain_and_a_loss_on_its_heels_make_one_replacement(gw: Gateway,
     ]
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_the_connections_thread_shuts_down_gracefully_and_ends(gw: Gateway, start: Any, held: Any) -> None:
     worker = await start()
     run = gw.start_run("app-hold")
@@ -153,6 +158,7 @@ async def test_a_late_lease_answer_brings_no_request_back(
         await worker.close(wait=True)
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_a_reply_goes_over_the_link_that_is_current_when_it_is_made(gw: Gateway, start: Any, held: Any) -> None:
     worker = await start(deadlines=PATIENT)
     run = gw.start_run("app-hold")

@@ -22,6 +22,7 @@ def first_frames(gw: Gateway) -> list[int]:
     return list(firsts.values())
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_an_api_outage_of_any_length_is_outlived(gw: Gateway, start: Any) -> None:
     worker = await start()
     await gw.stop()
@@ -32,6 +33,7 @@ async def test_an_api_outage_of_any_length_is_outlived(gw: Gateway, start: Any) 
     assert (await gw.invoke("app-echo", {"value": 1})).output == 1
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_an_api_that_is_down_at_first_is_waited_for(gw: Gateway, start: Any) -> None:
     gw.starts.push(*[500] * 12)
     await start()
@@ -39,6 +41,7 @@ async def test_an_api_that_is_down_at_first_is_waited_for(gw: Gateway, start: An
 
 
 @pytest.mark.parametrize(("code", "reason"), [(1000, ""), (1000, "bye"), (1001, ""), (1011, "connect_internal_error")])
+@pytest.mark.usefixtures("quiet")
 async def test_every_close_frame_is_a_reason_to_reconnect(gw: Gateway, start: Any, code: int, reason: str) -> None:
     worker = await start()
     await gw.connections[0].close(code, reason)
@@ -71,6 +74,7 @@ async def test_heartbeats_move_to_the_new_link(gw: Gateway, start: Any) -> None:
     assert {frame.connection for frame in beats} == {second.number}
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_a_replacement_that_cannot_be_had_at_once_is_tried_for_again(gw: Gateway, start: Any, held: Any) -> None:
     worker = await start()
     run = gw.start_run("app-hold")
@@ -135,6 +139,7 @@ async def test_a_worker_runs_off_the_main_thread(gw: Gateway, apps: Any) -> None
     assert ended == [None]
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_a_branch_environment_is_named_everywhere(gw: Gateway, start: Any) -> None:
     worker = await start(signing_key=f"signkey-branch-{'ab' * 16}", env="my-branch", deadlines=PATIENT)
     gw.faults.cut(Kind.WORKER_REPLY)
@@ -146,6 +151,7 @@ async def test_a_branch_environment_is_named_everywhere(gw: Gateway, start: Any)
     assert hello.environment == "my-branch"
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_closing_wins_over_reconnecting(gw: Gateway, start: Any, held: Any) -> None:
     worker = await start()
     run = gw.start_run("app-hold")
@@ -197,6 +203,7 @@ async def test_at_close_work_ends_first_and_the_tasks_that_keep_it_alive_last(
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9/v0/connect", "127.0.0.1:9", "ws://", "", "ftp://[::1"])
+@pytest.mark.usefixtures("quiet")
 async def test_an_endpoint_that_is_none_is_refused_and_asked_for_again(gw: Gateway, start: Any, endpoint: str) -> None:
     gw.advertise = lambda true: endpoint or true.replace("ws://", "http://")
     worker = await start(ready=False)
@@ -207,6 +214,7 @@ async def test_an_endpoint_that_is_none_is_refused_and_asked_for_again(gw: Gatew
     await gw.wait_for_worker()
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_shutdown_says_pause_first(gw: Gateway, start: Any, held: Any) -> None:
     worker = await start()
     run = gw.start_run("app-hold")
@@ -261,6 +269,7 @@ async def test_a_link_lost_during_shutdown_is_replaced_and_paused(gw: Gateway, s
     assert not gw.frames(Kind.WORKER_READY, connection=second)
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_the_late_end_of_a_replaced_link_leaves_its_successor_alone(gw: Gateway, start: Any) -> None:
     worker = await start(deadlines=PATIENT)
     old = gw.connections[0]
@@ -277,6 +286,7 @@ async def test_the_late_end_of_a_replaced_link_leaves_its_successor_alone(gw: Ga
     assert (await gw.invoke("app-echo", {"value": 2})).output == 2
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_a_request_whose_ack_could_not_be_written_was_never_accepted(
     gw: Gateway, start: Any, held: Any, break_write: Any
 ) -> None:
@@ -294,6 +304,7 @@ async def test_a_request_whose_ack_could_not_be_written_was_never_accepted(
     assert not gw.calls("flush")
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_a_reply_is_kept_until_a_flush_succeeds(gw: Gateway, start: Any, held: Any) -> None:
     worker = await start()
     gw.flushes.push(500, 401, 429, 500)

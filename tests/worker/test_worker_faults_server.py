@@ -42,6 +42,7 @@ async def test_user_code_that_blocks_delays_no_heartbeat_and_no_lease(gw: Gatewa
     assert gw.ledger.summary()["nacked"] == 0
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_a_drained_gateway_is_left_only_for_a_link_that_takes_work(gw: Gateway, start: Any) -> None:
     """While requests go on without a pause: none is dispatched twice, and none waits."""
     worker = await start()
@@ -113,6 +114,7 @@ async def test_a_server_that_is_silent_after_pause_costs_no_work(gw: Gateway, st
     assert ConnectionState.RECONNECTING not in worker.states
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_a_request_is_acknowledged_before_it_runs_and_once_more_when_it_comes_again(
     gw: Gateway, start: Any, held: Any
 ) -> None:
@@ -127,6 +129,7 @@ async def test_a_request_is_acknowledged_before_it_runs_and_once_more_when_it_co
     assert (len(request.dispatched), held.calls, request.duplicates) == (2, 1, 0)
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_a_request_that_was_answered_is_answered_the_same_when_it_comes_again(
     gw: Gateway, start: Any, held: Any
 ) -> None:
@@ -142,6 +145,7 @@ async def test_a_request_that_was_answered_is_answered_the_same_when_it_comes_ag
 
 
 @pytest.mark.parametrize("first", ["drain", "close"])
+@pytest.mark.usefixtures("quiet")
 async def test_drain_and_shutdown_may_cross(gw: Gateway, start: Any, held: Any, first: str) -> None:
     worker = await start()
     run = gw.start_run("app-hold")
@@ -182,6 +186,7 @@ async def test_a_reply_that_no_gateway_reads_becomes_an_error_that_says_so(gw: G
     assert not worker.heard(events.Disconnected)
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_an_error_after_a_reply_was_stored_makes_it_come_twice_and_run_once(
     gw: Gateway, start: Any, held: Any
 ) -> None:
@@ -231,6 +236,7 @@ async def test_a_lease_answer_that_was_lost_is_asked_for_again(gw: Gateway, star
 
 
 @pytest.mark.parametrize("how", ["option", "environment", "rewrite"])
+@pytest.mark.usefixtures("quiet")
 async def test_a_wrong_endpoint_can_be_overridden(
     gw: Gateway, start: Any, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
