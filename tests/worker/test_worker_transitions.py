@@ -275,6 +275,21 @@ async def test_a_request_redelivered_before_its_reply_is_confirmed_gets_the_same
 
 
 @pytest.mark.usefixtures("quiet")
+async def test_a_request_redelivered_after_its_reply_was_confirmed_gets_the_same_reply(
+    gw: Gateway, held: Held, start: Any
+) -> None:
+    """CONFIRMED, entered: the reply is remembered, so the function is not run again."""
+    await start()
+    held.release.set()
+    run = await gw.invoke("app-hold")
+    await gw.redeliver(run.requests[0])
+    await gw.wait_for(Kind.WORKER_REPLY_ACK, count=2)
+    first, second = (frame.message for frame in gw.frames(Kind.WORKER_REPLY))
+    assert first == second
+    assert held.calls == 1
+
+
+@pytest.mark.usefixtures("quiet")
 async def test_a_reply_that_is_not_confirmed_when_time_is_up_is_reported(gw: Gateway, start: Any) -> None:
     """REPLIED --discard--> DISCARDED."""
     worker = await start(deadlines=replace(QUICK, reply_ack=30.0), flush_timeout=0.1)
