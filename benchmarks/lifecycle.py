@@ -1,108 +1,171 @@
-"""How long a worker is away: at its start, after a lost link, during a drain. Ours beside the official client, in one run.
+"""How long a worker is away: at its start, after a lost link, during a drain, after an outage. Ours beside the official client.
 
-`python -m benchmarks.lifecycle [--rounds N] [--drops N] [--markdown FILE]`
+`python -m benchmarks.lifecycle [--rounds N] [--drops N] [--json FILE]`; it takes about two minutes.
 
-Everything is seen from the gateway: a worker is there when requests can be routed to it. Each client is a process of its own and
-has a gateway of its own, both of which run at the same time, so what else the machine does hits both alike.
+Everything but ACTIVE, which is the worker's own word, is seen from the gateway: a worker is there when requests can be routed to
+it. Each client is a process of its own and has a gateway of its own, both at work at the same time, so what else the machine does
+hits both alike. README.md says how each figure comes about.
 """
 
 import argparse
 import asyncio
 import contextlib
+import json
+import math
 import os
 import platform
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict, dataclass, field
 from datetime import date
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import cast
 
-from connect.gateway import Connection, Gateway
+from connect.gateway import Connection, Gateway, Phase
 
 CLIENTS = ("ours", "official")
 SPACING = 3.5
-"""Seconds between two drops: ours replaces three links in any ten seconds at once, and backs off after that."""
+"""Seconds from one drop to the next: ours replaces three links in any ten seconds at once, and backs off after that."""
 LOAD_EVERY = 0.01
+DRAINS = 3
+OUTAGES = 3
+OUTAGE = 30.0
+PATIENCE = 35.0
+"""Seconds after an outage for which a worker is waited for: ours waits 30 s at most between the attempts that fall into it."""
 
 
 @dataclass
 class Figures:
-    """Seconds, a value for each measurement."""
+    """Seconds, a value for each measurement; infinity: it did not come back."""
 
-    start: list[float] = field(default_factory=list)
+    start_to_active: list[float] = field(default_factory=list)
+    process_to_routable: list[float] = field(default_factory=list)
     drop: list[float] = field(default_factory=list)
+    drain_unlinked: list[float] = field(default_factory=list)
     drain_away: list[float] = field(default_factory=list)
     drain_slowest: list[float] = field(default_factory=list)
+    outage: list[float] = field(default_factory=list)
+
+
+ROWS = {
+    "start_to_active": "`start()` to ACTIVE",
+    "process_to_routable": "process start to routable",
+    "drop": "abrupt loss to routable again",
+    "drain_unlinked": "drain: no connection at all",
+    "drain_away": "drain: no connection takes new requests",
+    "drain_slowest": "drain: slowest of 300 runs, one every 10 ms",
+    "outage": f"API and gateway away for {OUTAGE:g} s: from their return to routable",
+}
+
+
+@dataclass(frozen=True)
+class Began:
+    """When a worker's process was started, when requests could first be routed to it (monotonic seconds), and what it says."""
+
+    words: asyncio.StreamReader
+    at: float
+    routable: float
+
+    async def to_active(self) -> float:
+        """Seconds from its `start()` to its ACTIVE."""
+        called, active = [float(await self.words.readline()) for _ in range(2)]
+        return active - called
 
 
 @contextlib.asynccontextmanager
-async def running(whose: str, gateway: Gateway) -> AsyncIterator[float]:
-    """A worker process; yields the seconds from its start to its first request being routable."""
-    began = time.monotonic()
+async def running(whose: str, gateway: Gateway) -> AsyncIterator[Began]:
+    """A worker process, from when it is routable."""
+    at = time.monotonic()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.worker", whose, gateway.url, stderr=asyncio.subprocess.DEVNULL
+        *(sys.executable, "-m", "benchmarks.worker", whose, gateway.url),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
     )
     try:
         await gateway.wait_for_worker(timeout=30)
-        yield time.monotonic() - began
+        yield Began(cast(asyncio.StreamReader, process.stdout), at, time.monotonic())
     finally:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):  # it has given up
+            process.kill()
         await process.wait()
 
 
-async def away(gateway: Gateway, gone: Connection) -> float:
-    """Seconds from now until a connection other than *gone* is routable."""
+async def away(gateway: Gateway, gone: Connection | None, patience: float = 60.0) -> float:
+    """Seconds from now until a connection other than *gone* is routable; infinity after *patience* seconds."""
     began = time.monotonic()
-    await gateway.until(lambda: any(each.routable and each is not gone for each in gateway.connections), timeout=60)
+    try:
+        await gateway.until(
+            lambda: any(each.routable and each is not gone for each in gateway.connections), timeout=patience
+        )
+    except TimeoutError:
+        return math.inf
     return time.monotonic() - began
 
 
-async def starts(whose: str, rounds: int, figures: Figures) -> None:
-    for _ in range(rounds):
-        async with Gateway() as gateway, running(whose, gateway) as seconds:
-            figures.start.append(seconds)
+async def starts(whose: str, figures: Figures) -> None:
+    async with Gateway() as gateway, running(whose, gateway) as began:
+        figures.process_to_routable.append(began.routable - began.at)
+        figures.start_to_active.append(await began.to_active())
 
 
 async def drops(whose: str, count: int, figures: Figures) -> None:
     async with Gateway() as gateway, running(whose, gateway):
-        for _ in range(count):
-            await asyncio.sleep(SPACING)
+        loop = asyncio.get_running_loop()
+        first = loop.time() + SPACING
+        for number in range(count):
+            await asyncio.sleep(first + number * SPACING - loop.time())
             victim = await gateway.wait_for_worker()
             victim.drop()
             figures.drop.append(await away(gateway, victim))
 
 
-async def drains(whose: str, count: int, figures: Figures) -> None:
+async def outage(whose: str, figures: Figures) -> None:
+    async with Gateway() as gateway, running(whose, gateway):
+        await gateway.stop()
+        await asyncio.sleep(OUTAGE)
+        await gateway.start()
+        figures.outage.append(await away(gateway, None, PATIENCE))
+
+
+async def drains(whose: str, figures: Figures) -> None:
     async with Gateway(routing_timeout=60) as gateway, running(whose, gateway):
-        for _ in range(count):
+        for _ in range(DRAINS):
             await asyncio.sleep(SPACING)
             load = asyncio.create_task(under_load(gateway))
-            victim = await gateway.wait_for_worker()
             await asyncio.sleep(0.5)
-            absence = asyncio.create_task(absent(gateway))
+            absences = [asyncio.create_task(absent(gateway, there)) for there in (is_linked, is_routable)]
             await gateway.drain()
-            await away(gateway, victim)
             figures.drain_slowest.append(await load)
-            figures.drain_away.append(await absence)
+            unlinked, unroutable = await asyncio.gather(*absences)
+            figures.drain_unlinked.append(unlinked)
+            figures.drain_away.append(unroutable)
 
 
-async def absent(gateway: Gateway) -> float:
-    """Seconds, within the three that follow, in which no socket took requests.
+def is_routable(connection: Connection) -> bool:
+    """It takes new requests: from WORKER_READY until GATEWAY_CLOSING is sent."""
+    return connection.routable
 
-    A draining connection does not: its un-acked requests go elsewhere, and new ones wait for one that is ready.
-    """
-    total, since, end = 0.0, None, time.monotonic() + 3.0
-    while time.monotonic() < end:
-        there = any(each.routable for each in gateway.connections)
-        if there and since is not None:
-            total, since = total + time.monotonic() - since, None
-        elif not there and since is None:
-            since = time.monotonic()
+
+def is_linked(connection: Connection) -> bool:
+    """It carries ACKs, extensions and replies: from READY until its socket ends."""
+    return connection.connected and connection.phase < Phase.DISCONNECTING
+
+
+async def absent(gateway: Gateway, there: Callable[[Connection], bool]) -> float:
+    """Seconds, within the three that follow, in which *there* was true of no connection."""
+
+    def any_there() -> bool:
+        return any(map(there, gateway.connections))
+
+    total, end = 0.0, time.monotonic() + 3.0
+    while (began := time.monotonic()) < end:
+        wanted = not any_there()
         with contextlib.suppress(TimeoutError):
-            await gateway.until(lambda was=there: any(c.routable for c in gateway.connections) is not was, timeout=0.1)
+            await gateway.until(any_there if wanted else lambda: not any_there(), timeout=end - began)
+        total += time.monotonic() - began if wanted else 0.0
     return total
 
 
@@ -125,50 +188,68 @@ async def measure(rounds: int, count: int) -> dict[str, Figures]:
     figures = {whose: Figures() for whose in CLIENTS}
     for _ in range(rounds):
         for whose in CLIENTS:
-            await starts(whose, 1, figures[whose])
-    await asyncio.gather(*(drops(whose, count, figures[whose]) for whose in CLIENTS))
-    await asyncio.gather(*(drains(whose, 3, figures[whose]) for whose in CLIENTS))
+            await starts(whose, figures[whose])
+    # An outage is mostly waiting: it disturbs no drop.
+    await asyncio.gather(
+        *(drops(whose, count, figures[whose]) for whose in CLIENTS),
+        *(outage(whose, figures[whose]) for whose in CLIENTS for _ in range(OUTAGES)),
+    )
+    await asyncio.gather(*(drains(whose, figures[whose]) for whose in CLIENTS))
     return figures
 
 
 def table(figures: dict[str, Figures]) -> str:
-    rows = [
-        ("process start to routable", "start"),
-        ("abrupt loss to routable again", "drop"),
-        ("drain: no connection takes requests", "drain_away"),
-        ("drain: slowest of 300 runs, one every 10 ms", "drain_slowest"),
-    ]
     lines = ["| median (lowest … highest), seconds | ours | official | ratio |", "|---|---|---|---|"]
-    for name, attribute in rows:
+    for attribute, name in ROWS.items():
         ours, official = (getattr(figures[whose], attribute) for whose in CLIENTS)
-        ratio = statistics.median(ours) / statistics.median(official)
-        lines.append(f"| {name} | {spread(ours)} | {spread(official)} | {ratio:.3f} |")
+        lines.append(f"| {name} | {spread(ours)} | {spread(official)} | {ratio(ours, official)} |")
     return "\n".join(lines)
 
 
+def ratio(ours: list[float], official: list[float]) -> str:
+    """Median to median; nothing where there is none to speak of."""
+    above, below = statistics.median(ours), statistics.median(official)
+    return f"{above / below:.2f}" if below and math.isfinite(below) else "-"
+
+
 def spread(values: list[float]) -> str:
+    if math.isinf(min(values)):
+        return f"not within {PATIENCE:g}, n={len(values)}"
     return f"{statistics.median(values):.3f} ({min(values):.3f} … {max(values):.3f}), n={len(values)}"
 
 
-def heading() -> str:
-    versions = ", ".join(
-        f"{name} {version(name)}" for name in ("statechart-connect", "inngest", "aiohttp", "websockets")
-    )
-    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    return f"{date.today()}, {machine}, {versions}; `python -m benchmarks.lifecycle`"
+def surroundings() -> dict[str, str]:
+    """Date, machine, versions and command."""
+    packages = {"statechart-connect", "inngest", "aiohttp", "websockets", "uvloop"}
+    return {
+        "date": str(date.today()),
+        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "load": f"{os.getloadavg()[0]:.1f} at the end, the benchmark's own included",
+        "versions": ", ".join(f"{name} {installed(name)}" for name in sorted(packages)),
+        "command": f"python -m benchmarks.lifecycle {' '.join(sys.argv[1:])}".strip(),
+    }
+
+
+def installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "(not installed)"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rounds", type=int, default=5, help="process starts of each client")
     parser.add_argument("--drops", type=int, default=20, help="abrupt losses of each client's link")
-    parser.add_argument("--markdown", type=Path, help="also write the result to this file")
+    parser.add_argument("--json", type=Path, help="write every single measurement to this file")
     options = parser.parse_args()
     figures = asyncio.run(measure(options.rounds, options.drops))
-    text = f"{heading()}\n\n{table(figures)}\n"
-    print(text)
-    if options.markdown:
-        options.markdown.write_text(f"# Results\n\n{text}")
+    around = surroundings()
+    print("\n".join(f"- {name}: {text}" for name, text in around.items()))
+    print(f"\n{table(figures)}")
+    if options.json:
+        everything = {**around, **{whose: asdict(figures[whose]) for whose in CLIENTS}}
+        options.json.write_text(json.dumps(everything, indent=2))
 
 
 if __name__ == "__main__":
