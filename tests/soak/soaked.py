@@ -94,6 +94,7 @@ async def main(url: str, book: TextIO) -> dict[str, Any]:
         [(client, [work, slow])],
         deadlines=Deadlines(start=1.0, hello=1.0, ready=1.0, reply_ack=0.3, settle=0.3, remember=5.0, pause=0.01),
         retry=tenacity.AsyncRetrying(wait=tenacity.wait_random(0, 2), sleep=hasty),
+        flush_timeout=20.0,
     )
     worker.on(events.RequestReceived, lambda event: note("accepted", event.request_id))
     worker.on(events.LeaseLost, lambda event: note("lease-lost", event.request_id))
