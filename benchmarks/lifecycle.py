@@ -218,7 +218,7 @@ def spread(values: list[float]) -> str:
     return f"{statistics.median(values):.3f} ({min(values):.3f} … {max(values):.3f}), n={len(values)}"
 
 
-def surroundings() -> dict[str, str]:
+def surroundings(rounds: int, count: int) -> dict[str, str]:
     """Date, machine, versions and command."""
     packages = {"statechart-connect", "inngest", "aiohttp", "websockets", "uvloop"}
     return {
@@ -226,7 +226,7 @@ def surroundings() -> dict[str, str]:
         "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "load": f"{os.getloadavg()[0]:.1f} at the end, the benchmark's own included",
         "versions": ", ".join(f"{name} {installed(name)}" for name in sorted(packages)),
-        "command": f"python -m benchmarks.lifecycle {' '.join(sys.argv[1:])}".strip(),
+        "command": f"python -m benchmarks.lifecycle --rounds {rounds} --drops {count}",
     }
 
 
@@ -244,7 +244,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write every single measurement to this file")
     options = parser.parse_args()
     figures = asyncio.run(measure(options.rounds, options.drops))
-    around = surroundings()
+    around = surroundings(options.rounds, options.drops)
     print("\n".join(f"- {name}: {text}" for name, text in around.items()))
     print(f"\n{table(figures)}")
     if options.json:
