@@ -156,7 +156,7 @@ async def test_start_can_be_cancelled_while_work_is_in_flight(gw: Gateway, start
 
 
 async def test_two_unanswered_heartbeats_are_borne(gw: Gateway, start: Any) -> None:
-    gw.heartbeat_interval = "100ms"
+    gw.heartbeat_interval = "300ms"
     worker = await start()
     gw.faults.lose(Kind.GATEWAY_HEARTBEAT, 2)
     await gw.wait_for(Kind.GATEWAY_HEARTBEAT, count=5)

@@ -48,14 +48,15 @@ async def test_closed_is_told_after_every_reply_was_delivered(gw: Gateway, start
 
 async def test_sigterm_lets_a_long_step_finish(gw: Gateway, start: Any, held: Any) -> None:
     """Longer than its lease and than the gateway's patience with a silent worker."""
-    gw.lease_duration, gw.lease_grace, gw.heartbeat_timeout = 0.5, 0.1, 0.5
+    gw.heartbeat_interval = gw.extend_lease_interval = "200ms"
+    gw.lease_duration, gw.lease_grace, gw.heartbeat_timeout = 1.5, 0.5, 1.5
     worker = await start(shutdown_signals=[signal.SIGTERM])
     run = gw.start_run("app-hold")
     await held.running()
     signal.raise_signal(signal.SIGTERM)
     await gw.wait_for(Kind.WORKER_PAUSE)
     mark = gw.mark
-    await gw.wait_for(Kind.GATEWAY_HEARTBEAT, since=mark, count=20)
+    await gw.wait_for(Kind.GATEWAY_HEARTBEAT, since=mark, count=14)
     held.release.set()
     assert (await run.done()).output == "held"
     async with asyncio.timeout(5):
@@ -66,12 +67,13 @@ async def test_sigterm_lets_a_long_step_finish(gw: Gateway, start: Any, held: An
 
 async def test_a_drain_during_shutdown_gets_a_replacement(gw: Gateway, start: Any, held: Any) -> None:
     """It carries what is left to do, and takes no work."""
+    gw.heartbeat_interval = "200ms"
     worker = await start()
     run = gw.start_run("app-hold")
     await held.running()
     await worker.close()
     await gw.wait_for(Kind.WORKER_PAUSE)
-    await gw.drain(window=0.3)
+    await gw.drain()
     await gw.wait_for(Kind.WORKER_PAUSE, count=2)
     second = gw.connections[-1]
     await gw.wait_for(Kind.WORKER_REQUEST_EXTEND_LEASE, connection=second, count=10)

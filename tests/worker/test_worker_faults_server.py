@@ -19,12 +19,12 @@ def _acks(gw: Gateway) -> list[str]:
 
 async def test_user_code_that_blocks_delays_no_heartbeat_and_no_lease(gw: Gateway, apps: Any) -> None:
     """A burst of runs, one of which blocks its loop for longer than the gateway's patience; that loop is a thread's here."""
-    gw.heartbeat_interval = gw.extend_lease_interval = "100ms"
-    gw.lease_duration, gw.lease_grace, gw.heartbeat_timeout = 1.5, 0.1, 1.5
+    gw.heartbeat_interval = gw.extend_lease_interval = "400ms"
+    gw.lease_duration, gw.lease_grace, gw.heartbeat_timeout = 2.0, 0.5, 2.0
 
     @apps.function("block")
     async def block(ctx: inngest.Context) -> str:
-        time.sleep(2.5)  # noqa: ASYNC251 - that is the point
+        time.sleep(3.5)  # noqa: ASYNC251 - that is the point
         return "blocked"
 
     made = connect([(apps.client, apps.functions)], shutdown_signals=[])
@@ -99,7 +99,7 @@ async def test_a_request_that_comes_after_pause_is_left_for_others(gw: Gateway, 
 
 
 async def test_a_server_that_is_silent_after_pause_costs_no_work(gw: Gateway, start: Any, held: Any) -> None:
-    gw.lease_duration, gw.lease_grace = 1.0, 0.1
+    gw.lease_duration, gw.lease_grace = 3.0, 0.5
     worker = await start()
     run = gw.start_run("app-hold")
     await held.running()
@@ -207,8 +207,8 @@ async def test_a_worker_without_apps_is_not_made() -> None:
 
 async def test_heartbeats_that_are_answered_late_are_answered(gw: Gateway, start: Any) -> None:
     """Two and a half intervals late, as by a gateway that has them wait behind data."""
-    gw.heartbeat_interval = "200ms"
-    gw.faults.delay(Kind.GATEWAY_HEARTBEAT, 0.5, None)
+    gw.heartbeat_interval = "400ms"
+    gw.faults.delay(Kind.GATEWAY_HEARTBEAT, 1.0, None)
     worker = await start()
     await gw.wait_for(Kind.GATEWAY_HEARTBEAT, count=3)
     assert not worker.heard(events.Disconnected)
@@ -223,12 +223,13 @@ async def test_system_attributes_are_always_sent(gw: Gateway, start: Any) -> Non
 
 
 async def test_a_lease_answer_that_was_lost_is_asked_for_again(gw: Gateway, start: Any, held: Any) -> None:
-    gw.lease_duration, gw.lease_grace = 1.0, 0.1
+    gw.heartbeat_interval = gw.extend_lease_interval = "200ms"
+    gw.lease_duration, gw.lease_grace = 1.5, 0.5
     worker = await start()
     run = gw.start_run("app-hold")
     await held.running()
     gw.faults.lose(Kind.WORKER_REQUEST_EXTEND_LEASE_ACK)
-    await gw.wait_for(Kind.GATEWAY_HEARTBEAT, since=gw.mark, count=26)
+    await gw.wait_for(Kind.GATEWAY_HEARTBEAT, since=gw.mark, count=12)
     held.release.set()
     assert (await run.done()).output == "held"
     assert gw.ledger[run.requests[0]].status == "replied"
