@@ -83,6 +83,7 @@ async def start(gw: Gateway, apps: Apps) -> AsyncIterator[Callable[..., Any]]:
 @pytest.fixture(params=["embedded", pytest.param("real", marks=pytest.mark.real_server)])
 async def server(request: pytest.FixtureRequest, gw: Gateway) -> AsyncIterator[Server]:
     if request.param == "embedded":
+        gw.heartbeat_interval = "1s"  # no test of these asks whether three of them come in time
         made = Server(gw.url, long_step=0.6, gateway=gw)
     else:
         named = os.environ.get("INNGEST_DEV", "")
@@ -97,6 +98,7 @@ async def server(request: pytest.FixtureRequest, gw: Gateway) -> AsyncIterator[S
 
 @pytest.fixture
 async def embedded(gw: Gateway) -> AsyncIterator[Server]:
+    gw.heartbeat_interval = "1s"
     made = Server(gw.url, long_step=0.6, gateway=gw)
     yield made
     await made.client._http_client._http_client.aclose()

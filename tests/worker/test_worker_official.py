@@ -162,6 +162,7 @@ async def test_close_waits_for_an_execution(server: Server, run: Any) -> None:
 
 
 async def test_heartbeats_and_lease_extensions_go_on_after_close(embedded: Server, gw: Gateway, run: Any) -> None:
+    gw.heartbeat_interval = "100ms"
     watched = Watched(embedded, waits=True)
     connection = connect([(embedded.client, [watched.function])])
     worker = await run(connection)

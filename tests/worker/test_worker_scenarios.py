@@ -370,6 +370,7 @@ async def test_clean_up_on_termination_leaves_no_task_timer_socket_or_thread(
     gw: Gateway, held: Held, start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The connection's loop is empty when its life is over: what `_dispose` would cancel is nothing."""
+    gw.heartbeat_interval = "1s"
     left: list[Any] = []
     dispose = connect.worker._dispose
 
@@ -394,6 +395,7 @@ async def test_clean_up_on_termination_leaves_no_task_timer_socket_or_thread(
 
 async def test_clean_up_on_one_loop_leaves_no_task_or_timer(gw: Gateway, held: Held, start: Any) -> None:
     """With `isolation="none"` the caller's loop is the connection's: it is left as it was found."""
+    gw.heartbeat_interval = "1s"
     loop = asyncio.get_running_loop()
     tasks, armed = asyncio.all_tasks(), len(timers(loop))
     late = {"connect_timeout": 60.0, "shutdown_timeout": 60.0, "flush_timeout": 60.0}
