@@ -28,6 +28,13 @@ soak: $(READY) ## 60 seconds of faults under load
 faults: $(READY) ## Take each line out that protects from a known fault, and see its tests fail (minutes)
 	$(BIN)/python -m tests.faults
 
+oldest: ## The bridge to the SDK, with the oldest release of it that is supported, and everything else as old as it may be
+	$(PYTHON) -m venv $(VENV)-oldest
+	$(VENV)-oldest/bin/python -m pip install --quiet --require-hashes --requirement requirements/oldest.txt
+	$(VENV)-oldest/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(VENV)-oldest/bin/python -m pytest -n auto -m oldest -W "ignore:Protobuf gencode" \
+	    tests/test_sdk.py tests/executors tests/worker/test_worker_first_light.py
+
 lint: $(READY) ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -52,6 +59,8 @@ lock: $(READY) ## Resolve the requirements anew
 	    --extra test --extra lint --extra build --extra uvloop pyproject.toml --output-file requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	    requirements/proto.in --output-file requirements/proto.txt
+	$(BIN)/uv pip compile --quiet --universal --resolution lowest-direct --python-version 3.11 --generate-hashes --no-annotate \
+	    --no-header --extra test --extra build pyproject.toml requirements/oldest.in --output-file requirements/oldest.txt
 
 bench: $(READY) ## Side by side with the official client
 	$(BIN)/python -m benchmarks.lifecycle

@@ -2,8 +2,12 @@
 
 from typing import Any
 
+import pytest
+
 from connect import ConnectionState, events
 from connect.gateway import Gateway
+
+pytestmark = pytest.mark.oldest
 
 
 async def test_a_function_runs_and_its_result_comes_back(gw: Gateway, start: Any) -> None:
