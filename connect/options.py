@@ -79,7 +79,7 @@ def resolve(
 
     Raises: ConfigurationError: it says which option, and what to change.
     """
-    known = sdk.load(apps)
+    known = sdk.load(apps, signing_key)
     environment = env or known.env
     _one_of("isolation", isolation, ("thread", "none"))
     _one_of("on_lease_lost", on_lease_lost, ("cancel", "finish"))

@@ -54,7 +54,7 @@ class Apps:
     Everything but `run` may be asked from any thread. *Raises* on construction: ConfigurationError.
     """
 
-    def __init__(self, apps: Sequence[App]) -> None:
+    def __init__(self, apps: Sequence[App], signing_key: str | None = None) -> None:
         _check(apps)
         first = apps[0][0]
         self.api_origin: str = first.api_origin
@@ -70,7 +70,7 @@ class Apps:
         self.configurations = [_configuration(client, functions) for client, functions in apps]
         limit = _whole_number("INNGEST_THREAD_POOL_MAX_WORKERS")
         self._threads = None if limit == 0 else Threads(limit)
-        self._apps = {client.app_id: _App(client, functions) for client, functions in apps}
+        self._apps = {client.app_id: _App(client, functions, signing_key) for client, functions in apps}
         self._logger = first.logger
 
     @property
@@ -119,8 +119,10 @@ class Apps:
 class _App:
     """One app: its request handler; for each function id that a request may name, whether that function is async."""
 
-    def __init__(self, client: inngest.Inngest, functions: Sequence[inngest.Function[Any]]) -> None:
-        self.handler = _handler(client, functions)
+    def __init__(
+        self, client: inngest.Inngest, functions: Sequence[inngest.Function[Any]], signing_key: str | None
+    ) -> None:
+        self.handler = _handler(client, functions, signing_key)
         self.functions = {
             function_id: function.is_handler_async
             for function in functions
@@ -133,16 +135,16 @@ def _unknown(error: str, where: str, what: str, name: str, known: Iterable[str])
     return failure(error, f"{where} has no {what} {name!r}; it has {', '.join(sorted(known))}")
 
 
-def load(apps: AppsArgument) -> Apps:
+def load(apps: AppsArgument, signing_key: str | None = None) -> Apps:
     """Check *apps*, or find them: `"MODULE:APPS"` names a list of `(client, [functions])`, one such pair, or what returns either.
 
-    Raises: ConfigurationError: it says what is wrong with them.
+    *signing_key* stands in where a client has none of its own. Raises: ConfigurationError: it says what is wrong with them.
     """
     found = locate(apps) if isinstance(apps, str) else apps
     alone = isinstance(found, inngest.Inngest) or (
         isinstance(found, tuple) and bool(found) and isinstance(found[0], inngest.Inngest)
     )
-    return Apps(cast(Sequence[App], [found] if alone else found))
+    return Apps(cast(Sequence[App], [found] if alone else found), signing_key)
 
 
 def _check(apps: Sequence[App]) -> None:
@@ -199,7 +201,9 @@ def _configuration(client: inngest.Inngest, functions: Sequence[inngest.Function
     )
 
 
-def _handler(client: inngest.Inngest, functions: Sequence[inngest.Function[Any]]) -> CommHandler:
+def _handler(
+    client: inngest.Inngest, functions: Sequence[inngest.Function[Any]], signing_key: str | None
+) -> CommHandler:
     options: dict[str, Any] = {
         "client": client,
         "framework": Framework.CONNECT,
@@ -208,6 +212,9 @@ def _handler(client: inngest.Inngest, functions: Sequence[inngest.Function[Any]]
     }
     if "enable_unauthed_sync" in inspect.signature(CommHandler).parameters:  # from 0.5.19 on
         options["enable_unauthed_sync"] = None
+    own = client._signing_key
+    # The handler wants a key in cloud mode, though no request that comes over a link is signed.
+    client._signing_key = own or signing_key
     try:
         return CommHandler(**options)
     except SigningKeyMissingError as error:
@@ -215,6 +222,8 @@ def _handler(client: inngest.Inngest, functions: Sequence[inngest.Function[Any]]
         raise ConfigurationError(f"app {client.app_id!r}: {type(error).__name__}: {cure}") from None
     except TypeError as error:
         raise _mismatch(error) from error
+    finally:
+        client._signing_key = own
 
 
 def _request(invocation: Invocation) -> CommRequest:

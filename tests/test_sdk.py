@@ -114,6 +114,12 @@ def test_production_without_a_key_says_what_to_set() -> None:
         sdk.load([app(is_production=True)])
 
 
+def test_a_key_that_the_worker_is_given_stands_in_for_the_clients() -> None:
+    given = app(is_production=True)
+    assert sdk.load([given], signing_key=KEY).is_cloud
+    assert given[0].signing_key is None
+
+
 @pytest.mark.parametrize("variable", ["INNGEST_CONNECT_MAX_WORKER_CONCURRENCY", "INNGEST_THREAD_POOL_MAX_WORKERS"])
 @pytest.mark.parametrize("text", ["many", "-1", "1.5"])
 def test_a_variable_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, text: str) -> None:
