@@ -21,7 +21,7 @@ import tenacity
 from connect import options, sdk, signals
 from connect.connection import Connection
 from connect.errors import ConfigurationError, LinkLost
-from connect.events import Event, StateChanged
+from connect.events import Closed, Draining, Event, StateChanged
 from connect.executors import Executor
 from connect.executors.caller import CallerLoop
 from connect.executors.same import SameLoop
@@ -75,7 +75,8 @@ def connect(
         connect_timeout: Seconds for the first ACTIVE; None: try for ever.
         shutdown_timeout: Seconds for work in flight to finish at shutdown, then it is cancelled; None: as long as it takes.
         flush_timeout: Seconds for the last replies to be delivered once work has ended.
-        retry: A tenacity policy: its `wait` and `sleep` replace the built-in ones. It must not stop.
+        retry: A tenacity policy: its `wait` is used between failed attempts, its `sleep` wherever the worker backs off. It must
+            not stop. How often a lost link is replaced at once, and the wait after that, is not its to say.
         isolation: "thread": the connection on a thread of its own; "none": everything on the loop that calls `start()`.
         executor: Where user functions run, if neither.
         on_lease_lost: What becomes of an execution that the server took away: "cancel" or "finish".
@@ -119,6 +120,7 @@ class WorkerConnection:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
         self._signals = 0
+        self._waiting: set[Callable[[], None]] = set()
         self._ended: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._starter: asyncio.Task[None] | None = None
 
@@ -196,6 +198,8 @@ class WorkerConnection:
     def _end(self) -> None:
         if not self._ended.done():
             self._ended.set_result(None)
+            for wake in list(self._waiting):
+                wake()
 
     async def __aenter__(self) -> Self:
         """Start in the background and wait for ACTIVE. Raises: as `start()`."""
@@ -295,13 +299,19 @@ class WorkerConnection:
                 reached.set_result(True)
             look()
 
-        removers = [self._hub.on(StateChanged, passed), self._hub.on(Event, look)]
-        self._ended.add_done_callback(lambda _: _soon(reached.get_loop(), look))
+        loop = reached.get_loop()
+
+        def wake() -> None:
+            _soon(loop, look)
+
+        removers = [self._hub.on(StateChanged, passed), self._hub.on(Draining, look), self._hub.on(Closed, look)]
+        self._waiting.add(wake)
         try:
             look()
             if not await reached:
                 raise LinkLost(f"the worker closed before it was {state.value}")
         finally:
+            self._waiting.discard(wake)
             for remove in removers:
                 remove()
 
