@@ -21,8 +21,8 @@ LOST: dict[int, str] = {
 LYING_IN_WAIT = ("refused flush", *LOST.values())
 """Faults that wait for a frame or a call: they count once the gateway's log shows that one was hit."""
 
-RECENT = 100
-"""Of so many of the newest requests one is picked: the older ones are answered, or are waiting for their reply to be delivered."""
+RECENT = 1000
+"""Of so many of the newest requests one is picked: older ones are answered, or wait for their reply to be delivered."""
 
 
 class Chaos:
@@ -104,12 +104,10 @@ class Chaos:
         """Refuse the lease of what takes its time; a nack of what is answered already would change nothing."""
         slow = [each for each in self._open() if each.message.function_slug == "soak-slow"]
         request = self._chance.choice(slow)
-        ids = request.message
+        refusal = WorkerRequestExtendLeaseAckData(request_id=request.id, function_slug="soak-slow")
+        link = self._chance.choice([each for each in self._gateway.connections if each.routable])
         self._nacked.append(request)
-        await self._connection().send(
-            Kind.WORKER_REQUEST_EXTEND_LEASE_ACK,
-            WorkerRequestExtendLeaseAckData(request_id=ids.request_id, function_slug=ids.function_slug),
-        )
+        await link.send(Kind.WORKER_REQUEST_EXTEND_LEASE_ACK, refusal)
 
     async def _redeliver(self) -> None:
         """Not what was nacked: its execution was cancelled, and a second start of it would be right."""

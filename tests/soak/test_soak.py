@@ -68,7 +68,7 @@ async def test_nothing_is_lost_and_nothing_is_done_twice(
         return late and min(chaos.counts.values()) >= least and len(gw.ledger) >= requests
 
     async with soaked(gw, tmp_path / "book") as stop:
-        wreaking = asyncio.create_task(chaos.wreak(seconds / (320 if long else 80)))
+        wreaking = asyncio.create_task(chaos.wreak(seconds / (360 if long else 84)))
         ends = await load(gw, enough)
         wreaking.cancel()
         await asyncio.wait([wreaking])
