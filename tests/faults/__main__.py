@@ -80,12 +80,11 @@ class Copy:
 
 
 def _reason(output: str, errors: str) -> str:
-    """The first line of pytest's that says what went wrong; else its last."""
-    if "+ Timeout +" in errors:
+    """What pytest says went wrong, in a line; else its last one."""
+    if "+ Timeout +" in output + errors:
         return "it hung"
-    found = re.search(r"^E +(\S.*)$", output, re.MULTILINE)
-    last = [*errors.split("\n"), *output.strip().split("\n")][-1]
-    return (found.group(1) if found else last)[:150]
+    found = re.search(r"^(?:FAILED|ERROR) .*? - (.*)$", output, re.MULTILINE)
+    return (found.group(1) if found else (output or errors).strip().rpartition("\n")[2])[:150]
 
 
 def run(chosen: Iterable[Mutation]) -> list[Verdict]:
