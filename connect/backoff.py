@@ -47,7 +47,7 @@ def full_jitter(failures: int, rng: random.Random) -> float:
 class Backoff(wait_base):
     """The wait of the dial loop, as a tenacity policy; it remembers failures from one loop to the next.
 
-    *policy* replaces the table and the waits by cause, where the user has one of their own.
+    *policy*, the user's own, replaces the waits after failed attempts; the wait before a dial loop stays as it is.
     """
 
     def __init__(self, keyring: Keyring, rng: random.Random, policy: Wait | None = None) -> None:
