@@ -45,7 +45,7 @@ format: $(READY) ## Format the code
 	$(BIN)/ruff format .
 
 diagrams: $(READY) ## Redraw diagrams/ from the charts
-	$(BIN)/python -m statecharts.tools.draw
+	$(BIN)/python -m statecharts draw
 
 proto: ## Regenerate connect/wire/ from proto/, and say what changed
 	$(PYTHON) -m venv $(VENV)-proto

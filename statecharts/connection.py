@@ -45,7 +45,10 @@ class ConnectionActions(Protocol):
 
 
 class Connection(StateChart[ConnectionActions]):
-    """The lifecycle of one worker (DESIGN §4, §5)."""
+    """CONNECTING, ACTIVE, CLOSED is a day without trouble. A lost link goes through RECONNECTING and back, a gateway that drains
+    through DRAINING · REPLACING, where the old link works on until the new one is ready. Once there was a link, every way to the
+    end leads through DRAINING · STOPPING, which is left when nothing is owed to anybody any more, or by giving up (DESIGN §4, §5).
+    """
 
     connecting = State(
         "CONNECTING",
@@ -99,6 +102,14 @@ class Connection(StateChart[ConnectionActions]):
         | draining.replacing.to(draining.stopping, on="note_error")
         | draining.stopping.to(closed, on="note_error")
     )
+
+    tasks: ClassVar[dict[str, tuple[str, str]]] = {
+        "connect timer": ("arm_connect_timer", "disarm_connect_timer"),
+        "dial loop": ("dial", "link_ready release_all"),
+        "watch on work": ("watch_work", "unwatch_work"),
+        "shutdown deadline": ("arm_deadline", "disarm_deadline"),
+        "give-up timer": ("arm_give_up", "disarm_give_up"),
+    }
 
     ignored: ClassVar[dict[str, frozenset[str]]] = {
         "connecting": frozenset({"deadline"}),

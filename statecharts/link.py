@@ -44,7 +44,10 @@ class LinkActions(Protocol):
 
 
 class Link(StateChart[LinkActions]):
-    """The life of one WebSocket (PROTOCOL.md §4, §5, §9)."""
+    """HANDSHAKE is four stages, and whatever goes wrong in any of them ends the link by one arrow from its border. UP is two
+    independent regions: TRAFFIC says what the link is for, PULSE counts unanswered heartbeats, and each can end it. CLOSED is
+    final: the next connection is another link (PROTOCOL.md §4, §5, §9).
+    """
 
     class handshake(State.Compound, name="HANDSHAKE"):  # noqa: N801
         starting = State("STARTING", initial=True, enter=["arm_start_deadline", "post_start"], exit="disarm_deadline")
@@ -100,6 +103,17 @@ class Link(StateChart[LinkActions]):
     error_execution = handshake.to(closed, on=["note_error", "report_failed"]) | up.to(  # type: ignore[operator]
         closed, on=["note_error", "report_lost"]
     )
+
+    tasks: ClassVar[dict[str, tuple[str, str]]] = {
+        "stage deadline": (
+            "arm_start_deadline arm_open_deadline arm_hello_deadline arm_ready_deadline",
+            "disarm_deadline",
+        ),
+        "start request": ("post_start", "started close_socket"),
+        "socket": ("open_socket", "close_socket"),
+        "heartbeat": ("start_timers", "stop_timers"),
+        "settle timer": ("arm_settle_timer", "disarm_settle_timer"),
+    }
 
     ignored: ClassVar[dict[str, frozenset[str]]] = {
         "handshake": frozenset({"heartbeat_seen"}),

@@ -1,47 +1,77 @@
-"""A chart class as plain data: states and edges, for the binding's checks, tables, pictures and coverage."""
+"""A chart class as plain data: for the binding's checks, for tables, pictures, differences and coverage.
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+Any `StateChart` or `StateMachine` class can be read. Three class attributes, which the library does not look at, say more:
+`ignored` (state id → events that mean nothing there, on purpose; "*": every event), `tasks` (what lives in which states, see
+`TaskModel`), and the docstrings of the class and of its module. This file imports the library and nothing of ours, so that another
+process can read the chart of another revision with it.
+"""
+
+import inspect
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from statemachine import State
+from statemachine import HistoryState, State
 from statemachine.graph import iterate_states
+from statemachine.spec_parser import replace_operators
 
-Kind = Literal["atomic", "compound", "parallel", "region", "final"]
+Kind = Literal["atomic", "compound", "parallel", "region", "final", "history"]
 
 
 @dataclass(frozen=True, slots=True)
 class StateModel:
-    """A state; `entry` and `exit` are action names in the order in which they run."""
+    """A state; `entry` and `exit` are action names in the order in which they run, `invoke` what lives as long as the state."""
 
     id: str
     name: str
     parent: str | None
     kind: Kind
     initial: bool
-    entry: tuple[str, ...]
-    exit: tuple[str, ...]
+    entry: tuple[str, ...] = ()
+    exit: tuple[str, ...] = ()
+    invoke: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeModel:
-    """A transition under one of its events ("" for an eventless one). No targets: the state stays, only actions run."""
+    """A transition under one of its events ("" for an eventless one). No targets: the state stays, only actions run.
+
+    `actions` run between exit and entry (those the library calls validators, before, on), `after` once the target is entered.
+    """
 
     source: str
     event: str
     guard: str
     targets: tuple[str, ...]
     actions: tuple[str, ...]
+    after: tuple[str, ...] = ()
+    internal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TaskModel:
+    """A task or timer: the actions or events that begin it, and those that end it. As an entry of a chart's `tasks`, words between
+    blanks: `{"dial loop": ("dial", "link_ready release_all")}`."""
+
+    name: str
+    begins: tuple[str, ...]
+    ends: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ChartModel:
-    """A whole chart, states and edges in the order of their declaration."""
+    """A whole chart, states and edges in the order of their declaration. `doc` and `prose`: the docstrings of class and module."""
 
     name: str
     doc: str
+    prose: str
     states: tuple[StateModel, ...]
     edges: tuple[EdgeModel, ...]
+    tasks: tuple[TaskModel, ...]
+    ignored: Mapping[str, tuple[str, ...]]
 
     def state(self, state_id: str) -> StateModel:
         """The state with this id. Raises: KeyError."""
@@ -59,23 +89,45 @@ class ChartModel:
 def read(chart: type[Any]) -> ChartModel:
     """Read *chart*, a `StateChart` class, on every level; nothing is instantiated."""
     states = list(iterate_states(chart.states))
+    tasks = getattr(chart, "tasks", {})
     return ChartModel(
         name=chart.__name__,
-        doc=(chart.__doc__ or "").strip(),
-        states=tuple(_state(state) for state in states),
-        edges=tuple(edge for state in states for edge in _edges(state)),
+        doc=inspect.cleandoc(chart.__dict__.get("__doc__") or ""),
+        prose=(sys.modules[chart.__module__].__doc__ or "").strip() if chart.__module__ in sys.modules else "",
+        states=tuple(_state(chart, state) for state in states),
+        edges=tuple(edge for state in states for edge in _edges(chart, state)),
+        tasks=tuple(
+            TaskModel(name, tuple(begins.split()), tuple(ends.split())) for name, (begins, ends) in tasks.items()
+        ),
+        ignored={state: tuple(sorted(events)) for state, events in getattr(chart, "ignored", {}).items()},
     )
+
+
+def to_json(chart: ChartModel) -> str:
+    """*chart* as JSON text, the same bytes for the same chart."""
+    return json.dumps(asdict(chart), indent=2, ensure_ascii=False) + "\n"
+
+
+def from_json(text: str) -> ChartModel:
+    """What `to_json` wrote. Raises: ValueError, KeyError, TypeError: *text* is something else."""
+    data = json.loads(text)
+    kinds = {"states": StateModel, "edges": EdgeModel, "tasks": TaskModel}
+    parts = {name: tuple(kind(**_frozen(item)) for item in data[name]) for name, kind in kinds.items()}
+    ignored = {state: tuple(events) for state, events in data["ignored"].items()}
+    known = {field.name: data[field.name] for field in fields(ChartModel)}
+    return ChartModel(**{**known, **parts, "ignored": ignored})
 
 
 def actions(chart: ChartModel) -> set[str]:
     """The names of all actions: of entries, exits and transitions."""
     named = {name for state in chart.states for name in state.entry + state.exit}
-    return named | {name for edge in chart.edges for name in edge.actions}
+    return named | {name for edge in chart.edges for name in edge.actions + edge.after}
 
 
 def guards(chart: ChartModel) -> set[str]:
-    """The names of all guards, without their negations."""
-    return {name.removeprefix("not ") for edge in chart.edges for name in edge.guard.split(" and ") if name}
+    """The names that guards ask, without their negations."""
+    words = {word for edge in chart.edges for word in re.findall(r"[A-Za-z_]\w*", edge.guard)}
+    return words - {"and", "or", "not"}
 
 
 def event_names(transition: Any) -> list[str]:
@@ -84,25 +136,47 @@ def event_names(transition: Any) -> list[str]:
     return [event for event in ids if not ("." in event and event.replace(".", "_") in ids)] or [""]
 
 
-def callback_names(group: Iterable[Any]) -> tuple[str, ...]:
-    """The explicitly named callbacks of *group*; a negated guard is written `not name`."""
-    named = (spec for spec in group if not spec.is_convention)
-    return tuple(("not " if spec.expected_value is False else "") + spec.attr_name for spec in named)
+def callback_names(group: Iterable[Any], chart: type[Any] | None = None) -> tuple[str, ...]:
+    """The callbacks of *group* by name: the explicit ones and, where *chart* is given, those by naming convention that it has.
+
+    A negated guard is written `not name`.
+    """
+    return tuple(
+        _wording(spec) for spec in group if not spec.is_convention or callable(getattr(chart, spec.attr_name, None))
+    )
 
 
-def _state(state: State) -> StateModel:
+def _wording(spec: Any) -> str:
+    name = str(spec.attr_name).replace("<lambda>", "λ")
+    if spec.may_contain_boolean_expression:
+        name = replace_operators(name).strip()
+    if spec.is_event:  # a decorated function is kept under its event's name between underscores
+        name = name.strip("_")
+    if spec.expected_value is not False:
+        return name
+    return f"not {name}" if name.isidentifier() else f"not ({name})"
+
+
+def _frozen(item: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in item.items()}
+
+
+def _state(chart: type[Any], state: State) -> StateModel:
     return StateModel(
         id=state.id,
         name=str(state.name),
         parent=state.parent.id if state.parent else None,
         kind=_kind(state),
         initial=bool(state.initial),
-        entry=callback_names(state.enter),
-        exit=callback_names(state.exit),
+        entry=callback_names(state.enter, chart),
+        exit=callback_names(state.exit, chart),
+        invoke=callback_names(state.invoke, chart),
     )
 
 
 def _kind(state: State) -> Kind:
+    if isinstance(state, HistoryState):
+        return "history"
     if state.final:
         return "final"
     if state.parallel:
@@ -112,17 +186,23 @@ def _kind(state: State) -> Kind:
     return "compound" if state.states else "atomic"
 
 
-def _edges(state: State) -> Iterable[EdgeModel]:
+def _edges(chart: type[Any], state: State) -> Iterable[EdgeModel]:
     for transition in state.transitions:
         if transition.initial:
             continue
+        first = (transition.validators, transition.before, transition.on)
         for event in event_names(transition):
             yield EdgeModel(
                 source=state.id,
                 event=event,
-                guard=" and ".join(callback_names(transition.cond)),
+                guard=_conjunction(callback_names(transition.cond, chart)),
                 targets=tuple(target.id for target in transition.targets if target is not None),
-                actions=callback_names(transition.before)
-                + callback_names(transition.on)
-                + callback_names(transition.after),
+                actions=tuple(name for group in first for name in callback_names(group, chart)),
+                after=callback_names(transition.after, chart),
+                internal=bool(transition.internal),
             )
+
+
+def _conjunction(guards: tuple[str, ...]) -> str:
+    alone = len(guards) == 1
+    return " and ".join(f"({guard})" if " or " in guard and not alone else guard for guard in guards)

@@ -31,7 +31,10 @@ class RequestActions(Protocol):
 
 
 class Request(StateChart[RequestActions]):
-    """The life of one execution (PROTOCOL.md §6 to §8)."""
+    """RECEIVED, ACKED, EXECUTING, REPLIED, CONFIRMED is the life of nearly every execution. BUFFERED holds a reply that nobody has
+    confirmed: it goes out by HTTP or over the next link, whichever is first. The other ends say who gave up: ABANDONED was never
+    accepted, CANCELLED lost its lease, DISCARDED could not be delivered while the worker lived (PROTOCOL.md §6 to §8).
+    """
 
     received = State("RECEIVED", initial=True)
     acked = State("ACKED")
@@ -73,6 +76,13 @@ class Request(StateChart[RequestActions]):
         | replied.to(discarded)
         | buffered.to(discarded)
     )
+
+    tasks: ClassVar[dict[str, tuple[str, str]]] = {
+        "lease": ("accept", "finished note_lease_lost forget"),
+        "handler": ("start_handler", "finished cancel_handler"),
+        "wait for REPLY_ACK": ("send_reply", "reply_acked reply_lost flush_ok forget"),
+        "flush": ("queue_flush", "flush_ok reply_acked forget"),
+    }
 
     ignored: ClassVar[dict[str, frozenset[str]]] = {
         "acked": frozenset({"reply_acked"}),

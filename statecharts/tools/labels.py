@@ -1,11 +1,12 @@
 """How a transition is worded, the same in every picture and table."""
 
 from statecharts.model import ChartModel, EdgeModel
+from statecharts.tools.marks import Mark
 
 
 def event(edge: EdgeModel) -> str:
     """The event's name; "(always)" for a transition that is tried after every event."""
-    return edge.event or "(always)"
+    return (edge.event or "(always)") + (" (internal)" if edge.internal else "")
 
 
 def guard(chart: ChartModel, edge: EdgeModel) -> str:
@@ -17,10 +18,21 @@ def guard(chart: ChartModel, edge: EdgeModel) -> str:
 
 
 def actions(edge: EdgeModel) -> str:
-    """The actions behind a slash; "" for none."""
-    return f"/ {', '.join(edge.actions)}" if edge.actions else ""
+    """The actions behind a slash, those that wait for the target's entry behind a second; "" for none."""
+    return join(*(f"/ {', '.join(names)}" for names in (edge.actions, edge.after and ("then", *edge.after)) if names))
+
+
+def wording(chart: ChartModel, edge: EdgeModel) -> str:
+    """The whole transition on a line, the chart's name first: how coverage, paths and mutants call it."""
+    targets = ", ".join(edge.targets) or "(stays)"
+    return f"{chart.name}: {edge.source} --{join(event(edge), guard(chart, edge))}--> {targets}"
 
 
 def join(*words: str) -> str:
     """The non-empty *words*, a blank between them."""
     return " ".join(filter(None, words))
+
+
+def signed(mark: Mark | None, text: str) -> str:
+    """*text* with the mark's sign before it."""
+    return f"{mark.sign} {text}" if mark else text

@@ -23,11 +23,28 @@ def is_start(state: StateModel) -> bool:
     return state.initial and state.kind != "region"
 
 
-def _holder(chart: ChartModel, source: str, target: str) -> str | None:
-    around = _ancestors(chart, target)
-    return next((box for box in _ancestors(chart, source) if box in around), None)
+def title(state: StateModel) -> str:
+    """How a picture calls *state*. A history state is the H of the field's own drawings."""
+    return f"H {state.name}" if state.kind == "history" else state.name
 
 
-def _ancestors(chart: ChartModel, state_id: str) -> list[str]:
+def ancestors(chart: ChartModel, state_id: str) -> list[str]:
+    """The boxes around *state_id*, innermost first."""
     parent = chart.state(state_id).parent
-    return [parent, *_ancestors(chart, parent)] if parent else []
+    return [parent, *ancestors(chart, parent)] if parent else []
+
+
+def path(chart: ChartModel, state_id: str) -> str:
+    """The state's name behind those of its boxes."""
+    return " · ".join(chart.state(box).name for box in (*reversed(ancestors(chart, state_id)), state_id))
+
+
+def together(chart: ChartModel, one: str, other: str) -> bool:
+    """Whether the two states lie in different regions of one parallel state."""
+    holder = _holder(chart, one, other)
+    return one != other and holder is not None and chart.state(holder).kind == "parallel"
+
+
+def _holder(chart: ChartModel, source: str, target: str) -> str | None:
+    around = ancestors(chart, target)
+    return next((box for box in ancestors(chart, source) if box in around), None)

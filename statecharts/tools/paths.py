@@ -1,7 +1,7 @@
-"""Every way through a chart, walked with an actor that does nothing but take notes.
+"""Every way through a chart, walked on a replica of it by an actor that does nothing but take notes.
 
-Breadth first from the beginning: each event under each valuation of the guards, replayed on a fresh instance. Only for charts whose
-guards ask nothing but the actor.
+Breadth first from the beginning: each event under each valuation of the guards, replayed on a fresh instance of the library's own
+engine. None of the chart's code runs.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from statemachine import StateChart
 
 from statecharts import model
 from statecharts.tools.record import Listener, Record
+from statecharts.tools.replica import replica
 
 Configuration = frozenset[str]
 
@@ -71,9 +72,11 @@ def note_taker(chart: type[StateChart[Any]]) -> Any:
 
 def explore(chart: type[StateChart[Any]]) -> tuple[Graph, dict[Configuration, Route]]:
     """Every reachable configuration of *chart*, where each move leads from it, and a shortest route to it."""
-    guards = sorted(model.guards(model.read(chart)))
+    chart = replica(model.read(chart))
+    plain = model.read(chart)
+    guards = sorted(model.guards(plain))
     valuations = chain.from_iterable(combinations(guards, size) for size in range(len(guards) + 1))
-    moves = [Move(event, frozenset(truths)) for truths in valuations for event in model.read(chart).events]
+    moves = [Move(event, frozenset(truths)) for truths in valuations for event in plain.events or ("",)]
     routes: dict[Configuration, Route] = {Stage(chart).configuration: ()}
     graph: Graph = {}
     for here in iter(lambda: next((place for place in routes if place not in graph), None), None):

@@ -7,7 +7,7 @@ from statemachine import StateChart
 from statemachine.graph import iterate_states
 
 from statecharts.compiler import Compiled, Step
-from statecharts.model import ChartModel, EdgeModel, event_names, read
+from statecharts.model import event_names, read
 from statecharts.tools import labels
 
 
@@ -24,7 +24,7 @@ class Record:
         for chart in charts:
             plain = read(chart)
             for transition, edge in zip(_transitions(chart), plain.edges, strict=True):
-                self.declared.append(_wording(plain, edge))
+                self.declared.append(labels.wording(plain, edge))
                 self._by_transition[id(transition), edge.event] = self.declared[-1]
 
     def transition(self, transition: Any, event: str) -> None:
@@ -42,7 +42,9 @@ class Record:
         plain = read(compiled.chart)
         for (state, event), steps in compiled.table.items():
             edges = [edge for edge in plain.edges if (edge.source, edge.event) == (state, event)]
-            self._by_step.update((id(step), _wording(plain, edge)) for step, edge in zip(steps, edges, strict=True))
+            self._by_step.update(
+                (id(step), labels.wording(plain, edge)) for step, edge in zip(steps, edges, strict=True)
+            )
 
     def _take(self, wording: str | None) -> None:
         if self.counting and wording in self.declared:
@@ -58,11 +60,6 @@ class Listener:
     def after_transition(self, transition: Any, event: Any) -> None:
         """Called by the library, in whatever thread the chart runs."""
         self._record.transition(transition, str(event or "").replace(".", "_"))
-
-
-def _wording(plain: ChartModel, edge: EdgeModel) -> str:
-    targets = ", ".join(edge.targets) or "(stays)"
-    return f"{plain.name}: {edge.source} --{labels.join(labels.event(edge), labels.guard(plain, edge))}--> {targets}"
 
 
 def _transitions(chart: type[StateChart[Any]]) -> Iterator[Any]:

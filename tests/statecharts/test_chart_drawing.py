@@ -12,22 +12,38 @@ from typing import Any
 import pytest
 
 from statecharts import CHARTS, model
-from statecharts.tools import dot, draw, labels, mermaid
+from statecharts.tools import cli, dot, draw, labels, load, mermaid
 
-DIAGRAMS = Path(__file__).parents[2] / "diagrams"
+ROOT = Path(__file__).parents[2]
+DIAGRAMS = ROOT / "diagrams"
 
 each_chart = pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.__name__)
 needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="the program `dot` (Debian: graphviz) is missing")
 
 
-def test_the_committed_diagrams_are_fresh() -> None:
-    """Whoever changes a chart commits its picture: `python -m statecharts.tools.draw`."""
-    assert draw.stale(DIAGRAMS) == []
+@pytest.fixture(autouse=True)
+def _at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def test_the_committed_diagrams_are_fresh(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever changes a chart commits its picture: `make diagrams`, or what the message says."""
+    assert cli.main(["draw", "--check"]) == 0, capsys.readouterr().err
+
+
+def test_every_chart_of_ours_is_listed() -> None:
+    """pyproject.toml names the charts that are drawn and covered: all there are."""
+    assert [load.chart(name) for name in load.listed()] == list(CHARTS)
 
 
 def test_texts_are_the_same_whatever_the_hash_seed() -> None:
     """Byte-identical on every run: nothing iterates over a set."""
-    script = "from statecharts.tools import draw; print(draw.texts())"
+    script = """
+from pathlib import Path
+from statecharts import CHARTS, model
+from statecharts.tools import draw
+print(draw.texts({chart.__name__: model.read(chart) for chart in CHARTS}, Path("diagrams")))
+"""
     runs = {_output(script, seed) for seed in ("0", "1", "2")}
     assert len(runs) == 1
 
@@ -42,25 +58,27 @@ def test_check_passes_after_drawing_and_names_what_went_stale(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A picture is stale when it was drawn from another DOT text, a text when a byte differs, either when it is gone."""
-    into = ["--into", str(tmp_path)]
-    assert draw.main(into) == 0
-    assert draw.main([*into, "--check"]) == 0
+    into = ["draw", "--into", str(tmp_path)]
+    assert cli.main(into) == 0
+    assert cli.main([*into, "--check"]) == 0
     (tmp_path / "link.svg").write_text("<svg/>")
     (tmp_path / "request.md").unlink()
-    assert draw.main([*into, "--check"]) == 1
+    assert cli.main([*into, "--check"]) == 1
     said = capsys.readouterr().err
     assert f"stale: {tmp_path / 'link.svg'}, {tmp_path / 'request.md'}" in said
-    assert "run `python -m statecharts.tools.draw`" in said
+    assert f"run `python -m statecharts draw --into {tmp_path}`" in said
 
 
 def test_without_graphviz_everything_but_the_pictures_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And the command says what to install."""
+    """And the command says in one line what to install."""
     monkeypatch.setenv("PATH", "")
-    assert draw.main(["--into", str(tmp_path)]) == 0
-    assert {path.name for path in tmp_path.iterdir()} == set(draw.texts())
-    assert "apt-get install graphviz" in capsys.readouterr().err
+    assert cli.main(["draw", "--into", str(tmp_path)]) == 2
+    charts = {chart.__name__.lower(): model.read(chart) for chart in CHARTS}
+    assert {path.name for path in tmp_path.iterdir()} == set(draw.texts(charts, tmp_path))
+    (said,) = capsys.readouterr().err.splitlines()
+    assert all(f"{tool} install graphviz" in said for tool in ("apt-get", "brew", "choco"))
 
 
 @needs_dot

@@ -45,7 +45,7 @@ def test_every_cell_is_decided(chart: Any, here: Configuration, event: str) -> N
     leaves = [leaf for leaf in grid.leaves(plain) if leaf in here]
     if any(grid.candidates(plain, leaf, event) for leaf in leaves):
         expected = "taken"
-    elif any(grid.is_ignored(plain, chart.ignored, leaf, event) for leaf in leaves):
+    elif any(grid.is_ignored(plain, leaf, event) for leaf in leaves):
         expected = "ignored"
     else:
         expected = "reported"

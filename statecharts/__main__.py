@@ -1,0 +1,7 @@
+"""`python -m statecharts`: see `statecharts.tools.cli`."""
+
+import sys
+
+from statecharts.tools.cli import main
+
+sys.exit(main())

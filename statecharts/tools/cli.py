@@ -1,0 +1,115 @@
+"""The command: `python -m statecharts draw|table|diff|grid|paths`, for any chart that Python can import."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from statecharts import model
+from statecharts.model import ChartModel
+from statecharts.tools import draw, grid, load, page
+from statecharts.tools.load import UnusableError
+
+_CHART = "MODULE:CHART"
+_DEFAULT = f"default: those of pyproject.toml, {load.SETTING}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command. Exit code 0: done; 1: a difference or something stale was found; 2: it cannot be done, said in one line."""
+    try:
+        options = _parser().parse_args(arguments)
+        code: int = options.run(options)
+    except (UnusableError, OSError) as error:
+        sys.stderr.write(f"statecharts: {error}\n")
+        return 2
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UnusableError(f"{message} (see {self.prog} --help)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m statecharts", description="Draw, tabulate, compare and walk statecharts.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    _draw_options(
+        _command(
+            commands, "draw", _draw, "pictures, tables and grids into a folder, or one of them to the screen", _DRAWN
+        )
+    )
+    for name, run, what in _ONE:
+        command = _command(commands, name, run, what, f"python -m statecharts {name} statecharts:Connection")
+        command.add_argument("chart", metavar=_CHART)
+    return parser
+
+
+def _command(
+    commands: "argparse._SubParsersAction[_Parser]",
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    what: str,
+    example: str,
+) -> _Parser:
+    command = commands.add_parser(
+        name,
+        help=what,
+        description=what[0].upper() + what[1:] + ".",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+_DRAWN = "python -m statecharts draw statecharts:Connection --format mermaid"
+
+
+def _draw_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("charts", nargs="*", metavar=_CHART, help=_DEFAULT)
+    command.add_argument("--into", type=Path, default=Path("diagrams"), metavar="FOLDER", help="default: diagrams")
+    command.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file is stale")
+    command.add_argument("--format", choices=draw.FORMATS, help="to the screen instead, this only")
+
+
+def _draw(options: argparse.Namespace) -> int:
+    charts = {
+        name.rpartition(":")[2].rpartition(".")[2].lower(): _read(name) for name in options.charts or load.listed()
+    }
+    if options.format:
+        render = draw.FORMATS[options.format]
+        sys.stdout.write("".join(render(chart) for chart in charts.values()))
+        return 0
+    if options.check:
+        return _check(charts, options.into)
+    draw.draw(charts, options.into)
+    return 0
+
+
+def _check(charts: dict[str, ChartModel], folder: Path) -> int:
+    wrong = draw.stale(charts, folder)
+    if wrong:
+        names = ", ".join(str(folder / name) for name in wrong)
+        sys.stderr.write(f"stale: {names}\nrun `{draw.command(folder)}` and commit the result\n")
+    return 1 if wrong else 0
+
+
+def _table(options: argparse.Namespace) -> int:
+    sys.stdout.write(page.transitions(_read(options.chart)) + "\n")
+    return 0
+
+
+def _grid(options: argparse.Namespace) -> int:
+    sys.stdout.write(grid.render(_read(options.chart)))
+    return 0
+
+
+_ONE = (
+    ("table", _table, "the table of a chart's transitions, as Markdown"),
+    ("grid", _grid, "what each state makes of each event, as Markdown"),
+)
+
+
+def _read(name: str) -> ChartModel:
+    return model.read(load.chart(name))

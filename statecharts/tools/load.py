@@ -1,0 +1,67 @@
+"""Charts by name: `MODULE:CHART`, and those that a project lists in its pyproject.toml under `[tool.statecharts]`."""
+
+import importlib
+import inspect
+import os
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from statemachine import StateChart
+
+SETTING = "[tool.statecharts] charts"
+
+
+class UnusableError(Exception):
+    """What was named cannot be used; the message is one line that says why, and what to do."""
+
+
+def chart(name: str) -> type[StateChart[Any]]:
+    """The chart class that *name* (`MODULE:CHART`) names, a module of the working directory included. Raises: UnusableError."""
+    module_name, _, attribute = name.partition(":")
+    if not module_name or not attribute:
+        raise UnusableError(f"{name!r} names no chart: write MODULE:CHART, such as statecharts:Connection")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    found: Any = _module(module_name)
+    for part in attribute.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise UnusableError(f"{module_name} has no {attribute!r}{_instead(_module(module_name))}") from None
+    if not _is_chart(found):
+        raise UnusableError(f"{name} is no chart class, but {found!r:.60}{_instead(_module(module_name))}")
+    if not found.states:
+        raise UnusableError(f"{name} has no states")
+    return found  # type: ignore[no-any-return]
+
+
+def listed() -> list[str]:
+    """The names in the working directory's pyproject.toml. Raises: UnusableError: it lists none."""
+    path = Path("pyproject.toml")
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UnusableError(f"{path} cannot be read: {error}") from None
+    names = settings.get("tool", {}).get("statecharts", {}).get("charts", [])
+    if not names or not all(isinstance(name, str) for name in names):
+        raise UnusableError(f'no chart named: give MODULE:CHART, or list them in {path}: {SETTING} = ["MODULE:CHART"]')
+    return list(names)
+
+
+def _module(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        why = " ".join(str(error).split())
+        raise UnusableError(f"cannot import {name}: {type(error).__name__}: {why}") from None
+
+
+def _is_chart(thing: Any) -> bool:
+    return inspect.isclass(thing) and issubclass(thing, StateChart)
+
+
+def _instead(module: Any) -> str:
+    charts = [name for name, thing in vars(module).items() if _is_chart(thing) and getattr(thing, "states", None)]
+    return f"; its charts: {', '.join(charts)}" if charts else ""
