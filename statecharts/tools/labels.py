@@ -18,8 +18,10 @@ def guard(chart: ChartModel, edge: EdgeModel) -> str:
 
 
 def actions(edge: EdgeModel) -> str:
-    """The actions behind a slash, those that wait for the target's entry behind a second; "" for none."""
-    return join(*(f"/ {', '.join(names)}" for names in (edge.actions, edge.after and ("then", *edge.after)) if names))
+    """The actions behind a slash, those that wait for the target's entry behind "/ then"; "" for none."""
+    now = f"/ {', '.join(edge.actions)}" if edge.actions else ""
+    later = f"/ then {', '.join(edge.after)}" if edge.after else ""
+    return join(now, later)
 
 
 def wording(chart: ChartModel, edge: EdgeModel) -> str:
