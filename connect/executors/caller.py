@@ -1,6 +1,7 @@
 """The caller's loop: user functions run where `start()` was called, the connection on its own thread.
 
-A function that blocks its loop delays other functions, never a heartbeat. Each hand-over is one wake-up of the other loop.
+A function that blocks its loop delays other functions, never a heartbeat. Hand-overs that come together share one wake-up of the
+other loop.
 """
 
 import asyncio
@@ -8,6 +9,7 @@ import contextlib
 import contextvars
 
 from connect.executors.base import Invocation, Outcome
+from connect.executors.mailbox import Mailbox
 from connect.sdk import Apps
 
 
@@ -19,6 +21,8 @@ class CallerLoop:
         self._home = home
         # User code sees the context variables of whoever called start(), each execution a copy of its own.
         self._context = contextvars.copy_context()
+        self._there = Mailbox(home)
+        self._back: Mailbox | None = None
         self._calls: set[_Call] = set()
 
     @property
@@ -31,7 +35,9 @@ class CallerLoop:
 
     async def execute(self, invocation: Invocation) -> Outcome:
         """As `Executor.execute`. Raises: RuntimeError: *home* has stopped."""
-        call = _Call(self._apps, self._home, invocation)
+        if self._back is None:
+            self._back = Mailbox(asyncio.get_running_loop())
+        call = _Call(self._apps, self._home, invocation, self._there, self._back)
         self._calls.add(call)
         try:
             return await call.outcome(self._context)
@@ -49,13 +55,16 @@ class CallerLoop:
 class _Call:
     """One execution and its two ends: a task on the user's loop, a future on the connection's."""
 
-    def __init__(self, apps: Apps, home: asyncio.AbstractEventLoop, invocation: Invocation) -> None:
+    def __init__(
+        self, apps: Apps, home: asyncio.AbstractEventLoop, invocation: Invocation, there: Mailbox, back: Mailbox
+    ) -> None:
         self.id = invocation.request_id
         self._apps = apps
         self._home = home
         self._invocation = invocation
-        self._away = asyncio.get_running_loop()
-        self._result: asyncio.Future[Outcome] = self._away.create_future()
+        self._there = there
+        self._back = back
+        self._result: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[Outcome] | None = None
 
     @property
@@ -68,7 +77,7 @@ class _Call:
     async def outcome(self, context: contextvars.Context) -> Outcome:
         """The outcome; cancelling this asks the user's task to stop, and waits until it has."""
         self._check_home()
-        self._home.call_soon_threadsafe(self._begin, context=context)
+        self._there.post(self._begin, context)
         while True:
             try:
                 return await asyncio.shield(self._result)
@@ -76,7 +85,7 @@ class _Call:
                 if self._result.cancelled():
                     raise
                 self._check_home()
-                self._home.call_soon_threadsafe(self._cancel)
+                self._there.post(self._cancel)
 
     def _check_home(self) -> None:
         """What a loop that has stopped is given is never run."""
@@ -86,7 +95,7 @@ class _Call:
     def abandon(self) -> None:
         self._result.cancel()
         with contextlib.suppress(RuntimeError):  # the user's loop is closed
-            self._home.call_soon_threadsafe(self._cancel)
+            self._there.post(self._cancel)
 
     def _settle(self, task: asyncio.Task[Outcome]) -> None:
         if self._result.done():
@@ -100,8 +109,9 @@ class _Call:
 
     # -- on the user's loop
 
-    def _begin(self) -> None:
-        self._task = self._home.create_task(self._apps.run(self._invocation), name=f"inngest {self.id}")
+    def _begin(self, context: contextvars.Context) -> None:
+        run = self._apps.run(self._invocation)
+        self._task = self._home.create_task(run, name=f"inngest {self.id}", context=context.copy())
         self._task.add_done_callback(self._ended)
 
     def _cancel(self) -> None:
@@ -110,4 +120,4 @@ class _Call:
 
     def _ended(self, task: asyncio.Task[Outcome]) -> None:
         with contextlib.suppress(RuntimeError):  # the connection has ended, and nobody waits
-            self._away.call_soon_threadsafe(self._settle, task)
+            self._back.post(self._settle, task)

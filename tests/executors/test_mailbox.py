@@ -1,0 +1,55 @@
+"""Hand-overs between two loops: in order, none lost, and few wake-ups."""
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from connect.executors.mailbox import Mailbox
+
+
+async def test_calls_that_come_together_share_a_wake_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred calls posted in one breath wake the loop once, and run in the order in which they were posted."""
+    loop, ran = asyncio.get_running_loop(), list[int]()
+    wake, wakes = loop.call_soon_threadsafe, list[Any]()
+    monkeypatch.setattr(loop, "call_soon_threadsafe", lambda *call: (wakes.append(call), wake(*call)))
+    mailbox = Mailbox(loop)
+    for number in range(100):
+        mailbox.post(ran.append, number)
+    await asyncio.sleep(0)
+    assert (ran, len(wakes)) == (list(range(100)), 1)
+    mailbox.post(ran.append, 100)
+    await asyncio.sleep(0)
+    assert (ran[-1], len(wakes)) == (100, 2)
+
+
+async def test_no_call_of_another_thread_is_lost_or_overtakes_another() -> None:
+    """However posting and delivering interleave."""
+    loop, ran, last = asyncio.get_running_loop(), list[int](), 20_000
+    mailbox, done = Mailbox(loop), asyncio.Event()
+
+    def post() -> None:
+        for number in range(last):
+            mailbox.post(ran.append, number)
+        mailbox.post(done.set)
+
+    thread = threading.Thread(target=post)
+    thread.start()
+    async with asyncio.timeout(30):
+        await done.wait()
+    thread.join()
+    assert ran == list(range(last))
+
+
+async def test_a_call_that_raises_takes_no_other_with_it() -> None:
+    """It is reported as any callback of the loop is; those behind it still run."""
+    loop, ran, reported = asyncio.get_running_loop(), list[int](), list[Any]()
+    loop.set_exception_handler(lambda _, context: reported.append(context["exception"]))
+    mailbox = Mailbox(loop)
+    mailbox.post(lambda: 1 // 0)
+    mailbox.post(ran.append, 1)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert ran == [1]
+    assert [type(error) for error in reported] == [ZeroDivisionError]
