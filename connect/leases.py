@@ -1,16 +1,23 @@
 """One sweep for every lease of the worker (PROTOCOL.md §7).
 
-Links that are UP carry it: the first one starts the sweep, the last one ends it. Each tick extends over the *current* link only, so
-two links in a hand-over never extend with the same id, and a lease outlives the link that brought it.
+Links that are UP carry it: the first one starts the sweep, the last one ends it. It extends over the *current* link only, so two
+links in a hand-over never extend with the same id, and a lease outlives the link that brought it. Where there are many, a sweep
+takes its time, up to half an interval, so that ten thousand leases hold up no heartbeat.
 """
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from connect.link import Link
-from connect.timers import Ticker
+from connect.timers import Ticker, Timer
+
+AT_ONCE: Final = 64
+"""Leases that are extended in one go."""
+SHARES: Final = 32
+"""Into how many goes, at most, a sweep is divided."""
 
 _CROCKFORD: Final = {letter: value for value, letter in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
 
@@ -19,7 +26,7 @@ class Leased(Protocol):
     """Something that holds a lease, or has lost it."""
 
     def extend(self, link: Link) -> None:
-        """Ask over *link* for more time, unless there is nothing to ask for."""
+        """Ask over *link* for more time, unless there is nothing to ask for (any more)."""
 
 
 def expiry(lease_id: str) -> float | None:
@@ -48,6 +55,9 @@ class Leases:
         self._carriers: list[Link] = []
         self._ticker: Ticker | None = None
         self._swept_at: float | None = None
+        self._waiting: deque[Leased] = deque()
+        self._share = AT_ONCE
+        self._next = Timer(self._extend_some)
 
     @property
     def interval(self) -> float | None:
@@ -69,8 +79,12 @@ class Leases:
         if self._ticker:
             self._ticker.cancel()
             self._ticker = None
-        if self.interval is not None:
+        if self.interval is None:
+            self._next.disarm()
+        else:
             self._ticker = Ticker(self.interval, self._sweep, first=self._first(self.interval))
+            if self._waiting:
+                self._next.arm(0)
 
     def _first(self, interval: float) -> float:
         if self._swept_at is None:
@@ -79,7 +93,15 @@ class Leases:
 
     def _sweep(self) -> None:
         self._swept_at = asyncio.get_running_loop().time()
-        link = self._current()
-        if link:
-            for holder in list(self._holders()):
+        self._waiting = deque(self._holders())
+        self._share = max(AT_ONCE, -(-len(self._waiting) // SHARES))
+        self._extend_some()
+
+    def _extend_some(self) -> None:
+        link, interval = self._current(), self.interval
+        for _ in range(min(self._share, len(self._waiting))):
+            holder = self._waiting.popleft()
+            if link:
                 holder.extend(link)
+        if self._waiting and interval is not None:
+            self._next.arm(interval / 2 / SHARES)

@@ -114,7 +114,9 @@ class Request:
     def extend(self, link: Link) -> None:
         """Ask for more time over *link*; not while another link may still bring the answer to the last asking."""
         last = self._lease_link
-        if self.lease_id is None or (last and last is not link and last.owes("lease", self.id)):
+        if self.lease_id is None or self._stepper.state in COMPILED.final:
+            return
+        if last and last is not link and last.owes("lease", self.id):
             return
         self._lease_link = link
         link.owe("lease", self.id)

@@ -1,0 +1,75 @@
+"""The sweep: every lease once per interval, and never so many in one go that something else is late."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from connect.leases import AT_ONCE, SHARES, Leases
+
+INTERVAL = 0.2
+
+
+class Fleet:
+    """Holders that note in which turn of the loop they were extended, and a link that carries them."""
+
+    def __init__(self, size: int) -> None:
+        self.link: Any = SimpleNamespace(intervals=SimpleNamespace(extend_lease=INTERVAL))
+        self.extended: list[int] = []
+        self.turns: list[int] = []
+        self.holders: list[Any] = [SimpleNamespace(extend=self._extender(number)) for number in range(size)]
+        self._enough = asyncio.Event()
+        self._wanted = 0
+        self._here = False
+
+    def _extender(self, number: int) -> Any:
+        def extend(link: Any) -> None:
+            assert link is self.link
+            self.extended.append(number)
+            if not self._here:
+                self._here = True
+                self.turns.append(0)
+                asyncio.get_running_loop().call_soon(self._turn)
+            self.turns[-1] += 1
+            if len(self.extended) == self._wanted:
+                self._enough.set()
+
+        return extend
+
+    def _turn(self) -> None:
+        self._here = False
+
+    async def wait(self, wanted: int) -> None:
+        """Until so many extensions were asked for."""
+        self._wanted = wanted
+        self._enough.clear()
+        if len(self.extended) < wanted:
+            async with asyncio.timeout(10):
+                await self._enough.wait()
+
+
+@pytest.mark.parametrize("size", [1, AT_ONCE, AT_ONCE + 1, 10_000])
+async def test_each_lease_is_extended_once_per_sweep_and_few_at_a_time(size: int) -> None:
+    """Also where a sweep is divided: none is left out, none asked for twice, in the order of their age."""
+    fleet = Fleet(size)
+    leases = Leases(lambda: fleet.holders, lambda: fleet.link)
+    leases.carry(fleet.link)
+    await fleet.wait(2 * size)
+    leases.leave(fleet.link)
+    assert fleet.extended[:size] == fleet.extended[size : 2 * size] == list(range(size))
+    assert max(fleet.turns) <= max(AT_ONCE, -(-size // SHARES))
+
+
+async def test_a_sweep_that_lost_its_link_goes_on_over_the_next() -> None:
+    """What was not extended yet does not wait for another interval."""
+    fleet = Fleet(3 * AT_ONCE)
+    leases = Leases(lambda: fleet.holders, lambda: fleet.link)
+    leases.carry(fleet.link)
+    await fleet.wait(AT_ONCE)
+    leases.leave(fleet.link)
+    assert len(fleet.extended) == AT_ONCE
+    leases.carry(fleet.link)
+    await fleet.wait(3 * AT_ONCE)
+    leases.leave(fleet.link)
+    assert fleet.extended == list(range(3 * AT_ONCE))
