@@ -21,6 +21,11 @@ Payload: TypeAlias = (
     | wire.SystemError
 )
 
+# Written once per request; looking a member up in a protobuf enum costs as much as encoding the frame.
+_ACK: Final = Kind.WORKER_REQUEST_ACK
+_EXTEND_LEASE: Final = Kind.WORKER_REQUEST_EXTEND_LEASE
+_REPLY: Final = Kind.WORKER_REPLY
+
 _PAYLOADS: Final[dict[int, type[Payload]]] = {
     Kind.GATEWAY_CONNECTION_READY: wire.GatewayConnectionReadyData,
     Kind.GATEWAY_EXECUTOR_REQUEST: wire.GatewayExecutorRequestData,
@@ -73,7 +78,7 @@ def ack(request: wire.GatewayExecutorRequestData) -> bytes:
     )
     if request.HasField("step_id"):
         message.step_id = request.step_id
-    return encode(Kind.WORKER_REQUEST_ACK, message)
+    return encode(_ACK, message)
 
 
 def extend_lease(request: wire.GatewayExecutorRequestData, lease_id: str) -> bytes:
@@ -91,4 +96,9 @@ def extend_lease(request: wire.GatewayExecutorRequestData, lease_id: str) -> byt
     )
     if request.HasField("step_id"):
         message.step_id = request.step_id
-    return encode(Kind.WORKER_REQUEST_EXTEND_LEASE, message)
+    return encode(_EXTEND_LEASE, message)
+
+
+def reply(body: bytes) -> bytes:
+    """WORKER_REPLY, of a serialised SDKResponse."""
+    return encode(_REPLY, body)

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 from connect import codec, leases, wire
-from connect.codec import Kind
 from connect.events import LeaseLost, ReplyBuffered, ReplyFlushed, ReplyLost, RequestCompleted, RequestReceived
 from connect.executors import Executor, Invocation, Outcome
 from connect.hub import Hub
@@ -354,7 +353,7 @@ class Requests:
         if link and body is not None:
             request.reply_link = link
             link.owe("reply", request.id)
-            link.send(codec.encode(Kind.WORKER_REPLY, body))
+            link.send(codec.reply(body))
             self.outbox.sent(request.id)
 
     def forget(self, request: Request) -> None:
