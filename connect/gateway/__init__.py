@@ -12,6 +12,7 @@ and misbehaves on demand:
 
         gw.faults.lose(Kind.WORKER_REPLY_ACK)       # a frame kind, next or always
         gw.flushes.push(500, 401)                   # HTTP answers, in order
+        gw.starts.hold()                            # none at all, until release()
         gw.connections[0].drop()                    # one socket
         await gw.drain()                            # the whole gateway
         await gw.wait_for(Kind.WORKER_PAUSE)        # what happened, or will

@@ -54,20 +54,21 @@ class Api:
 
     async def start(self, request: web.Request) -> web.StreamResponse:
         """POST /v0/connect/start."""
-        return await self._answer(request, self.starts.take(), StartRequest, self._started)
+        return await self._answer(request, self.starts, StartRequest, self._started)
 
     async def flush(self, request: web.Request) -> web.StreamResponse:
         """POST /v0/connect/flush."""
-        return await self._answer(request, self.flushes.take(), SDKResponse, self._flushed)
+        return await self._answer(request, self.flushes, SDKResponse, self._flushed)
 
     async def _answer(
         self,
         request: web.Request,
-        answer: Answer,
+        script: Script,
         shape: type[_M],
         judge: Callable[[web.Request, _M], Message],
     ) -> web.StreamResponse:
         body = await request.read()
+        answer = await script.take()
         message = _decoded(shape, body)
         response = _scripted(answer) or self._judged(request, body, message, judge)
         headers = {name.lower(): value for name, value in request.headers.items()}

@@ -1,5 +1,6 @@
 """Misbehaviour on demand: frames that are lost, late, doubled or forged, and answers by script."""
 
+import asyncio
 import math
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
@@ -143,6 +144,10 @@ class Script:
 
     standing: Answer = field(default_factory=Answer)
     _line: deque[Answer] = field(default_factory=deque)
+    _flowing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._flowing.set()
 
     def push(self, *answers: Answer | int) -> None:
         """Answer the next requests like this; a bare number is a status."""
@@ -153,8 +158,17 @@ class Script:
         self._line.clear()
         self.standing = Answer()
 
-    def take(self) -> Answer:
-        """The answer for the request that has just come; for the gateway itself."""
+    def hold(self) -> None:
+        """Answer nobody until `release()`, or until the gateway stops: who asks meanwhile waits."""
+        self._flowing.clear()
+
+    def release(self) -> None:
+        """End `hold`: who has waited is answered as if it came now."""
+        self._flowing.set()
+
+    async def take(self) -> Answer:
+        """The answer for the request that has just come, once it may have one; for the gateway itself."""
+        await self._flowing.wait()
         return self._line.popleft() if self._line else self.standing
 
 

@@ -73,6 +73,8 @@ class Gateway(Settings):
             return
         runner, self._runner = self._runner, None
         self._api.stopping.set()
+        for script in (self.starts, self.sockets, self.flushes):
+            script.release()
         for site in list(runner.sites):
             await site.stop()
         for connection in self.connections:
@@ -232,7 +234,7 @@ class Gateway(Settings):
     # -- routes
 
     async def _upgrade(self, request: web.Request) -> web.StreamResponse:
-        answer = self.sockets.take()
+        answer = await self.sockets.take()
         await self._api.wait(answer.delay)
         if answer.status != 200:
             return web.Response(status=answer.status)

@@ -67,6 +67,30 @@ async def test_answers_may_be_late_or_never_come(gw: Gateway, worker: RawWorker)
         await hung
 
 
+async def test_answers_are_held_until_they_are_released(gw: Gateway, worker: RawWorker) -> None:
+    """What the script says at that moment is the answer."""
+    gw.starts.hold()
+    held = asyncio.create_task(worker.start())
+    gw.flushes.push(503)
+    assert (await worker.flush(SDKResponse(request_id="x", system_trace_ctx=b"{}")))[0] == 503
+    assert not held.done()
+    gw.starts.push(429)
+    gw.starts.release()
+    assert (await held)[0] == 429
+    assert (await worker.start())[0] == 200
+
+
+async def test_a_gateway_that_stops_holds_nothing_any_longer(gw: Gateway, worker: RawWorker) -> None:
+    gw.starts.hold()
+    held = asyncio.create_task(worker.start())
+    assert (await worker.flush(SDKResponse(request_id="x", system_trace_ctx=b"{}")))[0] == 200
+    await gw.stop()
+    with pytest.raises(aiohttp.ClientError):
+        await held
+    await gw.start()
+    assert (await worker.start())[0] == 200
+
+
 async def test_groups_go_round_and_exclusions_are_respected_while_another_is_left(
     gw: Gateway, worker: RawWorker
 ) -> None:
