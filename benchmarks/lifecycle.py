@@ -24,9 +24,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import cast
 
+from benchmarks.app import ORIGIN, SLUG
 from connect.gateway import Connection, Gateway, Phase
 
-CLIENTS = ("ours", "official")
+SUBJECTS = {"ours": "thread", "official": "official"}
+CLIENTS = tuple(SUBJECTS)
 SPACING = 3.5
 """Seconds from one drop to the next: ours replaces three links in any ten seconds at once, and backs off after that."""
 LOAD_EVERY = 0.01
@@ -80,7 +82,8 @@ async def running(whose: str, gateway: Gateway) -> AsyncIterator[Began]:
     """A worker process, from when it is routable."""
     at = time.monotonic()
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.worker", whose, gateway.url),
+        *(sys.executable, "-m", "benchmarks.worker", SUBJECTS[whose], whose),
+        env={**os.environ, ORIGIN: gateway.url},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )
@@ -174,7 +177,7 @@ async def under_load(gateway: Gateway) -> float:
 
     async def one() -> float:
         began = time.monotonic()
-        await gateway.invoke("bench-echo")
+        await gateway.invoke(SLUG)
         return time.monotonic() - began
 
     runs = []

@@ -1,42 +1,89 @@
-"""A worker for the benchmarks, a process of its own: `python -m benchmarks.worker ours|official URL`.
+"""A worker for the benchmarks, a process of its own: `python -m benchmarks.worker SUBJECT INSTANCE`, with BENCH_ORIGIN set.
 
-It prints when it called `start()` and when it first said that it is ACTIVE: a line each, seconds of the machine's monotonic clock.
+The official client and ours print when they called `start()` and when they first said that they are ACTIVE: a line each, seconds of
+the machine's monotonic clock. A subject imports no more than it needs, so that memory and start are its own.
 """
 
 import asyncio
+import importlib.util
 import sys
 import time
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
-import inngest
+from benchmarks.app import APPS
 
-
-def module_of(whose: str) -> Any:
-    """Either client: its names are the same."""
-    if whose == "official":
-        import inngest.connect as official
-
-        return official
-    import connect as ours
-
-    return ours
+Subject = Callable[[str], Coroutine[Any, Any, None]]
 
 
-async def main(whose: str, url: str) -> None:
-    lib = module_of(whose)
-    client = inngest.Inngest(app_id="bench", api_base_url=url, is_production=False)
+async def official(instance: str) -> None:
+    import inngest.connect as lib
 
-    @client.create_function(fn_id="echo", retries=20, trigger=inngest.TriggerEvent(event="echo"))
-    async def echo(ctx: inngest.Context) -> Any:
-        return ctx.event.data
+    await told(lib, lib.connect(APPS, instance_id=instance))
 
-    conn = lib.connect([(client, [echo])])
+
+async def official_uvloop(instance: str) -> None:
+    """Its second loop, made inside, follows the policy in force."""
+    import uvloop
+
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    await official(instance)
+
+
+def ours(**options: Any) -> Subject:
+    async def run(instance: str) -> None:
+        import connect as lib
+
+        await told(lib, lib.connect(options.pop("apps", APPS), instance_id=instance, **options))
+
+    return run
+
+
+async def ours_noop(instance: str) -> None:
+    from benchmarks.nothing import Nothing
+
+    await ours(isolation="none", executor=Nothing())(instance)
+
+
+def floor(*, executing: bool) -> Subject:
+    async def run(instance: str) -> None:
+        from benchmarks.floor import Floor
+
+        await Floor(instance, executing=executing).run()
+
+    return run
+
+
+SUBJECTS: Final[dict[str, Subject]] = {
+    "official": official,
+    "official-uvloop": official_uvloop,
+    "none": ours(isolation="none"),
+    "thread": ours(),
+    "process": ours(apps="benchmarks.app:APPS", isolation="process", processes=2),
+    "floor": floor(executing=True),
+    "none-noop": ours_noop,
+    "floor-noop": floor(executing=False),
+}
+
+
+async def told(lib: Any, connection: Any) -> None:
+    """Run *connection*, and print when it was started and when it was ACTIVE."""
     print(time.monotonic(), flush=True)
-    running = asyncio.create_task(conn.start())
-    await conn.wait_for_state(lib.ConnectionState.ACTIVE)
+    running = asyncio.create_task(connection.start())
+    await connection.wait_for_state(lib.ConnectionState.ACTIVE)
     print(time.monotonic(), flush=True)
     await running
 
 
+def loop_of(subject: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, as our own command has it; the official client's users get Python's, unless they arrange for another."""
+    if subject == "official" or not importlib.util.find_spec("uvloop"):
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2]))
+    with asyncio.Runner(loop_factory=loop_of(sys.argv[1])) as runner:
+        runner.run(SUBJECTS[sys.argv[1]](sys.argv[2]))

@@ -1,0 +1,94 @@
+"""What is measured: the workers of worker.py, each a process of its own, and what such a process uses."""
+
+import asyncio
+import contextlib
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+import psutil
+
+from benchmarks.app import ORIGIN
+from connect import connect
+
+TITLES: Final = {
+    "official": "official client",
+    "official-uvloop": "official client, on uvloop",
+    "none": "ours, isolation none",
+    "thread": "ours, isolation thread",
+    "process": "ours, isolation process, 2 processes",
+    "floor": "floor",
+    "none-noop": "ours, isolation none, executing nothing",
+    "floor-noop": "floor, executing nothing",
+}
+PATIENCE: Final = 30.0
+"""Seconds that a process has to end."""
+
+
+def missing(subject: str) -> str | None:
+    """Why *subject* cannot be measured here, if so."""
+    if subject == "process" and "processes" not in inspect.signature(connect).parameters:
+        return "this version of connect() has no process isolation"
+    if subject == "official-uvloop" and not importlib.util.find_spec("uvloop"):
+        return "uvloop is not installed"
+    return None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """CPU seconds so far and bytes of memory now: of the process that holds the connection, and of all of a worker's."""
+
+    connection_cpu: float
+    whole_cpu: float
+    connection_rss: int
+    whole_rss: int
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A worker that runs. *name* is its instance id."""
+
+    name: str
+    process: asyncio.subprocess.Process
+
+    def usage(self) -> Usage:
+        parent = psutil.Process(self.process.pid)
+        cpu, rss = _used(parent)
+        children = [_used(child) for child in parent.children(recursive=True)]
+        return Usage(cpu, cpu + sum(each for each, _ in children), rss, rss + sum(each for _, each in children))
+
+
+def _used(process: psutil.Process) -> tuple[float, int]:
+    with contextlib.suppress(psutil.NoSuchProcess), process.oneshot():
+        times = process.cpu_times()
+        return times.user + times.system, process.memory_info().rss
+    return 0.0, 0
+
+
+@contextlib.asynccontextmanager
+async def running(subject: str, origin: str, name: str) -> AsyncIterator[Subject]:
+    """The worker process of *subject*; at the end it is asked to stop, as any production worker is."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks.worker", subject, name),
+        env={**os.environ, ORIGIN: origin},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=None if "BENCH_DEBUG" in os.environ else asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield Subject(name, process)
+    finally:
+        await _end(process)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), PATIENCE)
+    except TimeoutError:
+        process.kill()
+        await process.wait()

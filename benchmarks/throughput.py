@@ -1,0 +1,189 @@
+"""Requests per second, latency, CPU and memory of every worker under the same load.
+
+`python -m benchmarks.throughput [--rounds 5] [--windows 1 16 64 256] [--seconds 3] [--subjects …]`; a quick look is
+`--rounds 1 --windows 64 --seconds 2`.
+
+A window is how many requests are outstanding at any time. In each round every worker is started anew, and for each window they are
+driven one after the other, A B C A B C, so what else the machine does hits all alike. Ratios are taken within a round.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import psutil
+
+from benchmarks.remote import Load, load_gateway
+from benchmarks.subjects import TITLES, Subject, missing, running
+
+BASE: Final = "official"
+WINDOWS: Final = (1, 16, 64, 256)
+WARM_UP: Final = 0.5
+"""Seconds of each measurement that do not count; of its length, at most."""
+JOIN: Final = 60.0
+ANSWER: Final = 30.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One subject, window and round: latencies in seconds, CPU in seconds per request, memory in bytes.
+
+    `load_cpu` is how much of a core the load gateway used.
+    """
+
+    subject: str
+    round: int
+    window: int
+    rate: float
+    p50: float
+    p99: float
+    connection_cpu: float
+    whole_cpu: float
+    connection_rss: int
+    whole_rss: int
+    load_cpu: float
+
+
+@dataclass
+class Throughput:
+    """All samples, and whatever means that they are not to be trusted."""
+
+    samples: list[Sample] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    def subjects(self) -> list[str]:
+        return list(dict.fromkeys(sample.subject for sample in self.samples))
+
+    def windows(self) -> list[int]:
+        return list(dict.fromkeys(sample.window for sample in self.samples))
+
+    def values(self, subject: str, window: int, figure: str) -> list[float]:
+        """That figure's value in each round."""
+        return [getattr(each, figure) for each in self.samples if (each.subject, each.window) == (subject, window)]
+
+    def median(self, subject: str, window: int, figure: str) -> float:
+        return statistics.median(self.values(subject, window, figure))
+
+    def ratio(self, subject: str, window: int, figure: str, base: str = BASE) -> float | None:
+        """The median of what each round says; None without a base."""
+        pairs = zip(self.values(subject, window, figure), self.values(base, window, figure), strict=False)
+        ratios = [above / below for above, below in pairs if below]
+        return statistics.median(ratios) if ratios else None
+
+
+async def measure(subjects: Sequence[str], *, rounds: int, windows: Sequence[int], seconds: float) -> Throughput:
+    """Drive *subjects* in turn."""
+    result = Throughput()
+    async with load_gateway() as load:
+        for number in range(rounds):
+            async with contextlib.AsyncExitStack() as stack:
+                workers = {each: await _joined(stack, load, each, f"{each}-{number}") for each in subjects}
+                for window in windows:
+                    for subject, worker in workers.items():
+                        result.samples.append(await _sample(load, worker, subject, number, window, seconds))
+                for subject, worker in workers.items():
+                    result.faults += await _faults(load, worker, subject, number)
+    return result
+
+
+async def _joined(stack: contextlib.AsyncExitStack, load: Load, subject: str, name: str) -> Subject:
+    worker = await stack.enter_async_context(running(subject, load.origin, name))
+    if await load.call("joins", name, JOIN) is None:
+        raise RuntimeError(f"{subject} did not connect within {JOIN:g} s: run it with BENCH_DEBUG=1 to see why")
+    return worker
+
+
+async def _sample(load: Load, worker: Subject, subject: str, number: int, window: int, seconds: float) -> Sample:
+    gateway = psutil.Process(load.process.pid)
+    await load.call("drive", worker.name, window)
+    await asyncio.sleep(min(WARM_UP, seconds))
+    await load.call("mark", worker.name)
+    before, load_before = worker.usage(), sum(gateway.cpu_times()[:2])
+    await asyncio.sleep(seconds)
+    marked = await load.call("mark", worker.name)
+    after, load_after = worker.usage(), sum(gateway.cpu_times()[:2])
+    await load.call("stop", worker.name, ANSWER)
+    replies = max(1, marked["replies"])
+    return Sample(
+        subject=subject,
+        round=number,
+        window=window,
+        rate=marked["replies"] / marked["seconds"],
+        p50=marked["p50"],
+        p99=marked["p99"],
+        connection_cpu=(after.connection_cpu - before.connection_cpu) / replies,
+        whole_cpu=(after.whole_cpu - before.whole_cpu) / replies,
+        connection_rss=after.connection_rss,
+        whole_rss=after.whole_rss,
+        load_cpu=(load_after - load_before) / marked["seconds"],
+    )
+
+
+async def _faults(load: Load, worker: Subject, subject: str, number: int) -> list[str]:
+    """Whatever else than: every request was acknowledged once, and answered once, with DONE and the right result."""
+    tally = await load.call("stop", worker.name, ANSWER)
+    sent = tally.pop("sent")
+    right = {**dict.fromkeys(tally, 0), "acked": sent, "replied": sent}
+    wrong = ", ".join(f"{count} {what}" for what, count in tally.items() if count != right[what])
+    return [f"{TITLES[subject]}, round {number + 1}: of {sent} requests, {wrong}"] if wrong else []
+
+
+# -- what it says -------------------------------------------------------------------------------------------------------------
+
+_HEADINGS: Final = (
+    "requests/s",
+    "to official",
+    "p50",
+    "p99",
+    "CPU per request: connection",
+    "in all",
+    "RSS: connection",
+    "in all",
+)
+
+
+def table(result: Throughput, window: int) -> str:
+    """Markdown, a row for each subject."""
+    lines = [f"| window {window} | {' | '.join(_HEADINGS)} |", "|---" * (len(_HEADINGS) + 1) + "|"]
+    lines += [f"| {TITLES[each]} | {' | '.join(_cells(result, each, window))} |" for each in result.subjects()]
+    return "\n".join(lines)
+
+
+def _cells(result: Throughput, subject: str, window: int) -> list[str]:
+    rates = result.values(subject, window, "rate")
+    ratio = result.ratio(subject, window, "rate")
+
+    def of(figure: str, scale: float, unit: str) -> str:
+        return f"{result.median(subject, window, figure) * scale:.4g} {unit}"
+
+    return [
+        f"{statistics.median(rates):,.0f} ({min(rates):,.0f} … {max(rates):,.0f})",
+        f"{ratio:.2f}" if ratio else "-",
+        *(of("p50", 1e3, "ms"), of("p99", 1e3, "ms")),
+        *(of("connection_cpu", 1e6, "µs"), of("whole_cpu", 1e6, "µs")),
+        *(of("connection_rss", 2**-20, "MiB"), of("whole_rss", 2**-20, "MiB")),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--windows", type=int, nargs="+", default=WINDOWS, help="how many requests are outstanding")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--subjects", nargs="+", choices=TITLES, default=list(TITLES))
+    options = parser.parse_args()
+    absent = {each: missing(each) for each in options.subjects}
+    for subject, why in absent.items():
+        print(*([f"left out: {TITLES[subject]}: {why}"] if why else []), sep="\n", end="\n" if why else "")
+    subjects = [each for each, why in absent.items() if not why]
+    result = asyncio.run(measure(subjects, rounds=options.rounds, windows=options.windows, seconds=options.seconds))
+    print("\n\n".join(table(result, window) for window in result.windows()))
+    print(*result.faults, sep="\n")
+
+
+if __name__ == "__main__":
+    main()
