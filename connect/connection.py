@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from typing import Final
+from typing import Final, Literal
 
 import aiohttp
 
@@ -21,7 +21,17 @@ from connect.api import Api
 from connect.backoff import Backoff, wait_table
 from connect.dialler import Dialler
 from connect.errors import ConnectTimeout, GatewayDraining, InternalError, LinkLost
-from connect.events import Closed, Connected, Disconnected, Draining, LinkOpened, Reconnecting, StateChanged
+from connect.events import (
+    Closed,
+    Connected,
+    Disconnected,
+    Draining,
+    HeartbeatAnswered,
+    LinkOpened,
+    Moved,
+    Reconnecting,
+    StateChanged,
+)
 from connect.executors import Executor
 from connect.hub import Hub
 from connect.leases import Leases
@@ -361,6 +371,12 @@ class Connection:
     def carrier_down(self, link: Link) -> None:
         self._leases.leave(link)
 
+    def link_moved(self, link: Link, move: Move) -> None:
+        self._note_any_move("link", link.connection_id, move)
+
+    def heartbeat_answered(self, link: Link, round_trip: float) -> None:
+        self._hub.emit(HeartbeatAnswered(connection_id=link.connection_id, round_trip=round_trip))
+
     def status_of_work(self) -> wire.WorkerStatusData:
         return self._requests.status(self.is_closing)
 
@@ -381,6 +397,7 @@ class Connection:
     # -- what is seen of it ---------------------------------------------------------------------------------------------------
 
     def _note_move(self, move: Move) -> None:
+        self._note_any_move("connection", self._last_id, move)
         before = self.state
         self._path, after = move.target, ConnectionState(move.target[0])
         where = " · ".join(move.target)
@@ -390,6 +407,14 @@ class Connection:
             self._note_state(after, move.event or "idle")
         if move.event == "shutdown" and after is ConnectionState.DRAINING:
             self._hub.emit(Draining(by="worker", connection_id=self._last_id))
+
+    def _note_any_move(self, chart: Literal["connection", "link"], connection_id: str | None, move: Move) -> None:
+        if self._hub.wants(Moved):
+            self._hub.emit(
+                Moved(
+                    chart=chart, connection_id=connection_id, event=move.event, source=move.source, target=move.target
+                )
+            )
 
     def _note_state(self, after: ConnectionState | None, event: str) -> None:
         before = self.state if after else None

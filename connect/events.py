@@ -28,6 +28,17 @@ class StateChanged(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Moved(Event):
+    """A chart took a transition, however small: states by name, outermost first; `event` is "" for one that no event asked for."""
+
+    chart: Literal["connection", "link"]
+    connection_id: str | None
+    event: str
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class LinkOpened(Event):
     """A WebSocket is open; the handshake follows."""
 
@@ -69,6 +80,14 @@ class Reconnecting(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeartbeatAnswered(Event):
+    """The gateway answered a heartbeat, *round_trip* seconds after it was sent."""
+
+    connection_id: str
+    round_trip: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class RequestReceived(Event):
     """An execution was accepted."""
 
@@ -87,6 +106,15 @@ class RequestCompleted(Event):
     function_slug: str
     status: Literal["DONE", "NOT_COMPLETED", "ERROR"]
     duration: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaseExtended(Event):
+    """The server holds this execution for us for longer. It was asked *late* seconds after an interval had gone by since the last
+    time, or since acceptance; negative: before."""
+
+    request_id: str
+    late: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +137,13 @@ class ReplyBuffered(Event):
 @dataclass(frozen=True, kw_only=True)
 class ReplyFlushed(Event):
     """A buffered reply was delivered over HTTP."""
+
+    request_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlushFailed(Event):
+    """A buffered reply could not be delivered over HTTP; it will be tried again."""
 
     request_id: str
 

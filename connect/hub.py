@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 from connect.events import Closed, Event
+from connect.mailbox import Mailbox
 
 E = TypeVar("E", bound=Event)
 
@@ -19,6 +20,7 @@ class Hub:
     def __init__(self) -> None:
         self._listeners: list[tuple[type[Event], Callable[..., object], asyncio.AbstractEventLoop | None]] = []
         self._home: asyncio.AbstractEventLoop | None = None
+        self._boxes: dict[asyncio.AbstractEventLoop, Mailbox] = {}
 
     def settle(self, home: asyncio.AbstractEventLoop) -> None:
         """Listeners that were registered outside of any loop are called on *home*."""
@@ -49,7 +51,13 @@ class Hub:
             home = loop or self._home
             if isinstance(event, kind) and home:
                 with contextlib.suppress(RuntimeError):  # that loop is closed: nobody listens there any more
-                    home.call_soon_threadsafe(_call, callback, event)
+                    self._box(home).post(_call, callback, event)
+
+    def _box(self, loop: asyncio.AbstractEventLoop) -> Mailbox:
+        box = self._boxes.get(loop)
+        if box is None:
+            box = self._boxes[loop] = Mailbox(loop)
+        return box
 
     async def events(self) -> AsyncIterator[Event]:
         """Every event from here on, up to and with `Closed`."""

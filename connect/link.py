@@ -24,7 +24,7 @@ from connect.registration import Registration
 from connect.timers import Ticker, Timer
 from statecharts import Bound
 from statecharts import Link as LinkChart
-from statecharts.binding import Report
+from statecharts.binding import Move, Report
 
 SUBPROTOCOL: Final = "v0.connect.inngest.com"
 READ_LIMIT: Final = 16 * 1024 * 1024
@@ -49,6 +49,8 @@ class LinkOwner(Protocol):
     def carrier_up(self, link: "Link") -> None: ...
     def carrier_down(self, link: "Link") -> None: ...
     def status_of_work(self) -> wire.WorkerStatusData: ...
+    def link_moved(self, link: "Link", move: Move) -> None: ...
+    def heartbeat_answered(self, link: "Link", round_trip: float) -> None: ...
     def request_received(self, link: "Link", data: wire.GatewayExecutorRequestData) -> None: ...
     def reply_acked(self, link: "Link", request_id: str) -> None: ...
     def lease_answered(self, link: "Link", data: wire.WorkerRequestExtendLeaseAckData) -> None: ...
@@ -95,7 +97,7 @@ class Link:
         self._owner = owner
         self._dial = dial
         self._loop = asyncio.get_running_loop()
-        self._chart = Bound(LinkChart, self, plan.unexpected)
+        self._chart = Bound(LinkChart, self, plan.unexpected, lambda move: owner.link_moved(self, move))
         self._grant: Grant | None = None
         self._channel: Channel | None = None
         self._stage_task: asyncio.Task[None] | None = None
@@ -362,7 +364,10 @@ class Link:
         self._chart.fire("connection_ready", data=data)
 
     def _on_heartbeat(self, _: object) -> None:
-        self.facts.heartbeat_seen = self._loop.time()
+        now, sent, seen = self._loop.time(), self.facts.heartbeat_sent, self.facts.heartbeat_seen
+        if sent is not None and (seen is None or seen < sent):
+            self._owner.heartbeat_answered(self, now - sent)
+        self.facts.heartbeat_seen = now
         self._chart.fire("heartbeat_seen")
 
     def _on_closing(self, _: object) -> None:

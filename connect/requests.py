@@ -15,7 +15,16 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 from connect import codec, leases, wire
-from connect.events import LeaseLost, ReplyBuffered, ReplyFlushed, ReplyLost, RequestCompleted, RequestReceived
+from connect.events import (
+    FlushFailed,
+    LeaseExtended,
+    LeaseLost,
+    ReplyBuffered,
+    ReplyFlushed,
+    ReplyLost,
+    RequestCompleted,
+    RequestReceived,
+)
 from connect.executors import Executor, Invocation, Outcome
 from connect.hub import Hub
 from connect.link import Link
@@ -57,12 +66,14 @@ class Request:
 
     __slots__ = (
         "_acks",
+        "_asked_at",
         "_lease_link",
         "_origin",
         "_requests",
         "_stepper",
         "accepted_at",
         "data",
+        "late",
         "lease_id",
         "loss",
         "reply_link",
@@ -77,8 +88,9 @@ class Request:
         self._lease_link: Link | None = None
         self.data = data
         self.lease_id: str | None = data.lease_id
-        self.accepted_at = asyncio.get_running_loop().time()
+        self.accepted_at = self._asked_at = asyncio.get_running_loop().time()
         self.reply_link: Link | None = None
+        self.late = 0.0
         self.loss = ""
         self.task: asyncio.Task[bytes] | None = None
 
@@ -118,6 +130,8 @@ class Request:
         if last and last is not link and last.owes("lease", self.id):
             return
         self._lease_link = link
+        now, interval = asyncio.get_running_loop().time(), self._requests.around.extend_interval() or 0.0
+        self.late, self._asked_at = now - self._asked_at - interval, now
         link.owe("lease", self.id)
         link.send(codec.extend_lease(self.data, self.lease_id))
 
@@ -228,6 +242,8 @@ class Requests:
         elif data.new_lease_id:
             # An answer that others overtook brings an older lease.
             request.lease_id = max(request.lease_id, data.new_lease_id)
+            if self.around.hub.wants(LeaseExtended):
+                self.around.hub.emit(LeaseExtended(request_id=request.id, late=request.late))
         else:
             request.lease_id = None
             request.fire("lease_lost")
@@ -283,6 +299,7 @@ class Requests:
         self._fire(request_id, "flush_ok")
 
     def reply_not_flushed(self, request_id: str) -> None:
+        self.around.hub.emit(FlushFailed(request_id=request_id))
         self._fire(request_id, "flush_failed")
 
     def reply_undeliverable(self, request_id: str, reason: str) -> None:

@@ -9,7 +9,7 @@ import contextlib
 import contextvars
 
 from connect.executors.base import Invocation, Outcome
-from connect.executors.mailbox import Mailbox
+from connect.mailbox import Mailbox
 from connect.sdk import Apps
 
 

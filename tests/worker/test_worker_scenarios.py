@@ -10,7 +10,7 @@ from typing import Any
 import inngest
 import psutil
 import pytest
-from rig import QUICK, Apps, Held, Running
+from rig import QUICK, Apps, Held, Running, at_work, finish
 
 import connect.worker
 from connect import ConnectionState, events
@@ -237,7 +237,7 @@ async def test_socket_error_leads_to_reconnecting(gw: Gateway, start: Any, code:
 async def test_event_order_connecting_link_opened_active_connected(gw: Gateway, start: Any) -> None:
     worker = await start()
     opened, connected = await worker.hears(events.LinkOpened), await worker.hears(events.Connected)
-    assert [type(event) for event in worker.told] == [
+    assert [type(event) for event in worker.told if not isinstance(event, events.Moved)] == [
         events.StateChanged,
         events.LinkOpened,
         events.StateChanged,
@@ -405,3 +405,28 @@ async def test_clean_up_on_one_loop_leaves_no_task_or_timer(gw: Gateway, held: H
     await gw.close()
     assert not {task for task in asyncio.all_tasks() - tasks if not task.done()}
     assert len(timers(loop)) <= armed, timers(loop)
+
+
+async def test_every_move_of_the_charts_is_told(gw: Gateway, start: Any) -> None:
+    """The connection's and its links', the ones that stay inside a state too, each with where it came from and went."""
+    worker = await start()
+    await worker.hears(events.HeartbeatAnswered, 2)
+    moves = worker.heard(events.Moved)
+    assert [(move.event, move.target) for move in moves if move.chart == "connection"] == [("link_ready", ("ACTIVE",))]
+    handshake = [move.target[-1] for move in moves if move.chart == "link" and move.source[0] == "HANDSHAKE"]
+    assert handshake == ["OPENING", "GREETING", "REGISTERING", "UP"]
+    beats = [move for move in moves if move.event in ("beat", "heartbeat_seen")]
+    assert beats[0].source == ("UP", "PULSE", "ANSWERED")
+    assert beats[1].target == ("UP", "PULSE", "ANSWERED")
+    assert all(told.round_trip >= 0 for told in worker.heard(events.HeartbeatAnswered))
+
+
+async def test_every_lease_that_is_extended_is_told(gw: Gateway, held: Held, start: Any) -> None:
+    """As often as the gateway granted it, with how late it was asked for."""
+    worker = await start()
+    run = await at_work(gw, held)
+    await worker.hears(events.LeaseExtended, 3)
+    await finish(held, run)
+    told = worker.heard(events.LeaseExtended)
+    assert {event.request_id for event in told} == set(run.requests)
+    assert len(told) <= len(gw.frames(Kind.WORKER_REQUEST_EXTEND_LEASE_ACK))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from connect.executors.mailbox import Mailbox
+from connect.mailbox import Mailbox
 
 
 async def test_calls_that_come_together_share_a_wake_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,3 +53,14 @@ async def test_a_call_that_raises_takes_no_other_with_it() -> None:
     await asyncio.sleep(0)
     assert ran == [1]
     assert [type(error) for error in reported] == [ZeroDivisionError]
+
+
+async def test_a_closed_loop_is_refused_every_time() -> None:
+    """And keeps nothing of what was posted to it."""
+    loop = asyncio.new_event_loop()
+    loop.close()
+    mailbox = Mailbox(loop)
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            mailbox.post(print)
+    assert not mailbox._calls

@@ -19,7 +19,12 @@ class Mailbox:
         self._calls.append((call, arguments))
         if not self._woken:
             self._woken = True
-            self._loop.call_soon_threadsafe(self._deliver)
+            try:
+                self._loop.call_soon_threadsafe(self._deliver)
+            except RuntimeError:
+                self._woken = False
+                self._calls.clear()
+                raise
 
     def _deliver(self) -> None:
         # First the flag, then the calls: what is posted from here on is either seen below or wakes the loop again.
