@@ -14,7 +14,7 @@ from connect.errors import ConfigurationError, ConnectError
 from connect.executors import Executor, Invocation, Outcome
 from connect.pace import Deadlines
 from connect.state import ConnectionState
-from connect.status import InFlight, Status, Transition
+from connect.status import InFlight, ProcessStatus, Status, Transition
 from connect.worker import WorkerConnection, connect
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "InFlight",
     "Invocation",
     "Outcome",
+    "ProcessStatus",
     "Status",
     "Transition",
     "WorkerConnection",

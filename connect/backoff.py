@@ -93,3 +93,23 @@ class Backoff(wait_base):
 
     def _soon(self) -> float:
         return self._rng.uniform(0.5, 1.5)
+
+
+class Revival(wait_base):
+    """The waits before a process is replaced: none at first, then, while they die young or do not start, as the table says."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._failures = 0
+
+    def after(self, lived: float) -> float:
+        """Seconds to wait after the death of one that was at work for *lived* seconds."""
+        if lived >= STABLE_SECONDS:
+            self._failures = 0
+        self._failures += 1
+        return 0.0 if self._failures == 1 else full_jitter(self._failures - 1, self._rng)
+
+    def __call__(self, _retry_state: tenacity.RetryCallState) -> float:
+        """Seconds after one that could not be started."""
+        self._failures += 1
+        return full_jitter(self._failures, self._rng)

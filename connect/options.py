@@ -6,7 +6,7 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -16,12 +16,13 @@ from connect import sdk
 from connect.api import gateway_endpoint
 from connect.errors import ConfigurationError
 from connect.executors import Executor
+from connect.executors.processes import Plan, cores
 from connect.pace import Deadlines
 from connect.registration import Registration
 from connect.requests import HeadersFor, OnLeaseLost
-from connect.secrets import Keyring, SigningKey
+from connect.secrets import Keyring, Secret, SigningKey
 
-Isolation = Literal["thread", "none"]
+Isolation = Literal["thread", "none", "process"]
 
 DEFAULT_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 OUTBOX_LIMIT: Final = 256 * 1024 * 1024
@@ -45,6 +46,7 @@ class Options:
     flush_timeout: float
     retry: tenacity.BaseRetrying | None
     isolation: Isolation
+    processes: Plan | None
     executor: Executor | None
     on_lease_lost: OnLeaseLost
     outbox_limit: int
@@ -70,6 +72,8 @@ def resolve(
     flush_timeout: float,
     retry: tenacity.BaseRetrying | None,
     isolation: Isolation,
+    processes: int | None,
+    recycle_after: int | None,
     executor: Executor | None,
     on_lease_lost: OnLeaseLost,
     outbox_limit: int,
@@ -79,9 +83,11 @@ def resolve(
 
     Raises: ConfigurationError: it says which option, and what to change.
     """
+    _one_of("isolation", isolation, ("thread", "none", "process"))
+    numbers = DEFAULT_SIGNALS if shutdown_signals is None else tuple(shutdown_signals)
+    plan = _plan(apps, isolation, processes, recycle_after, executor, signing_key, numbers)
     known = sdk.load(apps, signing_key)
     environment = env or known.env
-    _one_of("isolation", isolation, ("thread", "none"))
     _one_of("on_lease_lost", on_lease_lost, ("cancel", "finish"))
     _positive(connect_timeout=connect_timeout, flush_timeout=flush_timeout, outbox_limit=outbox_limit)
     if shutdown_timeout is not None and shutdown_timeout < 0:
@@ -111,18 +117,50 @@ def resolve(
         ),
         headers_for=sdk.headers_for,
         endpoint=_endpoint(gateway_url, rewrite_gateway_endpoint),
-        shutdown_signals=DEFAULT_SIGNALS if shutdown_signals is None else tuple(shutdown_signals),
+        shutdown_signals=numbers,
         connect_timeout=connect_timeout,
         shutdown_timeout=shutdown_timeout,
         flush_timeout=flush_timeout,
         retry=retry,
         isolation=isolation,
+        processes=plan,
         executor=executor,
         on_lease_lost=on_lease_lost,
         outbox_limit=outbox_limit,
         deadlines=deadlines,
         rng=random.Random(),  # noqa: S311 - spreads retries, guards nothing
         sleep=asyncio.sleep if retry is None else _sleep_of(retry),
+    )
+
+
+def _plan(
+    apps: sdk.AppsArgument,
+    isolation: Isolation,
+    processes: int | None,
+    recycle_after: int | None,
+    executor: Executor | None,
+    signing_key: str | None,
+    numbers: Iterable[int],
+) -> Plan | None:
+    """What the processes are to be; None: there are none."""
+    if isolation != "process":
+        for name, value in (("processes", processes), ("recycle_after", recycle_after)):
+            if value is not None:
+                raise ConfigurationError(f'{name} is {value}, but isolation is {isolation!r}: pass isolation="process"')
+        return None
+    if executor is not None:
+        raise ConfigurationError('executor and isolation="process" exclude each other: leave one of them out')
+    if not isinstance(apps, str):
+        raise ConfigurationError(
+            'with isolation="process" each process imports the apps: pass their name, "MODULE:APPS", instead of themselves'
+        )
+    _positive(processes=processes, recycle_after=recycle_after)
+    return Plan(
+        apps=apps,
+        count=processes or cores(),
+        recycle_after=recycle_after,
+        signing_key=Secret(signing_key) if signing_key else None,
+        signals=tuple({signal.SIGINT, signal.SIGTERM, *numbers}),
     )
 
 

@@ -26,6 +26,10 @@ class Deadlines:
     """For a request to come again after its reply was delivered: until then it is answered from memory, not run again."""
     pause: float = 0.05
     """From the last ACK to WORKER_PAUSE, which can overtake it (PROTOCOL.md §5)."""
+    process_start: float = 60.0
+    """For a process of `isolation="process"` to import the apps."""
+    process_end: float = 5.0
+    """For such a process to end once it is told to; then it gets SIGTERM, and after as long again SIGKILL."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,20 @@ class Transition:
 
 
 @dataclass(frozen=True)
+class ProcessStatus:
+    """A process of `isolation="process"`. `number` is its place, from 1; `restarts`: how many were in that place before it.
+
+    `in_flight` and `served` count executions.
+    """
+
+    number: int
+    pid: int
+    in_flight: int
+    served: int
+    restarts: int
+
+
+@dataclass(frozen=True)
 class Status:
     """What `conn.status()` answers. Times named `…_ago` are seconds since then, None for never."""
 
@@ -54,3 +68,5 @@ class Status:
     """Events that a chart did not expect: each is a bug of this package, and an ERROR line in the log."""
     history: tuple[Transition, ...] = ()
     """The last fifty changes of state, oldest first."""
+    processes: tuple[ProcessStatus, ...] = ()
+    """Those of `isolation="process"`: starting, at work and leaving."""

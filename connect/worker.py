@@ -24,8 +24,10 @@ from connect.errors import ConfigurationError, LinkLost
 from connect.events import Closed, Draining, Event, StateChanged
 from connect.executors import Executor
 from connect.executors.caller import CallerLoop
+from connect.executors.processes import Processes
 from connect.executors.same import SameLoop
 from connect.hub import Hub
+from connect.loops import new_loop
 from connect.options import Isolation, Options
 from connect.pace import Deadlines
 from connect.requests import OnLeaseLost
@@ -54,6 +56,8 @@ def connect(
     flush_timeout: float = 60.0,
     retry: tenacity.BaseRetrying | None = None,
     isolation: Isolation = "thread",
+    processes: int | None = None,
+    recycle_after: int | None = None,
     executor: Executor | None = None,
     on_lease_lost: OnLeaseLost = "cancel",
     outbox_limit: int = options.OUTBOX_LIMIT,
@@ -77,8 +81,12 @@ def connect(
         flush_timeout: Seconds for the last replies to be delivered once work has ended.
         retry: A tenacity policy: its `wait` is used between failed attempts, its `sleep` wherever the worker backs off. It must
             not stop. How often a lost link is replaced at once, and the wait after that, is not its to say.
-        isolation: "thread": the connection on a thread of its own; "none": everything on the loop that calls `start()`.
-        executor: Where user functions run, if neither.
+        isolation: "thread": the connection on a thread of its own; "none": everything on the loop that calls `start()`;
+            "process": as "thread", and functions run in processes that import *apps*, given as `"MODULE:APPS"`.
+        processes: How many; default: one for each core that may be used.
+        recycle_after: Executions after which a process is relieved: a successor is started, takes over once it is ready, and the
+            process ends when it has finished what it has. Default: never.
+        executor: Where user functions run, if in none of these.
         on_lease_lost: What becomes of an execution that the server took away: "cancel" or "finish".
         outbox_limit: Bytes of replies that may wait for delivery; past it the oldest is lost, loudly.
         deadlines: How long the peer may keep the worker waiting.
@@ -102,6 +110,8 @@ def connect(
             flush_timeout=flush_timeout,
             retry=retry,
             isolation=isolation,
+            processes=processes,
+            recycle_after=recycle_after,
             executor=executor,
             on_lease_lost=on_lease_lost,
             outbox_limit=outbox_limit,
@@ -117,6 +127,7 @@ class WorkerConnection:
         self._options = resolved
         self._hub = Hub()
         self._connection: Connection | None = None
+        self._processes: Processes | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
         self._signals = 0
@@ -146,7 +157,7 @@ class WorkerConnection:
             self._end()
 
     async def _run(self, connection: Connection) -> None:
-        on_own_thread = self._options.isolation == "thread"
+        on_own_thread = self._options.isolation != "none"
         run = asyncio.ensure_future(self._run_on_thread(connection) if on_own_thread else self._live(connection))
         cancelled: asyncio.CancelledError | None = None
         while not run.done():
@@ -187,13 +198,13 @@ class WorkerConnection:
         await connection.run()
 
     def _executor(self, home: asyncio.AbstractEventLoop) -> Executor:
-        if self._options.executor:
-            return self._options.executor
-        return (
-            CallerLoop(self._options.apps, home)
-            if self._options.isolation == "thread"
-            else SameLoop(self._options.apps)
-        )
+        known = self._options
+        if known.executor:
+            return known.executor
+        if known.processes:
+            self._processes = Processes(known.processes, known.deadlines, known.rng, known.sleep)
+            return self._processes
+        return CallerLoop(known.apps, home) if known.isolation == "thread" else SameLoop(known.apps)
 
     def _end(self) -> None:
         if not self._ended.done():
@@ -330,23 +341,18 @@ class WorkerConnection:
         """A snapshot of everything worth knowing; it holds no secret."""
         if self._connection is None:
             return Status(state=self.get_state(), is_closing=self.is_closing)
-        return replace(self._connection.status(), state=self.get_state())
+        processes = self._processes.status if self._processes else ()
+        return replace(self._connection.status(), state=self.get_state(), processes=processes)
 
     def stuck(self) -> list[str]:
-        """Ids of executions that still run although the worker has ended: sync functions, which nothing can stop."""
-        return self._connection.stuck() if self._connection else []
+        """Ids of executions that still run although the worker has ended: sync functions, which nothing can stop.
+
+        With `isolation="process"` there are none: they end with their process.
+        """
+        return self._connection.stuck() if self._connection and not self._processes else []
 
     def __repr__(self) -> str:
         return f"<WorkerConnection {self.get_state().value}>"
-
-
-def new_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's where it is installed."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
 
 
 def _settle(future: asyncio.Future[None], error: BaseException | None) -> None:

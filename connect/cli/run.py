@@ -8,11 +8,12 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from connect.errors import ConnectError, InternalError
+from connect.errors import ConfigurationError, ConnectError, InternalError
 from connect.events import Draining
+from connect.loops import new_loop
 from connect.options import Isolation
 from connect.requests import OnLeaseLost
-from connect.worker import WorkerConnection, connect, new_loop
+from connect.worker import WorkerConnection, connect
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -50,8 +51,18 @@ def run(
     ] = None,
     env: Annotated[str | None, typer.Option(help="The Inngest environment; overrides the client's.")] = None,
     isolation: Annotated[
-        Isolation, typer.Option(help="thread: user code cannot delay a heartbeat; none: one loop for everything.")
+        Isolation,
+        typer.Option(
+            help="thread: user code cannot delay a heartbeat; none: one loop for everything; "
+            "process: functions run in several processes, behind one connection."
+        ),
     ] = "thread",
+    processes: Annotated[
+        int | None, typer.Option(help="How many, with --isolation process; default: one for each core.")
+    ] = None,
+    recycle_after: Annotated[
+        int | None, typer.Option(help="Executions after which a process is replaced by a fresh one; default: never.")
+    ] = None,
     on_lease_lost: Annotated[
         OnLeaseLost, typer.Option(help="What becomes of an execution that the server took away.")
     ] = "cancel",
@@ -76,6 +87,8 @@ def run(
         gateway_url=gateway_url,
         env=env,
         isolation=isolation,
+        processes=processes,
+        recycle_after=recycle_after,
         on_lease_lost=on_lease_lost,
     )
     _log_to_stderr(log_level)
@@ -103,6 +116,8 @@ async def _live(worker: WorkerConnection) -> int:
     try:
         await worker.start()
         log.info("stopped gracefully")
+    except ConfigurationError:  # of the processes: one cannot import the apps
+        raise
     except ConnectError as error:
         code = 1
         log.error("stopped: %s", _told(error), exc_info=error if isinstance(error, InternalError) else None)  # noqa: TRY400

@@ -94,7 +94,7 @@ def test_an_option_that_cannot_work_is_misuse(run: Any) -> None:
 
 
 def test_an_unknown_option_is_misuse(run: Any) -> None:
-    worker = run("main:apps", "--isolation", "process")
+    worker = run("main:apps", "--isolation", "fork")
     assert worker.ends() == 2
     assert "--isolation" in worker.text
 

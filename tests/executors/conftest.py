@@ -1,11 +1,18 @@
-"""The two rooms that functions run in: `room` is each in turn."""
+"""The rooms that functions run in: `room` is each of the two in this process in turn, `start` a worker with processes."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import psutil
 import pytest
 from sdk_kit import Room, loop_on_thread
+
+from connect import Deadlines, WorkerConnection, connect
+from connect.gateway import Gateway
+
+QUICK = Deadlines(reply_ack=0.2, settle=0.3, pause=0.01, process_start=20.0, process_end=0.3)
+"""The worker's patience, scaled to a gateway whose interval is 50 ms."""
 
 
 @pytest.fixture(params=["same", "caller"])
@@ -36,3 +43,40 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Any:
     """No variable of the machine decides a test."""
     for name in ("INNGEST_DEV", "INNGEST_THREAD_POOL_MAX_WORKERS", "INNGEST_CONNECT_MAX_WORKER_CONCURRENCY"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+async def gw() -> AsyncIterator[Gateway]:
+    """A gateway whose intervals are 50 ms."""
+    async with Gateway(heartbeat_interval="50ms", extend_lease_interval="50ms", close_timeout=0.5) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+async def start(gw: Gateway) -> AsyncIterator[Callable[..., Any]]:
+    """Start a worker whose functions, those of `pool_functions`, run in processes; at the end nothing of it is left."""
+    started: list[tuple[WorkerConnection, asyncio.Task[None]]] = []
+
+    async def begin(apps: str = "pool_functions:apps", **options: Any) -> WorkerConnection:
+        options = {"shutdown_signals": [], "api_base_url": gw.url, "deadlines": QUICK, "flush_timeout": 5.0, **options}
+        worker = connect(apps, isolation="process", **options)
+        task = asyncio.create_task(worker.start())
+        started.append((worker, task))
+        ready = asyncio.create_task(gw.wait_for_worker(timeout=30))
+        await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if task.done():
+            await task
+        return worker
+
+    yield begin
+    for worker, task in started:
+        await worker.close()
+        await asyncio.wait([task], timeout=30)
+        assert task.done(), worker.status()
+        task.exception()
+        assert worker.status().unexpected_events == 0
+        assert worker.status().processes == ()
+    assert not [
+        each for each in psutil.Process().children(recursive=True) if "connect.executors.child" in each.cmdline()
+    ]

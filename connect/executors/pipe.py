@@ -1,0 +1,127 @@
+"""The pipe between the worker and one of its processes: messages in frames, several of them in one write.
+
+A frame is four bytes of length and a marshalled tuple, for both ends are the same interpreter. Payloads go through as they are.
+
+| Message | From | Its fields |
+|---|---|---|
+| RUN | worker | number, then those of an `Invocation` |
+| CANCEL | worker | number |
+| READY | process | - |
+| UNFIT | process | why it cannot run the apps |
+| DONE | process | number, then those of an `Outcome` |
+| CANCELLED | process | number |
+
+The number is the worker's own for each execution. The worker ends a process by closing the pipe.
+"""
+
+import asyncio
+import marshal
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias, cast
+
+RUN: Final = 0
+CANCEL: Final = 1
+READY: Final = 2
+UNFIT: Final = 3
+DONE: Final = 4
+CANCELLED: Final = 5
+
+Message: TypeAlias = tuple[Any, ...]
+
+_LENGTH: Final = 4
+_PLAIN: Final = 2
+"""The version of marshal's format that does not look for objects that occur twice."""
+_TOGETHER: Final = 64 * 1024
+"""Bytes from which frames that wait are written, and the rest has its turn."""
+
+
+def frame(message: Message) -> bytes:
+    """*message* as it goes over the pipe. Raises: ValueError: it holds what is no plain data."""
+    body = marshal.dumps(message, _PLAIN)
+    return len(body).to_bytes(_LENGTH) + body
+
+
+class Pipe(asyncio.Protocol):
+    """One end of a pipe, on the loop that it was made on. *received* is called with every message, in order."""
+
+    def __init__(self, received: Callable[[Message], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._received = received
+        self._transport: asyncio.Transport | None = None
+        self._arrived = bytearray()
+        self._waiting: deque[Message] = deque()
+        self._scheduled = False
+        self._full = False
+        self._closed = False
+        self.lost: asyncio.Future[None] = self._loop.create_future()
+
+    async def open(self, end: socket.socket) -> None:
+        """Connect it to *end*, which it owns from here on."""
+        await self._loop.create_unix_connection(lambda: self, sock=end)
+        if self._closed:
+            self.close()
+
+    def send(self, message: Message) -> None:
+        """Write *message* together with whatever else is sent in this turn of the loop; lost if the pipe is.
+
+        While the other end does not read, messages wait as they are.
+        """
+        self._waiting.append(message)
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def close(self) -> None:
+        """Close it now, or as soon as it is open, whatever still waits. Again is harmless."""
+        self._closed = True
+        if self._transport:
+            self._transport.abort()
+
+    # -- as the transport's protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        for message in self._messages(data):
+            self._received(message)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        if not self.lost.done():
+            self.lost.set_result(None)
+
+    def pause_writing(self) -> None:
+        self._full = True
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._flush()
+
+    def _messages(self, data: bytes) -> list[Message]:
+        """The messages that *data* completes."""
+        self._arrived += data
+        messages, begin, end = [], 0, len(self._arrived)
+        with memoryview(self._arrived) as arrived:
+            while (body := begin + _LENGTH) <= end:
+                after = body + int.from_bytes(arrived[begin:body])
+                if after > end:
+                    break
+                messages.append(marshal.loads(arrived[body:after]))  # noqa: S302 - from our own process
+                begin = after
+        del self._arrived[:begin]
+        return messages
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        while self._waiting and not self._full:
+            self._write_some()
+
+    def _write_some(self) -> None:
+        frames, size = [], 0
+        while self._waiting and size < _TOGETHER:
+            frames.append(frame(self._waiting.popleft()))
+            size += len(frames[-1])
+        if self._transport and not self._transport.is_closing():
+            self._transport.writelines(frames)
