@@ -1,0 +1,177 @@
+"""What living charts did, step by step, whichever engine runs them: the real worker's own, seen from outside."""
+
+import asyncio
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from statemachine import StateChart
+
+from connect.connection import Connection as ConnectionActor
+from connect.link import Link as LinkActor
+from connect.requests import Request as RequestActor
+from statecharts import CHARTS, Stepper, model
+from statecharts.compiler import Step as TableStep
+from statecharts.tools.paths import Arrival
+from statecharts.tools.record import Record
+
+ACTORS = dict(zip(CHARTS, (ConnectionActor, LinkActor, RequestActor), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A guard was asked: after so many steps of its chart, and this is what it said."""
+
+    steps: int
+    guard: str
+    answer: bool
+
+
+class Journal:
+    """One chart's life: its steps, each an event and what it set off; what its guards said."""
+
+    def __init__(self, chart: type[StateChart[Any]], actor: Any) -> None:
+        self.chart = chart
+        self.actor = actor
+        self.steps: list[Arrival] = []
+        self.asked: list[Asked] = []
+
+    def begin(self, taken: str, configuration: frozenset[str]) -> None:
+        """An event took a transition."""
+        self.steps.append(Arrival(configuration, frozenset({taken})))
+
+    def go_on(self, taken: str, configuration: frozenset[str]) -> None:
+        """The same event took another: in another region, or because of the first."""
+        self.steps[-1] = Arrival(configuration, self.steps[-1].taken | {taken})
+
+    def __str__(self) -> str:
+        return "\n".join(f"  {' + '.join(sorted(step.taken))}" for step in self.steps) or "  nothing"
+
+
+class Journals:
+    """The journals of every chart that begins from now on, in that order; on one loop."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.all: list[Journal] = []
+        self._record = Record(CHARTS, counting=True)
+        self._watchers: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
+        self._watch_charts(patch)
+        self._watch_tables(patch)
+        self._watch_guards(patch)
+
+    def of(self, chart: type[StateChart[Any]]) -> list[Journal]:
+        """Those of *chart*'s instances."""
+        return [journal for journal in self.all if journal.chart is chart]
+
+    async def until(self, condition: Callable[[], bool], within: float = 5.0) -> None:
+        """Return once *condition* holds; it is asked again at every step of any chart. Raises: TimeoutError."""
+        held = asyncio.get_running_loop().create_future()
+        self._watchers.append((condition, held))
+        self.look()
+        async with asyncio.timeout(within):
+            await held
+
+    def look(self) -> None:
+        """Something has changed."""
+        for condition, held in list(self._watchers):
+            if held.done() or condition():
+                self._watchers.remove((condition, held))
+                if not held.done():
+                    held.set_result(None)
+
+    def step(self, journal: Journal, taken: str, configuration: frozenset[str], *, new: bool) -> None:
+        """*journal*'s chart took a transition."""
+        (journal.begin if new else journal.go_on)(taken, configuration)
+        self.look()
+
+    def wording(self, note: Callable[[Record], None]) -> str:
+        """How the transition is called that *note* tells the record of."""
+        self._record.taken.clear()
+        note(self._record)
+        return self._record.taken.pop()
+
+    def _journal(self, actor: Any) -> Journal | None:
+        return next((journal for journal in reversed(self.all) if journal.actor is actor), None)
+
+    def _watch_charts(self, patch: pytest.MonkeyPatch) -> None:
+        begin = StateChart.__init__
+
+        @functools.wraps(begin)
+        def watched(machine: Any, actor: Any = None, *args: Any, listeners: Any = None, **data: Any) -> None:
+            ears = []
+            if type(machine) in CHARTS:
+                self.all.append(Journal(type(machine), actor))
+                ears.append(_Ear(self, self.all[-1], machine))
+            begin(machine, actor, *args, listeners=[*(listeners or ()), *ears], **data)
+            self.look()
+
+        send = StateChart.send
+
+        @functools.wraps(send)
+        def watched_send(machine: Any, event: str, **data: Any) -> Any:
+            for ear in machine.active_listeners:
+                if isinstance(ear, _Ear):
+                    ear.turn()
+            return send(machine, event, **data)
+
+        patch.setattr(StateChart, "__init__", watched)
+        patch.setattr(StateChart, "send", watched_send)
+
+    def _watch_tables(self, patch: pytest.MonkeyPatch) -> None:
+        begin, take = Stepper.__init__, Stepper._take
+
+        @functools.wraps(begin)
+        def watched_begin(stepper: Stepper, compiled: Any, actor: Any) -> None:
+            self.all.append(Journal(compiled.chart, actor))
+            begin(stepper, compiled, actor)
+
+        @functools.wraps(take)
+        def watched_take(stepper: Stepper, step: TableStep) -> None:
+            journal = self._journal(stepper.actor)
+            taken = self.wording(lambda record: record.step(stepper.compiled, step))
+            if journal:
+                self.step(journal, taken, frozenset({step.target or stepper.state}), new=True)
+            take(stepper, step)
+
+        patch.setattr(Stepper, "__init__", watched_begin)
+        patch.setattr(Stepper, "_take", watched_take)
+
+    def _watch_guards(self, patch: pytest.MonkeyPatch) -> None:
+        for chart, actor_class in ACTORS.items():
+            for name in model.guards(model.read(chart)):
+                patch.setattr(actor_class, name, self._asked(name, getattr(actor_class, name)))
+
+    def _asked(self, name: str, guard: Callable[[Any], bool]) -> Callable[[Any], bool]:
+        @functools.wraps(guard)
+        def watched(actor: Any) -> bool:
+            journal, answer = self._journal(actor), guard(actor)
+            if journal:
+                journal.asked.append(Asked(len(journal.steps), name, answer))
+            return answer
+
+        return watched
+
+
+class _Ear:
+    """Hears one chart of the library's engine. A class of its own: every attribute of a listener is a candidate for a callback."""
+
+    def __init__(self, journals: Journals, journal: Journal, machine: Any) -> None:
+        self._journals = journals
+        self._journal = journal
+        self._machine = machine
+        self._last: object = None
+        self._fresh = True
+
+    def turn(self) -> None:
+        """An event is fed to the chart."""
+        self._fresh = True
+
+    def after_transition(self, transition: Any, event: Any, event_data: Any) -> None:
+        name = str(event or "").replace(".", "_")
+        taken = self._journals.wording(lambda record: record.transition(transition, name))
+        new = self._fresh or (bool(event) and event_data.trigger_data is not self._last)
+        self._fresh, self._last = False, event_data.trigger_data
+        configuration = frozenset(state.id for state in self._machine.configuration)
+        self._journals.step(self._journal, taken, configuration, new=new)
