@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 import tenacity
 
-from connect import sdk
+from connect import monitor, sdk
 from connect.api import gateway_endpoint
 from connect.errors import ConfigurationError
 from connect.executors import Executor
@@ -50,6 +50,7 @@ class Options:
     executor: Executor | None
     on_lease_lost: OnLeaseLost
     outbox_limit: int
+    http: tuple[str, int] | None
     deadlines: Deadlines
     rng: random.Random
     sleep: Callable[[float], Awaitable[None]]
@@ -77,6 +78,7 @@ def resolve(
     executor: Executor | None,
     on_lease_lost: OnLeaseLost,
     outbox_limit: int,
+    http: str | None,
     deadlines: Deadlines,
 ) -> Options:
     """Check and complete what `connect()` was given: an option first, then the client's value, then the environment.
@@ -127,6 +129,7 @@ def resolve(
         executor=executor,
         on_lease_lost=on_lease_lost,
         outbox_limit=outbox_limit,
+        http=monitor.address(http) if http else None,
         deadlines=deadlines,
         rng=random.Random(),  # noqa: S311 - spreads retries, guards nothing
         sleep=asyncio.sleep if retry is None else _sleep_of(retry),

@@ -28,6 +28,7 @@ from connect.executors.processes import Processes
 from connect.executors.same import SameLoop
 from connect.hub import Hub
 from connect.loops import new_loop
+from connect.monitor import monitored
 from connect.options import Isolation, Options
 from connect.pace import Deadlines
 from connect.requests import OnLeaseLost
@@ -61,6 +62,7 @@ def connect(
     executor: Executor | None = None,
     on_lease_lost: OnLeaseLost = "cancel",
     outbox_limit: int = options.OUTBOX_LIMIT,
+    http: str | None = None,
     deadlines: Deadlines = Deadlines(),  # noqa: B008 - frozen
 ) -> "WorkerConnection":
     """Make a worker for *apps*; nothing is dialled before `start()`.
@@ -89,6 +91,7 @@ def connect(
         executor: Where user functions run, if in none of these.
         on_lease_lost: What becomes of an execution that the server took away: "cancel" or "finish".
         outbox_limit: Bytes of replies that may wait for delivery; past it the oldest is lost, loudly.
+        http: HOST:PORT on which `/livez`, `/readyz`, `/status` and `/metrics` are served while it runs; see `connect.monitor`.
         deadlines: How long the peer may keep the worker waiting.
 
     Raises: ConfigurationError: these options cannot work; the message says what to change.
@@ -115,6 +118,7 @@ def connect(
             executor=executor,
             on_lease_lost=on_lease_lost,
             outbox_limit=outbox_limit,
+            http=http,
             deadlines=deadlines,
         )
     )
@@ -195,7 +199,8 @@ class WorkerConnection:
         self._loop = asyncio.get_running_loop()
         if self._closing:
             connection.close()
-        await connection.run()
+        async with monitored(self, self._options.http):
+            await connection.run()
 
     def _executor(self, home: asyncio.AbstractEventLoop) -> Executor:
         known = self._options

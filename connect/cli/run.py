@@ -66,6 +66,12 @@ def run(
     on_lease_lost: Annotated[
         OnLeaseLost, typer.Option(help="What becomes of an execution that the server took away.")
     ] = "cancel",
+    http: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help="Serve /livez, /readyz, /status and /metrics there; 0.0.0.0:PORT: to anybody."
+        ),
+    ] = None,
     log_level: Annotated[Level, typer.Option(help="The least that is logged.", case_sensitive=False)] = "info",
 ) -> None:
     """Connect to Inngest and run the functions of MODULE:APPS until told to stop.
@@ -90,6 +96,7 @@ def run(
         processes=processes,
         recycle_after=recycle_after,
         on_lease_lost=on_lease_lost,
+        http=http,
     )
     _log_to_stderr(log_level)
     worker.on(Draining, lambda event: _note_draining(worker, event))
