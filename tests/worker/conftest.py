@@ -65,6 +65,8 @@ async def start(gw: Gateway, apps: Apps) -> AsyncIterator[Callable[..., Any]]:
             waiting = asyncio.create_task(worker.connection.wait_for_state(ConnectionState.ACTIVE))
             await asyncio.wait([waiting, worker.task], return_when=asyncio.FIRST_COMPLETED, timeout=10)
             if worker.task.done():
+                waiting.cancel()
+                await asyncio.gather(waiting, return_exceptions=True)
                 await worker.task
             await waiting
             await gw.wait_for_worker()
