@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from statecharts import model
 from statecharts.model import ChartModel
-from statecharts.tools import draw, grid, load, page
+from statecharts.tools import comparison, draw, grid, load, page
 from statecharts.tools.load import UnusableError
 
 _CHART = "MODULE:CHART"
@@ -38,6 +38,9 @@ def _parser() -> argparse.ArgumentParser:
         _command(
             commands, "draw", _draw, "pictures, tables and grids into a folder, or one of them to the screen", _DRAWN
         )
+    )
+    _diff_options(
+        _command(commands, "diff", _diff, "what differs between two versions of a chart; exit 1: something", _COMPARED)
     )
     for name, run, what in _ONE:
         command = _command(commands, name, run, what, f"python -m statecharts {name} statecharts:Connection")
@@ -93,6 +96,23 @@ def _check(charts: dict[str, ChartModel], folder: Path) -> int:
         names = ", ".join(str(folder / name) for name in wrong)
         sys.stderr.write(f"stale: {names}\nrun `{draw.command(folder)}` and commit the result\n")
     return 1 if wrong else 0
+
+
+_COMPARED = "python -m statecharts diff main --chart statecharts:Connection"
+_VERSION = "a git revision, MODULE:CHART or REVISION@MODULE:CHART"
+
+
+def _diff_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("old", metavar="OLD", help=_VERSION)
+    command.add_argument("new", metavar="NEW", nargs="?", help="the same; default: the working tree")
+    command.add_argument("--chart", action="append", metavar=_CHART, help=f"may be repeated; {_DEFAULT}")
+    command.add_argument("--format", choices=comparison.FORMATS, default="md", help="default: md, for a pull request")
+
+
+def _diff(options: argparse.Namespace) -> int:
+    found = comparison.compare(options.old, options.new, options.chart)
+    sys.stdout.write(comparison.FORMATS[options.format](found))
+    return 1 if any(diff.changes for diff in found.diffs) else 0
 
 
 def _table(options: argparse.Namespace) -> int:

@@ -10,11 +10,12 @@ def event(edge: EdgeModel) -> str:
 
 
 def guard(chart: ChartModel, edge: EdgeModel) -> str:
-    """The guard in brackets; "[else]" for what is left to a later candidate without one; "" where there is nothing to choose."""
+    """The guard in brackets; "[else]" for one without that is left what guards refused; "" where there is nothing to choose."""
     if edge.guard:
         return f"[{edge.guard}]"
     candidates = [other for other in chart.edges if (other.source, other.event) == (edge.source, edge.event)]
-    return "[else]" if candidates.index(edge) else ""
+    before = candidates[: candidates.index(edge)]
+    return "[else]" if before and all(other.guard for other in before) else ""
 
 
 def actions(edge: EdgeModel) -> str:

@@ -17,19 +17,26 @@ class UnusableError(Exception):
     """What was named cannot be used; the message is one line that says why, and what to do."""
 
 
+class MissingError(UnusableError):
+    """There is no such module, or nothing of that name in it."""
+
+
 def chart(name: str) -> type[StateChart[Any]]:
-    """The chart class that *name* (`MODULE:CHART`) names, a module of the working directory included. Raises: UnusableError."""
+    """The chart class that *name* (`MODULE:CHART`) names, modules of the working directory and of the project included.
+
+    Raises: UnusableError; MissingError where there is no such thing."""
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute:
         raise UnusableError(f"{name!r} names no chart: write MODULE:CHART, such as statecharts:Connection")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    for folder in (str(_project()), os.getcwd()):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
     found: Any = _module(module_name)
     for part in attribute.split("."):
         try:
             found = getattr(found, part)
         except AttributeError:
-            raise UnusableError(f"{module_name} has no {attribute!r}{_instead(_module(module_name))}") from None
+            raise MissingError(f"{module_name} has no {attribute!r}{_instead(_module(module_name))}") from None
     if not _is_chart(found):
         raise UnusableError(f"{name} is no chart class, but {found!r:.60}{_instead(_module(module_name))}")
     if not found.states:
@@ -38,8 +45,8 @@ def chart(name: str) -> type[StateChart[Any]]:
 
 
 def listed() -> list[str]:
-    """The names in the working directory's pyproject.toml. Raises: UnusableError: it lists none."""
-    path = Path("pyproject.toml")
+    """The names in the project's pyproject.toml. Raises: UnusableError: it lists none."""
+    path = _project() / "pyproject.toml"
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -50,12 +57,20 @@ def listed() -> list[str]:
     return list(names)
 
 
+def _project() -> Path:
+    """The working directory, or the folder above it that has a pyproject.toml."""
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / "pyproject.toml").exists()), here)
+
+
 def _module(name: str) -> Any:
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        missing = isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}.")
         why = " ".join(str(error).split())
-        raise UnusableError(f"cannot import {name}: {type(error).__name__}: {why}") from None
+        kind = MissingError if missing else UnusableError
+        raise kind(f"cannot import {name}: {type(error).__name__}: {why}") from None
 
 
 def _is_chart(thing: Any) -> bool:

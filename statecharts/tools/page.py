@@ -39,7 +39,9 @@ def _transitions(chart: ChartModel) -> Iterator[str]:
             if edge.source == state.id:
                 targets = ", ".join(nesting.path(chart, target) for target in edge.targets)
                 guard = labels.guard(chart, edge).strip("[]")
-                yield row("", f"`{labels.event(edge)}`", guard, targets or "stays", labels.actions(edge).removeprefix("/ "))
+                yield row(
+                    "", f"`{labels.event(edge)}`", guard, targets or "stays", labels.actions(edge).removeprefix("/ ")
+                )
 
 
 def _strip(chart: ChartModel) -> Iterator[str]:
