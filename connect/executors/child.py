@@ -44,25 +44,34 @@ def main() -> None:
     _leave_to_the_worker(setup)  # whatever the import made of them
     _log_to_stderr(setup)
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(_serve(apps, end, setup.parent))
-    if apps.busy:
+        child = Child(apps, runner.get_loop())
+        try:
+            runner.run(child.serve(end))
+        finally:  # after a sys.exit() in a function too: what the others come to now is not their own doing
+            child.close()
+    if apps.busy or os.getppid() != setup.parent:
         _end_now()
 
 
 class Child:
     """Runs what the worker sends."""
 
-    def __init__(self, apps: sdk.Apps) -> None:
+    def __init__(self, apps: sdk.Apps, loop: asyncio.AbstractEventLoop) -> None:
         self._apps = apps
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._tasks: dict[int, asyncio.Task[Outcome]] = {}
-        self._pipe = Pipe(self._received)
+        self._pipe = Pipe(self._received, loop)
 
     async def serve(self, end: socket.socket) -> None:
         """Until the worker closes the pipe."""
         await self._pipe.open(end)
         self._pipe.send((pipe.READY,))
         await self._pipe.lost
+
+    def close(self) -> None:
+        """Say nothing more, and leave sync functions to themselves."""
+        self._pipe.close()
+        self._apps.shutdown()
 
     def _received(self, message: Message) -> None:
         match message:
@@ -81,15 +90,8 @@ class Child:
         del self._tasks[number]
         if task.cancelled():
             self._pipe.send((pipe.CANCELLED, number))
-        elif not task.exception():  # a KeyboardInterrupt ends the process, and so tells the worker
+        elif not task.exception():  # a KeyboardInterrupt: it ends the process
             self._pipe.send((pipe.DONE, number, *_outcome_fields(task.result())))
-
-
-async def _serve(apps: sdk.Apps, end: socket.socket, parent: int) -> None:
-    await Child(apps).serve(end)
-    if os.getppid() != parent:
-        _end_now()  # nobody waits for what still runs
-    apps.shutdown()
 
 
 def _die_with(parent: int) -> None:

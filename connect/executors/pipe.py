@@ -44,10 +44,10 @@ def frame(message: Message) -> bytes:
 
 
 class Pipe(asyncio.Protocol):
-    """One end of a pipe, on the loop that it was made on. *received* is called with every message, in order."""
+    """One end of a pipe, on *loop*. *received* is called with every message, in order."""
 
-    def __init__(self, received: Callable[[Message], None]) -> None:
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, received: Callable[[Message], None], loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._received = received
         self._transport: asyncio.Transport | None = None
         self._arrived = bytearray()

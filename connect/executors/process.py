@@ -50,7 +50,7 @@ class Process:
         self._calls: dict[int, _Call] = {}
         self._given = 0
         self._served = 0
-        self._pipe = Pipe(self._received)
+        self._pipe = Pipe(self._received, self._loop)
         self._leaving = False
         self._ready_at: float | None = None
         self.ready: asyncio.Future[str | None] = self._loop.create_future()

@@ -1,27 +1,33 @@
-"""What the processes of these tests run: each function does to its process what its name says."""
+"""What the processes of these tests run: each function does to its process what its name says. `data["door"]`: see `visits`."""
 
 import asyncio
 import ctypes
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import inngest
 from sdk_kit import make_client, make_function
 
-HOLD_GIL = ctypes.PyDLL(None)
+HOLDING = ctypes.PyDLL(None)
 """C functions that are called through it keep the interpreter lock."""
 
 log = logging.getLogger("pool")
 
 
+def call(ctx: inngest.Context | inngest.ContextSync) -> socket.socket:
+    """Call at the test's door."""
+    door = socket.create_connection(("127.0.0.1", int(str(ctx.event.data["door"]))))
+    door.sendall(f"{os.getpid()}\n".encode())
+    return door
+
+
 async def pid(ctx: inngest.Context) -> int:
-    """Who ran it; after `seconds`."""
     await asyncio.sleep(float(str(ctx.event.data.get("seconds", 0))))
     return os.getpid()
 
@@ -30,47 +36,55 @@ async def echo(ctx: inngest.Context) -> Any:
     return ctx.event.data["value"]
 
 
-async def wait(ctx: inngest.Context) -> None:
-    """Until cancelled; tells that it began and ended in files at `note`."""
-    note = Path(str(ctx.event.data["note"]))
-    note.with_suffix(".began").touch()
-    try:
-        await asyncio.Event().wait()
-    finally:
-        note.with_suffix(".ended").touch()
+async def wait(ctx: inngest.Context) -> int:
+    """Until let go."""
+    with call(ctx) as door:
+        door.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_recv(door, 10)
+        except asyncio.CancelledError:
+            door.send(b"cancelled")
+            raise
+    return os.getpid()
 
 
-def wait_sync(ctx: inngest.ContextSync) -> None:
-    """For ever, on a thread."""
-    Path(str(ctx.event.data["note"])).with_suffix(".began").touch()
-    threading.Event().wait()
+def wait_for_ever(ctx: inngest.ContextSync) -> None:
+    """On a thread."""
+    with call(ctx):
+        threading.Event().wait()
 
 
-async def hold_gil(ctx: inngest.Context) -> None:
+async def hold_gil(ctx: inngest.Context) -> int:
     """The whole process stands still for `seconds`."""
-    Path(str(ctx.event.data["note"])).with_suffix(".began").touch()
-    HOLD_GIL.usleep(int(float(str(ctx.event.data["seconds"])) * 1e6))
+    with call(ctx):
+        HOLDING.usleep(int(float(str(ctx.event.data["seconds"])) * 1e6))
+    return os.getpid()
+
+
+async def spin(ctx: inngest.Context) -> None:
+    """The loop stands still for ever."""
+    with call(ctx) as door:
+        try:
+            while True:
+                pass
+        finally:
+            door.sendall(b"unwound")
 
 
 async def end(ctx: inngest.Context) -> None:
     """The process ends, `how`."""
-    await asyncio.sleep(float(str(ctx.event.data.get("seconds", 0))))
     match ctx.event.data["how"]:
         case "exit":
             os._exit(3)
         case "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         case "segfault":
-            signal.signal(signal.SIGSEGV, signal.SIG_DFL)  # no traceback of it in the tests' output
+            signal.signal(signal.SIGSEGV, signal.SIG_DFL)  # else pytest's own handler shows where
             os.kill(os.getpid(), signal.SIGSEGV)
+        case "sys.exit":
+            sys.exit(4)
         case "interrupt":
             raise KeyboardInterrupt
-        case "hang up":
-            os.closerange(3, 1000)
-
-
-async def sys_exit(ctx: inngest.Context) -> None:
-    sys.exit(4)
 
 
 async def unserialisable(ctx: inngest.Context) -> object:
@@ -88,10 +102,10 @@ async def unpicklable(ctx: inngest.Context) -> None:
 
 
 async def speak(ctx: inngest.Context) -> None:
-    """To everyone."""
-    print("\x00\x01\x02\x03 said to stdout", flush=True)  # noqa: T201
+    print("\x00\x00\x00\x04 said to stdout", flush=True)  # noqa: T201
     print("said to stderr", file=sys.stderr, flush=True)  # noqa: T201
     log.warning("said to the log")
+    log.debug("whispered to the log")
 
 
 async def close_stdout(ctx: inngest.Context) -> None:
@@ -104,45 +118,39 @@ async def change_directory(ctx: inngest.Context) -> str:
 
 
 async def fork(ctx: inngest.Context) -> int:
-    """Both of the fork go on, and return."""
-    return os.fork()
+    """What is forked off calls, and holds on to all it has."""
+    forked = os.fork()
+    if not forked:
+        with call(ctx) as door:
+            door.recv(10)
+        os._exit(0)
+    return forked
 
 
-async def environment(ctx: inngest.Context) -> Any:
-    return {"argv": sys.argv, "PYTHONPATH": os.environ.get("PYTHONPATH"), "stdin": sys.stdin.read()}
+async def surroundings(ctx: inngest.Context) -> Any:
+    return {
+        "arguments": sys.orig_argv,
+        "environment": dict(os.environ),
+        "input": sys.stdin.read(),
+        "loop": type(asyncio.get_running_loop()).__module__,
+    }
 
 
-async def block(ctx: inngest.Context) -> None:
-    """The loop stands still for `seconds`, in Python."""
-    until = time.monotonic() + float(str(ctx.event.data["seconds"]))
-    Path(str(ctx.event.data["note"])).with_suffix(".began").touch()
-    while time.monotonic() < until:
-        pass
-
-
+FUNCTIONS = (
+    pid,
+    echo,
+    wait,
+    wait_for_ever,
+    hold_gil,
+    spin,
+    end,
+    unserialisable,
+    unpicklable,
+    speak,
+    close_stdout,
+    change_directory,
+    fork,
+    surroundings,
+)
 client = make_client()
-apps = [
-    (
-        client,
-        [
-            make_function(client, handler.__name__, handler, retries=0)
-            for handler in (
-                pid,
-                echo,
-                wait,
-                wait_sync,
-                hold_gil,
-                end,
-                sys_exit,
-                unserialisable,
-                unpicklable,
-                speak,
-                close_stdout,
-                change_directory,
-                fork,
-                environment,
-                block,
-            )
-        ],
-    )
-]
+apps = [(client, [make_function(client, handler.__name__, handler, retries=0) for handler in FUNCTIONS])]
