@@ -73,6 +73,7 @@ class Connection:
         self._give_up = Timer(lambda: self._chart.fire("give_up"))
         self._path: tuple[str, ...] = ()
         self._assembled = False
+        self._starting: asyncio.Task[None] | None = None
         self._stuck: list[str] = []
         self.state = ConnectionState.CONNECTING
         self.is_closing = False
@@ -87,7 +88,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._released = asyncio.Event()
         try:
-            await self._executor.start()
+            await self._start_executor()
             known = self._options.registration
             log.info(
                 "worker %s starts: inngest %s, API at %s", known.instance_id, known.sdk_version, self._options.origin
@@ -100,6 +101,13 @@ class Connection:
             self._hub.emit(Closed(error=self._failure))
         if self._failure:
             raise self._failure
+
+    async def _start_executor(self) -> None:
+        """Not to its end if the worker is closed meanwhile: processes take their time to import."""
+        self._starting = asyncio.create_task(self._executor.start())
+        await asyncio.wait([self._starting])
+        if not self._starting.cancelled():
+            self._starting.result()
 
     async def _live(self) -> None:
         connector = aiohttp.TCPConnector(force_close=True, limit=0)
@@ -129,7 +137,6 @@ class Connection:
             Surroundings(
                 executor=self._executor,
                 hub=self._hub,
-                headers_for=options.headers_for,
                 current_link=lambda: self._current,
                 extend_interval=lambda: self._leases.interval,
                 on_lease_lost=options.on_lease_lost,
@@ -158,6 +165,8 @@ class Connection:
     def close(self) -> None:
         """Begin a graceful shutdown. Again is harmless."""
         self.is_closing = True
+        if self._starting:
+            self._starting.cancel()
         self._chart.fire("shutdown")
 
     def hurry(self) -> None:

@@ -20,6 +20,7 @@ class Hub:
     def __init__(self) -> None:
         self._listeners: list[tuple[type[Event], Callable[..., object], asyncio.AbstractEventLoop | None]] = []
         self._home: asyncio.AbstractEventLoop | None = None
+        self._wanted: dict[type[Event], bool] = {}
         self._boxes: dict[asyncio.AbstractEventLoop, Mailbox] = {}
 
     def settle(self, home: asyncio.AbstractEventLoop) -> None:
@@ -34,16 +35,26 @@ class Hub:
             loop = None
         entry = (kind, callback, loop)
         # A new list each time: the connection's thread may be walking the old one.
-        self._listeners = [*self._listeners, entry]
+        self._set([*self._listeners, entry])
 
         def remove() -> None:
-            self._listeners = [other for other in self._listeners if other is not entry]
+            self._set([other for other in self._listeners if other is not entry])
 
         return remove
 
     def wants(self, kind: type[Event]) -> bool:
         """Whether anybody would hear of *kind*: what is per request is not even made otherwise."""
-        return any(issubclass(kind, heard) for heard, _, _ in self._listeners)
+        known = self._wanted  # of these listeners: another thread may replace both
+        wanted = known.get(kind)
+        if wanted is None:
+            wanted = known[kind] = any(issubclass(kind, heard) for heard, _, _ in self._listeners)
+        return wanted
+
+    def _set(
+        self, listeners: list[tuple[type[Event], Callable[..., object], asyncio.AbstractEventLoop | None]]
+    ) -> None:
+        self._listeners = listeners
+        self._wanted = {}
 
     def emit(self, event: Event) -> None:
         """Tell everybody; a listener that raises is logged and changes nothing."""

@@ -19,7 +19,7 @@ from connect.executors import Executor
 from connect.executors.processes import Plan, cores
 from connect.pace import Deadlines
 from connect.registration import Registration
-from connect.requests import HeadersFor, OnLeaseLost
+from connect.requests import OnLeaseLost
 from connect.secrets import Keyring, Secret, SigningKey
 
 Isolation = Literal["thread", "none", "process"]
@@ -38,7 +38,6 @@ class Options:
     env: str | None
     keyring: Keyring
     registration: Registration
-    headers_for: HeadersFor
     endpoint: Callable[[str], str]
     shutdown_signals: tuple[signal.Signals, ...]
     connect_timeout: float | None
@@ -117,7 +116,6 @@ def resolve(
             max_worker_concurrency=_concurrency(max_worker_concurrency, known),
             started_at=time.time(),
         ),
-        headers_for=sdk.headers_for,
         endpoint=_endpoint(gateway_url, rewrite_gateway_endpoint),
         shutdown_signals=numbers,
         connect_timeout=connect_timeout,

@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from connect import codec, leases, wire
 from connect.events import (
@@ -40,19 +40,12 @@ OnLeaseLost = Literal["cancel", "finish"]
 log = logging.getLogger("connect.requests")
 
 
-class HeadersFor(Protocol):
-    """The headers that the SDK's request handler reads, made from a request's ids and the user's trace context."""
-
-    def __call__(self, *, request_id: str, job_id: str, user_trace_ctx: bytes) -> dict[str, str]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What requests need of the worker around them."""
 
     executor: Executor
     hub: Hub
-    headers_for: HeadersFor
     current_link: Callable[[], Link | None]
     extend_interval: Callable[[], float | None]
     on_lease_lost: OnLeaseLost
@@ -427,9 +420,8 @@ class Requests:
             # The router's word for "the function as a whole" (PROTOCOL.md §6.1).
             step_id=data.step_id if data.step_id not in ("", "step") else None,
             payload=data.request_payload,
-            headers=self.around.headers_for(
-                request_id=data.request_id, job_id=data.job_id, user_trace_ctx=data.user_trace_ctx
-            ),
+            job_id=data.job_id,
+            trace_context=data.user_trace_ctx,
         )
 
     def _reply(self, request: Request, outcome: Outcome) -> bytes:

@@ -8,7 +8,6 @@ nowhere else; a release without it is refused with a clear error.
 import asyncio
 import importlib.metadata
 import inspect
-import json
 import os
 import platform
 from collections import Counter
@@ -260,18 +259,6 @@ def _outcome(response: CommResponse) -> Outcome:
         sdk_version=response.sdk_version or "",
         request_version=response.request_version or 0,
     )
-
-
-def headers_for(*, request_id: str, job_id: str, user_trace_ctx: bytes) -> dict[str, str]:
-    """What the request handler and middleware read: ids, and the user's W3C trace context where there is one (§6.3)."""
-    headers = {"x-request-id": request_id, "x-inngest-job-id": job_id}
-    try:
-        context = json.loads(user_trace_ctx or b"{}")
-    except (ValueError, RecursionError):
-        context = None
-    if isinstance(context, dict):
-        headers |= {key: context[key] for key in ("traceparent", "tracestate") if isinstance(context.get(key), str)}
-    return {key: text for key, text in headers.items() if text}
 
 
 def system_attributes() -> wire.SystemAttributes:

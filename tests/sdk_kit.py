@@ -55,7 +55,7 @@ def invocation(
     step_id: str | None = None,
     attempt: int = 0,
     request_id: str = "request-1",
-    headers: dict[str, str] | None = None,
+    trace_context: bytes = b"",
     payload: bytes | None = None,
 ) -> Invocation:
     """A request as the executor makes it (PROTOCOL.md §6.2). *memos*: results by hashed step id."""
@@ -91,7 +91,8 @@ def invocation(
         function_slug=slug,
         step_id=step_id,
         payload=json.dumps(content).encode() if payload is None else payload,
-        headers=headers or {"x-request-id": request_id, "x-inngest-job-id": "job-1"},
+        job_id="job-1",
+        trace_context=trace_context,
     )
 
 

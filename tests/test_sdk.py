@@ -269,28 +269,6 @@ def test_this_machine_is_described() -> None:
     assert system.os == sys.platform or system.os in ("darwin", "windows")
 
 
-# -- headers -----------------------------------------------------------------------------------------------------------------
-
-
-def test_headers_carry_ids_and_the_trace() -> None:
-    context = b'{"traceparent": "00-ab-cd-01", "tracestate": "inngest@app=x", "baggage": "no"}'
-    assert sdk.headers_for(request_id="r", job_id="j", user_trace_ctx=context) == {
-        "x-request-id": "r",
-        "x-inngest-job-id": "j",
-        "traceparent": "00-ab-cd-01",
-        "tracestate": "inngest@app=x",
-    }
-
-
-@pytest.mark.parametrize(
-    "context",
-    [b"", b"{}", b"null", b"[]", b"7", b'"text"', b"{", b"\xff\xfe", b'{"traceparent": 7}', b"[" * 100_000],
-    ids=lambda context: repr(context[:20]),
-)
-def test_no_trace_context_is_a_fault(context: bytes) -> None:
-    assert sdk.headers_for(request_id="r", job_id="", user_trace_ctx=context) == {"x-request-id": "r"}
-
-
 # -- requests ----------------------------------------------------------------------------------------------------------------
 
 

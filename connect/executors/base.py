@@ -1,6 +1,7 @@
 """The seam between the connection and user code: an invocation goes in, an outcome comes out."""
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass
 from typing import Protocol
 
 from connect.wire import SDKResponseStatus
@@ -11,7 +12,7 @@ class Invocation:
     """One execution that the gateway asked for.
 
     `payload` is the request JSON (PROTOCOL.md §6.2) as it came; `step_id` is None where no single step is targeted;
-    `headers` are what the SDK's request handler reads: request id, job id, `traceparent`, `tracestate`.
+    `trace_context` is the user's W3C trace context as JSON, which may be anything (§6.3).
     """
 
     request_id: str
@@ -20,7 +21,21 @@ class Invocation:
     function_slug: str
     step_id: str | None
     payload: bytes
-    headers: dict[str, str] = field(default_factory=dict)
+    job_id: str = ""
+    trace_context: bytes = b""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the SDK's request handler and middleware read: ids, and the trace context where there is one. Made anew each time:
+        the connection's loop has no use for them."""
+        headers = {"x-request-id": self.request_id, "x-inngest-job-id": self.job_id}
+        try:
+            context = json.loads(self.trace_context or b"{}")
+        except (ValueError, RecursionError):
+            context = None
+        if isinstance(context, dict):
+            headers |= {key: context[key] for key in ("traceparent", "tracestate") if isinstance(context.get(key), str)}
+        return {key: text for key, text in headers.items() if text}
 
 
 @dataclass(frozen=True, slots=True)

@@ -271,15 +271,13 @@ async def test_middleware_sees_the_trace_and_shapes_the_output(room: Room) -> No
     async def hello(ctx: inngest.Context) -> str:
         return "hello"
 
-    headers = sdk.headers_for(
-        request_id="r-1", job_id="j-1", user_trace_ctx=b'{"traceparent": "00-ab-cd-01", "tracestate": "a=b"}'
-    )
+    context = b'{"traceparent": "00-ab-cd-01", "tracestate": "a=b"}'
     Traced.seen.clear()
     executor = room.executor(sdk.load([(client, [make_function(client, "hello", hello)])]))
-    outcome = await room.run(executor, invocation("app-hello", headers=headers))
+    outcome = await room.run(executor, invocation("app-hello", request_id="r-1", trace_context=context))
     assert (outcome.status, body(outcome)) == (Status.DONE, "<hello>")
     assert Traced.seen == [
-        {"x-request-id": "r-1", "x-inngest-job-id": "j-1", "traceparent": "00-ab-cd-01", "tracestate": "a=b"}
+        {"x-request-id": "r-1", "x-inngest-job-id": "job-1", "traceparent": "00-ab-cd-01", "tracestate": "a=b"}
     ]
 
 
