@@ -17,6 +17,7 @@ import sys
 import time
 from array import array
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, Final
 
 from benchmarks import frames
@@ -24,7 +25,7 @@ from benchmarks.app import RESULT
 from benchmarks.frames import Kind
 from connect import wire
 from connect.gateway import ulid
-from connect.worker import new_loop
+from connect.loops import new_loop
 
 LEASE: Final = 4
 """How long a lease lasts, in intervals of its extension (PROTOCOL.md §7)."""
@@ -43,7 +44,6 @@ class LoadGateway:
             heartbeat_interval="10s", extend_lease_interval="30s", status_interval="0s"
         )
         self.lease_seconds = 120.0
-        self.flushed = 0
         self._server: asyncio.Server
         self._workers: dict[str, Worker] = {}
         self._arrived = asyncio.Condition()
@@ -75,6 +75,11 @@ class LoadGateway:
         self._workers[worker.name] = worker
         self._arrivals.add(asyncio.create_task(self._tell()))
 
+    def flushed(self, request_id: str) -> None:
+        """A reply came over HTTP."""
+        for worker in self._workers.values():
+            worker.flushed(request_id)
+
     async def _tell(self) -> None:
         async with self._arrived:
             self._arrived.notify_all()
@@ -104,7 +109,7 @@ class LoadGateway:
         self._workers[name].hold(count, seconds)
 
     def mark(self, name: str) -> dict[str, float]:
-        """What was answered since the last mark."""
+        """What was answered since the last mark; how old leases were when they were extended, and the gaps between heartbeats."""
         return self._workers[name].mark()
 
     async def stop(self, name: str, timeout: float) -> dict[str, int]:  # noqa: ASYNC109
@@ -125,14 +130,18 @@ class Worker:
         self._gateway = gateway
         self._socket = socket
         self._window = 0
-        self._ids = frames.request_ids()
+        self._start = ulid.new()[:16]
+        self._ids = frames.request_ids(self._start)
         self._work = frames.requests({"user": "u_1", "amount": 42, "tags": ["a", "b"], "note": "a note of some length"})
         self._sent_at: dict[str, float] = {}
         self._held: dict[str, float] = {}
+        """When each lease of a held request was last renewed."""
         self._latencies = array("d")
+        self._ages = array("d")
+        self._beats: list[float] = []
         self._marked = self.since
         self._empty = asyncio.Event()
-        self._tally = dict.fromkeys(("sent", "acked", "replied", "not_done", "not_asked"), 0)
+        self._tally = dict.fromkeys(("sent", "acked", "replied", "not_done", "not_asked", "flushed"), 0)
         self._good: set[bytes] = set()
         self._lease_made, self._lease_id = 0.0, ""
 
@@ -154,12 +163,22 @@ class Worker:
 
     def mark(self) -> dict[str, float]:
         taken, self._latencies = sorted(self._latencies), array("d")
+        ages, self._ages = sorted(self._ages), array("d")
+        beats, self._beats = self._beats, self._beats[-1:]
         began, self._marked = self._marked, time.monotonic()
         return {
             "replies": len(taken),
             "seconds": self._marked - began,
             "p50": quantile(taken, 0.5),
             "p99": quantile(taken, 0.99),
+            "held": len(self._held),
+            "acked": self._tally["acked"],
+            "extensions": len(ages),
+            "age_p50": quantile(ages, 0.5),
+            "age_p99": quantile(ages, 0.99),
+            "age_max": quantile(ages, 1.0),
+            "beats": len(beats) - 1,
+            "beat_gap_max": max((after - before for before, after in pairwise(beats)), default=0.0),
         }
 
     async def stop(self, seconds: float) -> dict[str, int]:
@@ -169,7 +188,7 @@ class Worker:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._empty.wait(), seconds)
         unanswered = len(self._sent_at) + len(self._held)
-        return {**self._tally, "unanswered": unanswered, "flushed": self._gateway.flushed}
+        return {**self._tally, "unanswered": unanswered}
 
     def _top_up(self, now: float) -> None:
         """Send requests until *window* are outstanding."""
@@ -216,6 +235,10 @@ class Worker:
         if not self._sent_at and not self._held:
             self._empty.set()
 
+    def flushed(self, request_id: str) -> None:
+        """Counted, where the request was this worker's; its reply is not."""
+        self._tally["flushed"] += request_id.startswith(self._start)
+
     def _is_good(self, body: bytes) -> bool:
         if body not in self._good and json.loads(body) == RESULT:
             self._good.add(body)
@@ -223,9 +246,11 @@ class Worker:
 
     def _answer(self, kind: int, payload: bytes, now: float) -> None:
         if kind == Kind.WORKER_HEARTBEAT:
+            self._beats.append(now)
             self._socket.out.append(_HEARTBEAT)
         elif kind == Kind.WORKER_REQUEST_EXTEND_LEASE:
             asked = wire.WorkerRequestExtendLeaseData.FromString(wire.ConnectMessage.FromString(payload).payload)
+            self._extended(asked.request_id, now)
             granted = wire.WorkerRequestExtendLeaseAckData(
                 request_id=asked.request_id,
                 account_id=asked.account_id,
@@ -235,6 +260,11 @@ class Worker:
                 new_lease_id=self._lease(now),
             )
             self._socket.out.append(frames.message(Kind.WORKER_REQUEST_EXTEND_LEASE_ACK, granted.SerializeToString()))
+
+    def _extended(self, request_id: str, now: float) -> None:
+        if request_id in self._held:
+            self._ages.append(now - self._held[request_id])
+            self._held[request_id] = now
 
 
 _HEARTBEAT: Final = frames.message(Kind.GATEWAY_HEARTBEAT)
@@ -300,8 +330,9 @@ class Socket(asyncio.Protocol):
             ).SerializeToString()
         else:
             # A worker flushes what was not acknowledged in time: here that means that something went wrong.
-            self._gateway.flushed += 1
-            answer = wire.FlushResponse(request_id=wire.SDKResponse.FromString(body).request_id).SerializeToString()
+            request_id = wire.SDKResponse.FromString(body).request_id
+            self._gateway.flushed(request_id)
+            answer = wire.FlushResponse(request_id=request_id).SerializeToString()
         self.out.append(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(answer), answer))
 
     def _upgrade(self, key: bytes) -> None:

@@ -6,13 +6,15 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 import psutil
 
 from benchmarks.app import ORIGIN
+from benchmarks.remote import Load
 from connect import connect
 
 TITLES: Final = {
@@ -25,6 +27,12 @@ TITLES: Final = {
     "none-noop": "ours, isolation none, executing nothing",
     "floor-noop": "floor, executing nothing",
 }
+BASE: Final = "official"
+"""Whom ratios are taken to."""
+JOIN: Final = 60.0
+"""Seconds that a worker has to connect."""
+ANSWER: Final = 60.0
+"""Seconds that a worker has to answer what is outstanding."""
 PATIENCE: Final = 30.0
 """Seconds that a process has to end."""
 
@@ -36,6 +44,13 @@ def missing(subject: str) -> str | None:
     if subject == "official-uvloop" and not importlib.util.find_spec("uvloop"):
         return "uvloop is not installed"
     return None
+
+
+def available(subjects: Iterable[str]) -> list[str]:
+    """Those that can be measured; says which cannot, and why."""
+    reasons = {each: missing(each) for each in subjects}
+    print(*(f"left out: {TITLES[each]}: {why}\n" for each, why in reasons.items() if why), sep="", end="", flush=True)
+    return [each for each, why in reasons.items() if not why]
 
 
 @dataclass(frozen=True)
@@ -63,10 +78,17 @@ class Subject:
 
 
 def _used(process: psutil.Process) -> tuple[float, int]:
-    with contextlib.suppress(psutil.NoSuchProcess), process.oneshot():
-        times = process.cpu_times()
-        return times.user + times.system, process.memory_info().rss
+    with contextlib.suppress(psutil.NoSuchProcess, OSError):
+        return cpu_seconds(process.pid), process.memory_info().rss
     return 0.0, 0
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU seconds of a process so far, all its threads'. The kernel's clock for it: psutil counts in hundredths."""
+    if sys.platform == "linux":
+        return time.clock_gettime(~pid << 3 | 2)
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
 
 
 @contextlib.asynccontextmanager
@@ -82,6 +104,23 @@ async def running(subject: str, origin: str, name: str) -> AsyncIterator[Subject
         yield Subject(name, process)
     finally:
         await _end(process)
+
+
+async def joined(stack: contextlib.AsyncExitStack, load: Load, subject: str, name: str) -> Subject:
+    """A worker that runs, and is connected to *load*, until *stack* unwinds."""
+    worker = await stack.enter_async_context(running(subject, load.origin, name))
+    if await load.call("joins", name, JOIN) is None:
+        raise RuntimeError(f"{subject} did not connect within {JOIN:g} s: BENCH_DEBUG=1 shows what it says")
+    return worker
+
+
+async def faults(load: Load, worker: Subject, where: str) -> list[str]:
+    """Whatever else than: every request was acknowledged once, and answered once, with DONE and the right result."""
+    tally = await load.call("stop", worker.name, ANSWER)
+    sent = tally.pop("sent")
+    right = {**dict.fromkeys(tally, 0), "acked": sent, "replied": sent}
+    wrong = ", ".join(f"{count} {what}" for what, count in tally.items() if count != right[what])
+    return [f"{where}: of {sent} requests, {wrong}"] if wrong else []
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

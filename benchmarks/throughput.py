@@ -12,20 +12,17 @@ import asyncio
 import contextlib
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Final
 
-import psutil
-
+from benchmarks import svg
 from benchmarks.remote import Load, load_gateway
-from benchmarks.subjects import TITLES, Subject, missing, running
+from benchmarks.results import Part, save, surroundings
+from benchmarks.subjects import ANSWER, BASE, TITLES, Subject, available, cpu_seconds, faults, joined
 
-BASE: Final = "official"
 WINDOWS: Final = (1, 16, 64, 256)
 WARM_UP: Final = 0.5
 """Seconds of each measurement that do not count; of its length, at most."""
-JOIN: Final = 60.0
-ANSWER: Final = 30.0
 
 
 @dataclass(frozen=True)
@@ -81,31 +78,23 @@ async def measure(subjects: Sequence[str], *, rounds: int, windows: Sequence[int
     async with load_gateway() as load:
         for number in range(rounds):
             async with contextlib.AsyncExitStack() as stack:
-                workers = {each: await _joined(stack, load, each, f"{each}-{number}") for each in subjects}
+                workers = {each: await joined(stack, load, each, f"{each}-{number}") for each in subjects}
                 for window in windows:
                     for subject, worker in workers.items():
                         result.samples.append(await _sample(load, worker, subject, number, window, seconds))
                 for subject, worker in workers.items():
-                    result.faults += await _faults(load, worker, subject, number)
+                    result.faults += await faults(load, worker, f"{TITLES[subject]}, round {number + 1}")
     return result
 
 
-async def _joined(stack: contextlib.AsyncExitStack, load: Load, subject: str, name: str) -> Subject:
-    worker = await stack.enter_async_context(running(subject, load.origin, name))
-    if await load.call("joins", name, JOIN) is None:
-        raise RuntimeError(f"{subject} did not connect within {JOIN:g} s: run it with BENCH_DEBUG=1 to see why")
-    return worker
-
-
 async def _sample(load: Load, worker: Subject, subject: str, number: int, window: int, seconds: float) -> Sample:
-    gateway = psutil.Process(load.process.pid)
     await load.call("drive", worker.name, window)
     await asyncio.sleep(min(WARM_UP, seconds))
     await load.call("mark", worker.name)
-    before, load_before = worker.usage(), sum(gateway.cpu_times()[:2])
+    before, load_before = worker.usage(), cpu_seconds(load.process.pid)
     await asyncio.sleep(seconds)
     marked = await load.call("mark", worker.name)
-    after, load_after = worker.usage(), sum(gateway.cpu_times()[:2])
+    after, load_after = worker.usage(), cpu_seconds(load.process.pid)
     await load.call("stop", worker.name, ANSWER)
     replies = max(1, marked["replies"])
     return Sample(
@@ -123,27 +112,13 @@ async def _sample(load: Load, worker: Subject, subject: str, number: int, window
     )
 
 
-async def _faults(load: Load, worker: Subject, subject: str, number: int) -> list[str]:
-    """Whatever else than: every request was acknowledged once, and answered once, with DONE and the right result."""
-    tally = await load.call("stop", worker.name, ANSWER)
-    sent = tally.pop("sent")
-    right = {**dict.fromkeys(tally, 0), "acked": sent, "replied": sent}
-    wrong = ", ".join(f"{count} {what}" for what, count in tally.items() if count != right[what])
-    return [f"{TITLES[subject]}, round {number + 1}: of {sent} requests, {wrong}"] if wrong else []
-
-
 # -- what it says -------------------------------------------------------------------------------------------------------------
 
 _HEADINGS: Final = (
-    "requests/s",
-    "to official",
-    "p50",
-    "p99",
-    "CPU per request: connection",
-    "in all",
-    "RSS: connection",
-    "in all",
+    *("requests/s", "to official", "p50", "p99"),
+    *("CPU per request: connection process", "all processes", "RSS: connection process", "all processes"),
 )
+_PLOTTED: Final = ("official", "thread", "none", "process", "floor")
 
 
 def table(result: Throughput, window: int) -> str:
@@ -158,7 +133,7 @@ def _cells(result: Throughput, subject: str, window: int) -> list[str]:
     ratio = result.ratio(subject, window, "rate")
 
     def of(figure: str, scale: float, unit: str) -> str:
-        return f"{result.median(subject, window, figure) * scale:.4g} {unit}"
+        return f"{result.median(subject, window, figure) * scale:,.3g} {unit}"
 
     return [
         f"{statistics.median(rates):,.0f} ({min(rates):,.0f} … {max(rates):,.0f})",
@@ -169,20 +144,50 @@ def _cells(result: Throughput, subject: str, window: int) -> list[str]:
     ]
 
 
+def section(part: Part) -> str:
+    """The tables, and how busy the load gateway was."""
+    result = read(part)
+    busiest = max(sample.load_cpu for sample in result.samples)
+    said = f"At its busiest the load gateway used {busiest:.0%} of a core."
+    return "\n\n".join([*(table(result, window) for window in result.windows()), said, *result.faults])
+
+
+def plots(part: Part) -> dict[str, str]:
+    result = read(part)
+    lines = [
+        svg.Series(TITLES[each], [(window, result.median(each, window, "rate")) for window in result.windows()])
+        for each in _PLOTTED
+        if each in result.subjects()
+    ]
+    title = "Requests per second, one async function, medians"
+    return {"throughput": svg.chart(title, "requests outstanding", "requests/s", lines, log_x=True)}
+
+
+def read(part: Part) -> Throughput:
+    return Throughput([Sample(**each) for each in part.figures["samples"]], part.figures["faults"])
+
+
+async def run(
+    rounds: int = 5, windows: Sequence[int] = WINDOWS, seconds: float = 3.0, subjects: Sequence[str] = tuple(TITLES)
+) -> Part:
+    result = await measure(available(subjects), rounds=rounds, windows=windows, seconds=seconds)
+    shown = f"--rounds {rounds} --windows {' '.join(map(str, windows))} --seconds {seconds:g}"
+    return Part(surroundings(f"python -m benchmarks.throughput {shown}"), asdict(result))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--windows", type=int, nargs="+", default=WINDOWS, help="how many requests are outstanding")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--subjects", nargs="+", choices=TITLES, default=list(TITLES))
-    options = parser.parse_args()
-    absent = {each: missing(each) for each in options.subjects}
-    for subject, why in absent.items():
-        print(*([f"left out: {TITLES[subject]}: {why}"] if why else []), sep="\n", end="\n" if why else "")
-    subjects = [each for each, why in absent.items() if not why]
-    result = asyncio.run(measure(subjects, rounds=options.rounds, windows=options.windows, seconds=options.seconds))
-    print("\n\n".join(table(result, window) for window in result.windows()))
-    print(*result.faults, sep="\n")
+    parser.add_argument("--save", action="store_true", help="keep the results for the page")
+    options = vars(parser.parse_args())
+    keep = options.pop("save")
+    part = asyncio.run(run(**options))
+    print(section(part))
+    if keep:
+        save("throughput", part)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,60 @@
+"""Results: what each part of the benchmarks measured, kept as JSON with when, where and how. page.py makes the page of them."""
+
+import json
+import os
+import platform
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+FOLDER: Final = Path(__file__).parent / "results"
+PACKAGES: Final = ("aiohttp", "inngest", "protobuf", "statechart-connect", "uvloop", "websockets")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one program measured: *around* says when, where and how."""
+
+    around: dict[str, str]
+    figures: Any
+
+
+def surroundings(command: str) -> dict[str, str]:
+    """Date, machine, its load at the end, versions, and the command."""
+    python = f"Python {platform.python_version()}"
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": f"{os.cpu_count()} cores, {_processor()}, {platform.system()} {platform.machine()}, {python}",
+        "load": f"{os.getloadavg()[0]:.1f} at the end, the benchmark's own included",
+        "versions": ", ".join(f"{name} {installed(name)}" for name in PACKAGES),
+        "command": command,
+    }
+
+
+def _processor() -> str:
+    """The processor's name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or "processor unknown"
+    return next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), "processor unknown")
+
+
+def installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def save(name: str, part: Part, folder: Path = FOLDER) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps({"around": part.around, "figures": part.figures}, indent=1) + "\n")
+
+
+def load(name: str, folder: Path = FOLDER) -> Part | None:
+    """None: it was not measured yet."""
+    file = folder / f"{name}.json"
+    return Part(**json.loads(file.read_text())) if file.exists() else None
