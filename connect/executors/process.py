@@ -162,12 +162,15 @@ class Process:
 
     async def _end(self) -> int:
         """Its exit code, once it has exited; its pipe is closed."""
+        # While it imports it would not notice, and has nothing to finish.
+        patience = 0.0 if self._leaving and not self.ready.done() else self._patience
         for number in (signal.SIGTERM, signal.SIGKILL):
-            await asyncio.wait([self._exited], timeout=self._patience)
+            await asyncio.wait([self._exited], timeout=patience)
             if self._exited.done():
                 break
-            log.warning("%s has not ended within %g s: it gets %s", self, self._patience, number.name)
+            log.info("%s has not ended within %g s: it gets %s", self, patience, number.name)
             self._child.send_signal(number)
+            patience = self._patience
         return await self._exited
 
     def _bury(self, code: int) -> None:

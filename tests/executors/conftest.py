@@ -7,6 +7,7 @@ from typing import Any
 import psutil
 import pytest
 from sdk_kit import Room, loop_on_thread
+from visits import Door
 
 from connect import Deadlines, WorkerConnection, connect
 from connect.gateway import Gateway
@@ -47,8 +48,10 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 async def gw() -> AsyncIterator[Gateway]:
-    """A gateway whose intervals are 50 ms."""
-    async with Gateway(heartbeat_interval="50ms", extend_lease_interval="50ms", close_timeout=0.5) as gateway:
+    """A gateway whose intervals are 50 ms; it does not mind a beat that is late."""
+    async with Gateway(
+        heartbeat_interval="50ms", extend_lease_interval="50ms", heartbeat_timeout=5.0, close_timeout=0.5
+    ) as gateway:
         yield gateway
 
 
@@ -79,3 +82,10 @@ async def start(gw: Gateway) -> AsyncIterator[Callable[..., Any]]:
         assert worker.status().unexpected_events == 0
         assert worker.status().processes == ()
     assert set(psutil.Process().children(recursive=True)) <= before
+
+
+@pytest.fixture
+async def door() -> AsyncIterator[Door]:
+    """Where functions of the processes call."""
+    async with Door.opened() as opened:
+        yield opened

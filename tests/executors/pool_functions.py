@@ -87,6 +87,14 @@ async def end(ctx: inngest.Context) -> None:
             raise KeyboardInterrupt
 
 
+async def fragile(ctx: inngest.Context) -> int:
+    """Takes its process along at the first attempt, if it is asked to."""
+    await asyncio.sleep(0.01)
+    if ctx.event.data.get("crash") and ctx.attempt == 0:
+        os._exit(3)
+    return os.getpid()
+
+
 async def unserialisable(ctx: inngest.Context) -> object:
     return object()
 
@@ -144,6 +152,7 @@ FUNCTIONS = (
     hold_gil,
     spin,
     end,
+    fragile,
     unserialisable,
     unpicklable,
     speak,
@@ -152,5 +161,10 @@ FUNCTIONS = (
     fork,
     surroundings,
 )
-client = make_client()
-apps = [(client, [make_function(client, handler.__name__, handler, retries=0) for handler in FUNCTIONS])]
+client = make_client(is_production="POOL_IN_CLOUD" in os.environ)
+apps = [
+    (
+        client,
+        [make_function(client, each.__name__, each, retries=20 if each is fragile else 0) for each in FUNCTIONS],
+    )
+]
