@@ -160,7 +160,9 @@ def check(chart: type[StateChart[Any]], actor: object) -> None:
     faults = [f"{name}: also a state or event" for name in wanted & {*ids, *plain.events}]
     faults += [f"{name}: state id used twice" for name in {name for name in ids if ids.count(name) > 1}]
     faults += [
-        f"{edge.source}: transition without event or guard" for edge in plain.edges if not edge.event + edge.guard
+        f"{edge.source}: transition without event or guard"
+        for edge in plain.edges
+        if not (edge.event + edge.guard or edge.default)
     ]
     for name in wanted:
         method = inspect.getattr_static(type(actor), name, None)

@@ -18,7 +18,7 @@ from statemachine import HistoryState, State
 from statemachine.graph import iterate_states
 from statemachine.spec_parser import replace_operators
 
-Kind = Literal["atomic", "compound", "parallel", "region", "final", "history"]
+Kind = Literal["atomic", "compound", "parallel", "region", "final", "history", "deep history"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,18 @@ class StateModel:
     exit: tuple[str, ...] = ()
     invoke: tuple[str, ...] = ()
 
+    @property
+    def is_history(self) -> bool:
+        """Whether this is no state to be in, but what its box was in when it was left: the substate, or (deep) all of them."""
+        return self.kind in ("history", "deep history")
+
 
 @dataclass(frozen=True, slots=True)
 class EdgeModel:
     """A transition under one of its events ("" for an eventless one). No targets: the state stays, only actions run.
 
     `actions` run between exit and entry (those the library calls validators, before, on), `after` once the target is entered.
+    *default*: no transition of its own, but where a history state leads as long as it has nothing to remember.
     """
 
     source: str
@@ -49,6 +55,7 @@ class EdgeModel:
     actions: tuple[str, ...]
     after: tuple[str, ...] = ()
     internal: bool = False
+    default: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +132,9 @@ def actions(chart: ChartModel) -> set[str]:
 
 
 def guards(chart: ChartModel) -> set[str]:
-    """The names that guards ask, without their negations."""
-    words = {word for edge in chart.edges for word in re.findall(r"[A-Za-z_]\w*", edge.guard)}
-    return words - {"and", "or", "not"}
+    """The names that guards ask, without their negations; `In('state')` asks the chart itself."""
+    asked = (re.sub(r"\bIn\([^)]*\)", "", edge.guard) for edge in chart.edges)
+    return {word for guard in asked for word in re.findall(r"[^\W\d]\w*", guard)} - {"and", "or", "not"}
 
 
 def event_names(transition: Any) -> list[str]:
@@ -149,7 +156,7 @@ def callback_names(group: Iterable[Any], chart: type[Any] | None = None) -> tupl
 def _wording(spec: Any) -> str:
     name = str(spec.attr_name).replace("<lambda>", "λ")
     if spec.may_contain_boolean_expression:
-        name = replace_operators(name).strip()
+        name = " ".join(replace_operators(name).split())
     if spec.is_event:  # a decorated function is kept under its event's name between underscores
         name = name.strip("_")
     if spec.expected_value is not False:
@@ -176,7 +183,7 @@ def _state(chart: type[Any], state: State) -> StateModel:
 
 def _kind(state: State) -> Kind:
     if isinstance(state, HistoryState):
-        return "history"
+        return "deep history" if state.type.is_deep else "history"
     if state.final:
         return "final"
     if state.parallel:
@@ -191,7 +198,8 @@ def _edges(chart: type[Any], state: State) -> Iterable[EdgeModel]:
         if transition.initial:
             continue
         first = (transition.validators, transition.before, transition.on)
-        for event in event_names(transition):
+        default = isinstance(state, HistoryState)
+        for event in [""] if default else event_names(transition):
             yield EdgeModel(
                 source=state.id,
                 event=event,
@@ -200,6 +208,7 @@ def _edges(chart: type[Any], state: State) -> Iterable[EdgeModel]:
                 actions=tuple(name for group in first for name in callback_names(group, chart)),
                 after=callback_names(transition.after, chart),
                 internal=bool(transition.internal),
+                default=default,
             )
 
 

@@ -1,6 +1,7 @@
 """The command: `python -m statecharts draw|table|diff|grid|paths`, for any chart that Python can import."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import NoReturn
 
 from statecharts import model
 from statecharts.model import ChartModel
-from statecharts.tools import comparison, draw, grid, load, page
+from statecharts.tools import comparison, draw, grid, load, page, routes
 from statecharts.tools.load import UnusableError
 
 _CHART = "MODULE:CHART"
@@ -20,6 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parser().parse_args(arguments)
         code: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has seen enough; nothing is left to be said on exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (UnusableError, OSError) as error:
         sys.stderr.write(f"statecharts: {error}\n")
         return 2
@@ -125,9 +130,15 @@ def _grid(options: argparse.Namespace) -> int:
     return 0
 
 
+def _paths(options: argparse.Namespace) -> int:
+    sys.stdout.write(routes.render(load.chart(options.chart)))
+    return 0
+
+
 _ONE = (
     ("table", _table, "the table of a chart's transitions, as Markdown"),
     ("grid", _grid, "what each state makes of each event, as Markdown"),
+    ("paths", _paths, "a shortest way to each transition of a chart, as Markdown; none of its code runs"),
 )
 
 

@@ -19,7 +19,7 @@ _SOFT = "#57606a"
 _LINE = "#57606a"
 _ALARM = "#a40e26"
 _TIGHT = 'CELLPADDING="1"'
-_LEAF = {"atomic": "#ddf4ff", "final": "#eaeef2", "history": "#ffffff"}
+_LEAF = {"atomic": "#ddf4ff", "final": "#eaeef2", "history": "#ffffff", "deep history": "#ffffff"}
 _BOX = {"compound": "#f6f8fa", "parallel": "#f6f8fa", "region": "#ffffff"}
 
 # White paper under dark ink, so that the picture reads the same on a light and on a dark page.
@@ -32,7 +32,7 @@ _HEAD = f"""\
 
 def render(chart: ChartModel, marks: Marks | None = None) -> str:
     """*chart* as the text of a DOT file, with the signs and colours of *marks*, and a key to them."""
-    return "\n".join([f"digraph {chart.name} {{", _HEAD, *_Writer(chart, marks or {}).lines(), "}"]) + "\n"
+    return "\n".join([f'digraph "{chart.name}" {{', _HEAD, *_Writer(chart, marks or {}).lines(), "}"]) + "\n"
 
 
 class _Writer:
@@ -113,7 +113,7 @@ class _Writer:
     def _arrow(self, source: str, target: str, edges: list[EdgeModel]) -> Iterator[str]:
         """A line from *source* to the label, an arrow from there to *target*. The label is a node, so nothing is drawn over it."""
         order = [state.id for state in self.chart.states]
-        label, line = f'"{source}_to_{target}"', self._line_style(edges)
+        label, line = f'"{source} to {target}"', self._line_style(edges)
         yield f"{label} [label=<{self._sheet(edges)}>]"
         if order.index(target) < order.index(source):
             yield f"{self._bottom(target)} -> {label} [{_attributes('dir=back', line, self._clip(ltail=target))}]"
@@ -173,7 +173,7 @@ class _Writer:
 
 
 def _start(parent: str | None) -> str:
-    return f'"start_{parent or "chart"}"'
+    return f'"start of {parent}"' if parent else '"the start"'
 
 
 def _attributes(*attributes: str) -> str:

@@ -10,7 +10,7 @@ from statecharts.tools.markdown import row, rule
 def leaves(chart: ChartModel) -> list[str]:
     """Ids of the states without substates; a history state is none, nothing is ever in it."""
     parents = {state.parent for state in chart.states}
-    return [state.id for state in chart.states if state.id not in parents and state.kind != "history"]
+    return [state.id for state in chart.states if state.id not in parents and not state.is_history]
 
 
 def around(chart: ChartModel, state_id: str) -> list[str]:

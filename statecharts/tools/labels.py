@@ -6,6 +6,8 @@ from statecharts.tools.marks import Mark
 
 def event(edge: EdgeModel) -> str:
     """The event's name; "(always)" for a transition that is tried after every event."""
+    if edge.default:
+        return "(at first)"
     return (edge.event or "(always)") + (" (internal)" if edge.internal else "")
 
 

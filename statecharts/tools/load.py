@@ -5,10 +5,12 @@ import inspect
 import os
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from statemachine import StateChart
+from statemachine.graph import iterate_states
 
 SETTING = "[tool.statecharts] charts"
 
@@ -41,6 +43,9 @@ def chart(name: str) -> type[StateChart[Any]]:
         raise UnusableError(f"{name} is no chart class, but {found!r:.60}{_instead(_module(module_name))}")
     if not found.states:
         raise UnusableError(f"{name} has no states")
+    ids = Counter(state.id for state in iterate_states(found.states))
+    if twice := [state for state, times in ids.items() if times > 1]:
+        raise UnusableError(f"{name} has two states with one id, which the library mixes up: {', '.join(twice)}")
     return found  # type: ignore[no-any-return]
 
 

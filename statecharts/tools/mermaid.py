@@ -1,18 +1,36 @@
 """A chart as Mermaid text, which code hosts draw in place: states and events only.
 
-Actions, entry and exit, and what happens without leaving a state are in the DOT picture and in the table.
+Actions, entry and exit, and what happens without leaving a state are in the DOT picture and in the table; of the last, what is
+marked stands in its state.
 """
 
 from collections.abc import Iterator
 
-from statecharts.model import ChartModel, StateModel
+from statecharts.model import ChartModel, EdgeModel, StateModel
 from statecharts.tools import labels, nesting
 from statecharts.tools.marks import Mark, Marks
 
-_RESERVED = {"choice", "class", "classdef", "direction", "end", "fork", "join", "note", "state", "style"}
+# Words that Mermaid does not take as a state's id, in any case of letters; `root` is its own name for the whole picture.
+_RESERVED = {
+    *(
+        "accdescr",
+        "acctitle",
+        "as",
+        "choice",
+        "class",
+        "classdef",
+        "click",
+        "default",
+        "direction",
+        "end",
+        "fork",
+        "href",
+    ),
+    *("join", "note", "root", "scale", "state", "statediagram", "style"),
+}
 
 # Mermaid's way of writing the characters that its grammar reads as its own.
-_ENTITIES = {ord(c): f"#{ord(c)};" for c in '#;:"{}<>'}
+_ENTITIES = {ord(c): f"#{ord(c)};" for c in '#;:"{}<>%'}
 
 
 def render(chart: ChartModel, marks: Marks | None = None) -> str:
@@ -31,16 +49,24 @@ def _inside(chart: ChartModel, parent: str | None, indent: str, marks: Marks) ->
             yield f"{indent}[*] --> {_id(state.id)}"
         yield from _state(chart, state, indent, marks)
     for (source, target), edges in nesting.arrows(chart, parent).items():
-        lines = [
-            labels.signed(marks.get(edge), labels.join(labels.event(edge), labels.guard(chart, edge))) for edge in edges
-        ]
-        yield f"{indent}{_id(source)} --> {_id(target)} : {'<br/>'.join(map(_text, lines))}"
+        lines = [_label(chart, edge, marks) for edge in edges]
+        yield f"{indent}{_id(source)} --> {_id(target)} : {'<br/>'.join(lines)}"
 
 
 def _state(chart: ChartModel, state: StateModel, indent: str, marks: Marks) -> Iterator[str]:
     declared = f'{indent}state "{_text(labels.signed(marks.get(state), nesting.title(state)))}" as {_id(state.id)}'
     inner = list(_inside(chart, state.id, indent + "    ", marks))
-    yield from [f"{declared} {{", *inner, f"{indent}}}"] if inner else [declared]
+    if inner:
+        yield from (f"{declared} {{", *inner, f"{indent}}}")
+        return
+    yield declared
+    for edge in chart.edges:  # Mermaid lets a box say nothing but its name
+        if edge.source == state.id and not edge.targets and edge in marks:
+            yield f"{indent}{_id(state.id)} : {_label(chart, edge, marks)}"
+
+
+def _label(chart: ChartModel, edge: EdgeModel, marks: Marks) -> str:
+    return _text(labels.signed(marks.get(edge), labels.join(labels.event(edge), labels.guard(chart, edge))))
 
 
 def _classes(chart: ChartModel, marks: Marks) -> Iterator[str]:
@@ -57,7 +83,8 @@ def _classes(chart: ChartModel, marks: Marks) -> Iterator[str]:
 
 
 def _id(state_id: str) -> str:
-    return f"{state_id}_" if state_id.lower() in _RESERVED else state_id
+    plain = "".join(letter if letter.isascii() else f"u{ord(letter):x}" for letter in state_id)
+    return f"{plain}_" if plain.lower() in _RESERVED else plain
 
 
 def _text(text: str) -> str:

@@ -24,8 +24,9 @@ def is_start(state: StateModel) -> bool:
 
 
 def title(state: StateModel) -> str:
-    """How a picture calls *state*. A history state is the H of the field's own drawings."""
-    return f"H {state.name}" if state.kind == "history" else state.name
+    """How a picture calls *state*. A history state is the H of the field's own drawings, a deep one H*."""
+    letters = {"history": "H ", "deep history": "H* "}
+    return letters.get(state.kind, "") + state.name
 
 
 def ancestors(chart: ChartModel, state_id: str) -> list[str]:

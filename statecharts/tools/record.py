@@ -23,7 +23,8 @@ class Record:
         self._tables: dict[int, Compiled] = {}
         for chart in charts:
             plain = read(chart)
-            for transition, edge in zip(_transitions(chart), plain.edges, strict=True):
+            edges = [edge for edge in plain.edges if not edge.default]
+            for transition, edge in zip(_transitions(chart), edges, strict=True):
                 self.declared.append(labels.wording(plain, edge))
                 self._by_transition[id(transition), edge.event] = self.declared[-1]
 
@@ -66,5 +67,5 @@ def _transitions(chart: type[StateChart[Any]]) -> Iterator[Any]:
     """The library's own objects, one for each edge of the chart's model, in the same order."""
     for state in iterate_states(chart.states):
         for transition in state.transitions:
-            if not transition.initial:
+            if not (transition.initial or state.is_history):
                 yield from (transition for _ in event_names(transition))

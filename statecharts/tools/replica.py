@@ -5,7 +5,9 @@ model is built back into a class whose callbacks are names only; `note_taker` in
 the model again, apart from docstrings and what is invoked.
 """
 
+import ast
 import re
+from collections.abc import Iterator
 from typing import Any, cast
 
 from statemachine import StateChart
@@ -27,10 +29,42 @@ def replica(chart: ChartModel) -> type[StateChart[Any]]:
 
 
 def question(guard: str) -> str:
-    """*guard* as the library can ask it of names: what compares or calls becomes one name of its own."""
-    words = re.sub(r"[A-Za-z_λ]\w*|[()\s]", "", guard)
-    calls = re.search(r"\w\s*\(", re.sub(r"\b(and|or|not)\b\s*", "", guard))
-    return re.sub(r"\W+", "_", guard).strip("_") if words or calls else guard
+    """*guard* as the library can ask it of names: each comparison and call in it becomes one name of its own."""
+    for text, name in sorted(atoms(guard).items(), key=lambda atom: -len(atom[0])):
+        guard = guard.replace(text, name)
+    return guard
+
+
+def atoms(guard: str) -> dict[str, str]:
+    """The parts of *guard* that are more than a name, each with the name that stands for it in a replica."""
+    try:
+        tree = ast.parse(guard, mode="eval").body
+    except SyntaxError:
+        return {guard: _name(guard)}
+    texts = (ast.get_source_segment(guard, part) or "" for part in _parts(tree))
+    return {text: _name(text) for text in texts if not text.isidentifier()}
+
+
+def _parts(tree: ast.expr) -> Iterator[ast.expr]:
+    match tree:
+        case ast.BoolOp():
+            for value in tree.values:
+                yield from _parts(value)
+        case ast.UnaryOp(op=ast.Not()):
+            yield from _parts(tree.operand)
+        case ast.Call(func=ast.Name("In")):
+            return  # asks for active states, and the replica has the same
+        case _:
+            yield tree
+
+
+def _name(text: str) -> str:
+    for sign, word in _COMPARED.items():
+        text = text.replace(sign, word)
+    return re.sub(r"\W+", "_", text).strip("_")
+
+
+_COMPARED = {"<=": "at_most", ">=": "at_least", "!=": "is_not", "==": "is", "<": "below", ">": "above"}
 
 
 def _definition(chart: ChartModel, state: StateModel) -> dict[str, Any]:
@@ -42,12 +76,15 @@ def _definition(chart: ChartModel, state: StateModel) -> dict[str, Any]:
         "parallel": state.kind == "parallel",
         "enter": list(state.entry),
         "exit": list(state.exit),
-        "states": {child.id: _definition(chart, child) for child in inner if child.kind != "history"},
-        "history": {
-            child.id: {"name": child.name, **_events(chart, child)} for child in inner if child.kind == "history"
-        },
+        "states": {child.id: _definition(chart, child) for child in inner if not child.is_history},
+        "history": {child.id: _history(chart, child) for child in inner if child.is_history},
     }
     return {**given, **_events(chart, state)}
+
+
+def _history(chart: ChartModel, state: StateModel) -> dict[str, Any]:
+    depth = "deep" if state.kind == "deep history" else "shallow"
+    return {"name": state.name, "type": depth, **_events(chart, state)}
 
 
 def _events(chart: ChartModel, state: StateModel) -> dict[str, Any]:

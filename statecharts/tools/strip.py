@@ -117,9 +117,9 @@ class _Walk:
     def _enter(self, states: list[StateModel], *, alive: bool) -> None:
         for state in states:
             here = self._after(alive, state.entry)
-            if state.kind == "history" and state.parent:
+            if state.is_history and state.parent:
                 beside = nesting.children(self.chart, state.parent)
-                self._enter([other for other in beside if other.kind != "history"], alive=here)
+                self._enter([other for other in beside if not other.is_history], alive=here)
                 continue
             inner = nesting.children(self.chart, state.id)
             if inner:

@@ -146,7 +146,7 @@ def test_every_transition_is_in_every_kind_of_file(chart: Any) -> None:
         assert f"| `{labels.event(edge)}` | {labels.guard(plain, edge).strip('[]')} |" in page
         assert all(name in picture and name in page for name in edge.actions)
         for target in edge.targets:
-            assert f"{edge.source}_to_{target}" in picture
+            assert f"{edge.source} to {target}" in picture
             arrow = rf"^ *{edge.source} --> {target} : (.*<br/>)?{re.escape(labels.event(edge))}\b"
             assert re.search(arrow.removesuffix(r"\b"), mermaid.render(plain), re.MULTILINE)
 

@@ -1,0 +1,12 @@
+"""Charts as people write them elsewhere, in the styles that python-statemachine offers: what the tools must cope with.
+
+Every piece of code in them notes that it ran. Reading, drawing and walking a chart runs none of it, which the tests check.
+"""
+
+RAN: list[str] = []
+
+
+def ran(what: str) -> bool:
+    """Note that code of a chart ran."""
+    RAN.append(what)
+    return True
