@@ -27,6 +27,7 @@ from connect.executors.caller import CallerLoop
 from connect.executors.processes import Processes
 from connect.executors.same import SameLoop
 from connect.hub import Hub
+from connect.locate import locating
 from connect.loops import new_loop
 from connect.monitor import monitored
 from connect.options import Isolation, Options
@@ -144,9 +145,13 @@ class WorkerConnection:
     async def start(self) -> None:
         """Connect, and run until closed. Cancelling it cancels user code, delivers what is owed, and returns then.
 
-        Raises: ConfigurationError: it was started before. Before the first ACTIVE: AuthenticationFailed, SyncFailed, TooManyApps,
-            ConnectTimeout. At any time: InternalError.
+        Raises: ConfigurationError: it was started before, or inside the import of `"MODULE:APPS"`. Before the first ACTIVE:
+            AuthenticationFailed, SyncFailed, TooManyApps, ConnectTimeout. At any time: InternalError.
         """
+        if locating.get():
+            raise ConfigurationError(
+                'importing the module starts a worker: put that under `if __name__ == "__main__":`'
+            )
         if self._connection is not None:
             raise ConfigurationError("this worker was started before: make a new one with connect()")
         if self._closing:

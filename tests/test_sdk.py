@@ -147,6 +147,14 @@ def greedy(settings): return apps
 nothing = None
 """
 
+SELFISH = """
+import asyncio
+from connect import connect
+from named import apps
+
+asyncio.run(connect(apps).start())
+"""
+
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,10 +162,14 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "named.py").write_text(MODULE)
     (tmp_path / "faulty.py").write_text("1 / 0")
     (tmp_path / "lacking.py").write_text("import no_such_thing")
+    (tmp_path / "leading.py").write_text("import json\n\nimport faulty\n")
+    (tmp_path / "reading.py").write_text("import json\n\njson.loads('{')\n")
+    (tmp_path / "garbled.py").write_text("\ndef (:\n")
+    (tmp_path / "selfish.py").write_text(SELFISH)
     (tmp_path / "bundle").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [each for each in sys.path if each])
-    for name in ("named", "faulty", "lacking", "bundle"):
+    for name in ("named", "faulty", "lacking", "leading", "reading", "selfish", "bundle"):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
@@ -174,10 +186,18 @@ def test_apps_are_found_by_name(module: None, name: str) -> None:
         (":apps", "write MODULE:APPS"),
         ("nowhere:apps", "no module 'nowhere' in "),
         ("bundle.nowhere:apps", "no module 'bundle.nowhere' in "),
-        ("lacking:apps", "cannot import 'lacking': No module named 'no_such_thing'"),
+        ("lacking:apps", "cannot import 'lacking': ModuleNotFoundError: No module named 'no_such_thing'"),
         ("faulty:apps", "cannot import 'faulty': ZeroDivisionError: division by zero"),
+        ("leading:apps", "faulty.py, line 1)"),
+        ("reading:apps", "reading.py, line 3)"),
+        ("garbled:apps", "SyntaxError: invalid syntax (garbled.py, line 2)"),
+        ("named.py:apps", "'named.py' is a file, not a module: did you mean named:apps?"),
+        ("bundle/deep:apps", "did you mean bundle.deep:apps?"),
+        ("./bundle/deep.py:apps", "did you mean bundle.deep:apps?"),
+        ("/srv/shop/main.py:apps", "change to /srv/shop and name main:apps"),
+        ("../main:apps", "change to .. and name main:apps"),
         ("named:other", "module 'named' has no 'other'"),
-        ("named:broken", "calling 'named:broken' raised LookupError: no settings"),
+        ("named:broken", "calling 'named:broken' raised LookupError: no settings ("),
         ("named:greedy", "calling 'named:greedy' raised TypeError"),
         ("named:nothing", "apps is NoneType: pass a list of (client, [functions])"),
         ("named:client", "app 'named' came without functions"),
@@ -187,6 +207,13 @@ def test_a_name_that_leads_nowhere_says_why(module: None, name: str, said: str) 
     with pytest.raises(ConfigurationError) as caught:
         sdk.load(name)
     assert said in str(caught.value)
+
+
+def test_a_module_that_starts_a_worker_when_it_is_imported_is_told_to_guard_it(module: None) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        sdk.load("selfish:apps")
+    assert 'put that under `if __name__ == "__main__":`' in str(caught.value)
+    assert "selfish.py, line 6)" in str(caught.value)
 
 
 # -- what the connection says of the apps ------------------------------------------------------------------------------------
