@@ -120,7 +120,8 @@ class Outbox:
 
     def recall(self, request_id: str) -> bytes | None:
         """The reply that was delivered for this request, while it is remembered."""
-        self._expire_memories()
+        if request_id in self._remembered:
+            self._expire_memories()
         reply = self._remembered.get(request_id)
         return reply.body if reply else None
 

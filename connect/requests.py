@@ -66,6 +66,7 @@ class Request:
         "_stepper",
         "accepted_at",
         "data",
+        "id",
         "late",
         "lease_id",
         "loss",
@@ -80,16 +81,13 @@ class Request:
         self._acks = 0
         self._lease_link: Link | None = None
         self.data = data
+        self.id: str = data.request_id  # asked for a dozen times, and made anew by protobuf each time
         self.lease_id: str | None = data.lease_id
         self.accepted_at = self._asked_at = asyncio.get_running_loop().time()
         self.reply_link: Link | None = None
         self.late = 0.0
         self.loss = ""
         self.task: asyncio.Task[bytes] | None = None
-
-    @property
-    def id(self) -> str:
-        return self.data.request_id
 
     @property
     def state(self) -> str:

@@ -84,7 +84,7 @@ class Stepper:
 
     def __init__(self, compiled: Compiled, actor: object) -> None:
         self.compiled = compiled
-        self.actor = actor
+        self.actor: object | None = actor
         self.state = compiled.initial
         self._busy = False
 
@@ -110,3 +110,6 @@ class Stepper:
                 getattr(self.actor, name)()
         finally:
             self._busy = False
+        if step.target in self.compiled.final:
+            # Nothing is left to do: without its actor no cycle is left either, and no work for the garbage collector.
+            self.actor = None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from connect.leases import AT_ONCE, SHARES, Leases
+from connect.leases import AT_ONCE, SHARES, Leases, expiry
 
 INTERVAL = 0.2
 
@@ -73,3 +73,23 @@ async def test_a_sweep_that_lost_its_link_goes_on_over_the_next() -> None:
     await fleet.wait(3 * AT_ONCE)
     leases.leave(fleet.link)
     assert fleet.extended == list(range(3 * AT_ONCE))
+
+
+@pytest.mark.parametrize(
+    ("lease_id", "ends"),
+    [
+        ("01ARZ3NDEKTSV4RRFFQ69G5FAV", 1469922850.259),
+        ("01arz3ndektsv4rrffq69g5fav", 1469922850.259),
+        ("7ZZZZZZZZZZZZZZZZZZZZZZZZZ", 281474976710.655),
+        ("00000000000000000000000000", 0.0),
+        ("01ARZ3NDEKTSV4RRFFQ69G5FA", None),
+        ("O1ARZ3NDEKTSV4RRFFQ69G5FAV", None),
+        ("+1ARZ3NDEKTSV4RRFFQ69G5FAV", None),
+        ("0_ARZ3NDEKTSV4RRFFQ69G5FAV", None),
+        ("٣1ARZ3NDEKTSV4RRFFQ69G5FAV", None),
+        ("", None),
+    ],
+)
+def test_a_lease_ends_when_its_ulid_says(lease_id: str, ends: float | None) -> None:
+    """In either case; what is no ULID says nothing."""
+    assert expiry(lease_id) == ends
