@@ -1,0 +1,102 @@
+"""The pipe between a worker and a process of its: whole messages, in order, together, and no more of them than are read."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sdk_kit import PATIENCE
+
+from connect.executors.pipe import DONE, RUN, Message, Pipe, frame
+
+
+class Ends:
+    """A pipe, what it received, and the bare socket at its other end."""
+
+    def __init__(self) -> None:
+        self.received: list[Message] = []
+        self.pipe = Pipe(self.received.append, asyncio.get_running_loop())
+        self.near, self.far = socket.socketpair()
+        self.far.setblocking(False)
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that are written and not yet gone."""
+        assert self.pipe._transport
+        return self.pipe._transport.get_write_buffer_size()
+
+    async def read(self, size: int) -> bytes:
+        """So many bytes at the other end."""
+        loop, data = asyncio.get_running_loop(), bytearray()
+        async with asyncio.timeout(PATIENCE):
+            while len(data) < size:
+                data += await loop.sock_recv(self.far, size - len(data))
+        return bytes(data)
+
+
+@pytest.fixture
+async def ends() -> AsyncIterator[Ends]:
+    made = Ends()
+    await made.pipe.open(made.near)
+    yield made
+    made.pipe.close()
+    await made.pipe.lost
+    made.far.close()
+
+
+MESSAGES: list[Any] = [(RUN, 1, "é\ud800", b"\x00" * 5, None), (DONE, 2, True, 3.5, {"a": ["b"]}), (0,)]
+
+
+async def test_messages_come_whole_and_in_order_however_the_bytes_come(ends: Ends) -> None:
+    data = b"".join(map(frame, MESSAGES))
+    for at in range(len(data)):
+        ends.pipe.data_received(data[at : at + 1])
+    assert ends.received == MESSAGES
+    ends.pipe.data_received(data + data[:7])
+    ends.pipe.data_received(data[7:])
+    assert ends.received == MESSAGES * 3
+
+
+async def test_what_is_sent_in_one_turn_is_written_at_once(ends: Ends) -> None:
+    for message in MESSAGES:
+        ends.pipe.send(message)
+    with pytest.raises(BlockingIOError):
+        ends.far.recv(1)
+    await asyncio.sleep(0)
+    assert ends.far.recv(10_000) == b"".join(map(frame, MESSAGES))
+
+
+async def test_while_nobody_reads_messages_wait_as_they_are(ends: Ends) -> None:
+    """Of 32 MiB only what fits the socket, and a frame more, is copied."""
+    message = (RUN, bytes(128 * 1024))
+    size = len(frame(message))
+    for _ in range(256):
+        ends.pipe.send(message)
+    await asyncio.sleep(0)
+    for left in (250, 120, 0):
+        assert ends.buffered <= 2 * size
+        assert len(ends.pipe._waiting) >= left
+        if left:
+            await ends.read(size * 128)
+    assert len(ends.pipe._waiting) == 0
+
+
+async def test_one_that_is_closed_before_it_is_open_is_lost_at_once() -> None:
+    ends = Ends()
+    ends.pipe.close()
+    await ends.pipe.open(ends.near)
+    async with asyncio.timeout(PATIENCE):
+        await ends.pipe.lost
+    ends.pipe.send((RUN,))
+    await asyncio.sleep(0)
+    assert ends.far.recv(1) == b""
+    ends.far.close()
+
+
+async def test_it_is_lost_when_the_other_end_is_closed(ends: Ends) -> None:
+    ends.far.sendall(frame(MESSAGES[0]))
+    ends.far.close()
+    async with asyncio.timeout(PATIENCE):
+        await ends.pipe.lost
+    assert ends.received == MESSAGES[:1]
