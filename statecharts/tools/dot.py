@@ -164,7 +164,7 @@ class _Writer:
 
     def _bottom(self, state_id: str) -> str:
         """The node furthest down in a state: where arrows that leave its box begin."""
-        inner = nesting.children(self.chart, state_id)
+        inner = [state for state in nesting.children(self.chart, state_id) if not state.is_history]
         return self._bottom(inner[-1].id) if inner else f'"{state_id}"'
 
     def _clip(self, **ends: str) -> str:

@@ -60,7 +60,7 @@ def _parts(tree: ast.expr) -> Iterator[ast.expr]:
 
 def _name(text: str) -> str:
     for sign, word in _COMPARED.items():
-        text = text.replace(sign, word)
+        text = text.replace(sign, f" {word} ")
     return re.sub(r"\W+", "_", text).strip("_")
 
 

@@ -13,11 +13,13 @@ import pytest
 
 from statecharts import CHARTS, model
 from statecharts.tools import cli, dot, draw, labels, load, mermaid
+from tests.statecharts.foreign.charts import FOREIGN
 
 ROOT = Path(__file__).parents[2]
 DIAGRAMS = ROOT / "diagrams"
 
 each_chart = pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.__name__)
+every_chart = pytest.mark.parametrize("chart", [*CHARTS, *FOREIGN], ids=lambda chart: chart.__name__)
 needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="the program `dot` (Debian: graphviz) is missing")
 
 
@@ -82,7 +84,7 @@ def test_without_graphviz_everything_but_the_pictures_is_written(
 
 
 @needs_dot
-@each_chart
+@every_chart
 def test_each_box_holds_exactly_the_states_whose_parent_it_is(chart: Any) -> None:
     """As Graphviz sees it: no arrow drags a state into a box where it does not belong."""
     plain = model.read(chart)
@@ -108,7 +110,7 @@ def _laid_out(text: str) -> Any:
 
 
 @needs_dot
-@each_chart
+@every_chart
 def test_no_label_lies_on_another_or_on_the_border_of_a_foreign_box(chart: Any) -> None:
     """Nodes, labels among them, keep clear of each other; a box and a node are inside or outside each other, never across."""
     drawn = _laid_out(dot.render(model.read(chart)))["objects"]
@@ -151,7 +153,7 @@ def test_every_transition_is_in_every_kind_of_file(chart: Any) -> None:
             assert re.search(arrow.removesuffix(r"\b"), mermaid.render(plain), re.MULTILINE)
 
 
-@each_chart
+@every_chart
 def test_no_mermaid_label_holds_a_colon(chart: Any) -> None:
     """Mermaid's state grammar ends a label there."""
     for line in mermaid.render(model.read(chart)).splitlines():

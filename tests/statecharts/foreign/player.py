@@ -28,7 +28,7 @@ class Player(StateChart):
         mode = album.to(radio) | radio.to(album)
         last_mode = HistoryState()
         last_mode.to(radio)
-        last_track = HistoryState(type="deep")
+        last_track = HistoryState("Same track", type="deep")
         rewind = album.to(album.first, internal=True)
         seek = radio.to.itself()
 

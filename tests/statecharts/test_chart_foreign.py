@@ -1,0 +1,251 @@
+"""The tools on charts of other people's making: nothing is left out, and none of their code runs."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from statemachine import State, StateChart
+
+from statecharts import model
+from statecharts.tools import cli, dot, labels, mermaid, nesting, paths, routes
+from statecharts.tools.diff import diff
+from statecharts.tools.load import UnusableError
+from statecharts.tools.marks import ADDED
+from statecharts.tools.replica import atoms, question, replica
+from tests.statecharts.foreign import RAN
+from tests.statecharts.foreign.breakfast import Breakfast
+from tests.statecharts.foreign.charts import FOREIGN
+from tests.statecharts.foreign.claim import Claim
+from tests.statecharts.foreign.download import Download
+from tests.statecharts.foreign.player import Player
+
+each_chart = pytest.mark.parametrize("chart", FOREIGN, ids=lambda chart: chart.__name__)
+needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="the program `dot` (Debian: graphviz) is missing")
+
+
+@pytest.fixture(autouse=True)
+def _none_of_their_code_runs() -> Iterator[None]:
+    RAN.clear()
+    yield
+    assert RAN == []
+
+
+def name_of(chart: type[Any]) -> str:
+    return f"{chart.__module__}:{chart.__name__}"
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    assert cli.main(arguments) == code
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
+
+
+@each_chart
+def test_every_transition_is_in_the_table(chart: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """One row each, below its state's: event, guard, targets, actions."""
+    plain = model.read(chart)
+    rows = [line for line in said(capsys, "table", name_of(chart)).splitlines() if line.startswith("|  | ")]
+    assert len(rows) == len(plain.edges)
+    edges = [edge for state in plain.states for edge in plain.edges if edge.source == state.id]
+    for line, edge in zip(rows, edges, strict=True):
+        words = (labels.event(edge), edge.guard, *edge.actions, *edge.after)
+        assert all(word in line for word in words)
+        assert all(nesting.path(plain, target).replace("|", "\\|") in line for target in edge.targets)
+
+
+@each_chart
+def test_every_transition_is_in_the_picture(chart: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """An arrow between its ends, in DOT and in Mermaid; or in DOT a line in its state."""
+    plain = model.read(chart)
+    picture = said(capsys, "draw", name_of(chart), "--format", "dot")
+    text = said(capsys, "draw", name_of(chart), "--format", "mermaid")
+    for edge in plain.edges:
+        assert labels.event(edge) in picture
+        for target in edge.targets:
+            assert f'"{edge.source} to {target}" [label=' in picture
+            arrow = rf"^ *{edge.source} --> {target} : (.*<br/>)?{re.escape(labels.event(edge))}"
+            assert re.search(arrow, text, re.MULTILINE)
+
+
+@each_chart
+def test_every_event_is_in_the_grid(chart: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """And every state that one can be in is a column."""
+    plain = model.read(chart)
+    head, _, *rows = [line for line in said(capsys, "grid", name_of(chart)).splitlines() if line.startswith("|")]
+    assert set(plain.events) <= {line.split("`")[1] for line in rows if "`" in line}
+    assert not any(state.name in head for state in plain.states if state.is_history)
+
+
+@each_chart
+def test_the_data_is_the_chart(chart: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Read back from JSON it is equal, but for what only a file holds."""
+    text = said(capsys, "draw", name_of(chart), "--format", "json")
+    assert model.from_json(text) == model.read(chart)
+    assert json.loads(text)["name"] == chart.__name__
+
+
+@needs_dot
+@each_chart
+def test_a_whole_folder_is_drawn_and_fresh(chart: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Page, grid, Mermaid, DOT, SVG, JSON and the index; drawn anew they are the same."""
+    arguments = ("draw", name_of(chart), "--into", str(tmp_path))
+    said(capsys, *arguments)
+    stem = chart.__name__.lower()
+    kinds = ("md", "grid.md", "mmd", "dot", "svg", "json")
+    assert {path.name for path in tmp_path.iterdir()} == {"README.md", *(f"{stem}.{kind}" for kind in kinds)}
+    said(capsys, *arguments, "--check")
+
+
+DEAD = {
+    Player: [
+        "Player: middle --following [was_last_but_one]--> last",
+        "Player: asleep --wake--> stopped",
+    ]
+}
+"""Transitions that another of the same event hides."""
+
+
+@each_chart
+def test_a_way_is_found_to_every_transition_but_the_hidden_ones(chart: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Which are named; and each way, gone by a replica of the chart, takes its transition last."""
+    plain = model.read(chart)
+    graph, ways = paths.explore(chart)
+    found = routes.shortest(graph, ways)
+    wordings = [labels.wording(plain, edge) for edge in plain.edges if not edge.default]
+    assert [wording for wording in wordings if wording not in found] == DEAD.get(chart, [])
+    page = said(capsys, "paths", name_of(chart))
+    assert page.count("**none**") == len(DEAD.get(chart, []))
+    for wording, route in found.items():
+        stage = paths.arrive(replica(plain), route[:-1])
+        assert graph[stage.configuration][route[-1]].taken >= {wording}
+
+
+@each_chart
+def test_a_replica_has_the_same_states_and_transitions(chart: Any) -> None:
+    """In another order of events, and with names for guards that are more than names."""
+    plain, twin = model.read(chart), model.read(replica(model.read(chart)))
+    assert [(state.id, state.kind, state.parent, state.entry) for state in twin.states] == [
+        (state.id, state.kind, state.parent, state.entry) for state in plain.states
+    ]
+    ends = [sorted((edge.source, edge.event, edge.targets) for edge in one.edges) for one in (plain, twin)]
+    assert ends[0] == ends[1]
+
+
+@each_chart
+@pytest.mark.parametrize("other", FOREIGN, ids=lambda chart: chart.__name__)
+def test_any_two_charts_can_be_compared(chart: Any, other: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every transition of both is in the union, and the pictures of it can be written."""
+    old, new = model.read(chart), model.read(other)
+    found = diff(old, new)
+    ends = {(edge.source, target) for one in (old, new) for edge in one.edges for target in edge.targets}
+    picture, text = dot.render(found.union, found.marks), mermaid.render(found.union, found.marks)
+    assert all(f'"{source} to {target}"' in picture for source, target in ends)
+    assert all(re.search(rf"^ *{source} --> {target} : ", text, re.MULTILINE) for source, target in ends)
+    page = said(capsys, "diff", name_of(chart), name_of(other), code=int(chart is not other))
+    assert page.count("\n| ") == len(found.changes) + bool(found.changes)
+
+
+@each_chart
+def test_a_new_chart_is_all_added(chart: Any) -> None:
+    """A row for each state and transition of it."""
+    plain = model.read(chart)
+    found = diff(None, plain)
+    assert len(found.changes) == len(plain.states) + len(plain.edges)
+    assert set(found.marks.values()) == {ADDED}
+
+
+def test_what_the_engine_sends_itself_is_never_sent() -> None:
+    """All regions must end before a route takes the transition that waits for it."""
+    graph, ways = paths.explore(Breakfast)
+    found = routes.shortest(graph, ways)
+    assert [move.event for move in found["Breakfast: cooking --done_state_cooking--> served"]] == [
+        *("begin", "whistle", "minutes_over", "minutes_over", "pop"),
+    ]
+    assert not any(move.event.startswith("done_state_") for route in found.values() for move in route)
+
+
+def test_a_guard_that_asks_for_a_state_is_answered_by_the_chart() -> None:
+    """`In('hard')` holds once the egg is hard, and cannot be assumed."""
+    graph, ways = paths.explore(Breakfast)
+    (route,) = [route for wording, route in routes.shortest(graph, ways).items() if "In('hard')" in wording]
+    assert [move.event for move in route] == ["begin", "whistle", "minutes_over", "minutes_over"]
+    assert not any("In" in guard for move in route for guard in move.truths)
+
+
+def test_guards_that_compare_are_asked_by_what_they_say(capsys: pytest.CaptureFixture[str]) -> None:
+    """The library compares nothing here: each comparison is a name that holds or does not, and is shown as it was written."""
+    assert question("a<=b and not (c or d >1)") == "a_at_most_b and not (c or d_above_1)"
+    assert atoms("a<=b and In('x') and c") == {"a<=b": "a_at_most_b"}
+    assert "`submit`, `decide` [amount > limit, partner], `appeal` [partner]" in said(capsys, "paths", name_of(Claim))
+
+
+def test_history_is_read_with_its_depth_and_its_beginning() -> None:
+    """H for the substate, H* for all of them; where it leads at first is no transition that anybody takes."""
+    plain = model.read(Player)
+    assert {state.id: nesting.title(state) for state in plain.states if state.is_history} == {
+        "last_mode": "H Last mode",
+        "last_track": "H* Same track",
+    }
+    (first,) = [edge for edge in plain.edges if edge.default]
+    assert (first.source, labels.event(first), first.targets) == ("last_mode", "(at first)", ("radio",))
+    assert "(at first)" in dot.render(plain)
+
+
+def test_methods_found_by_their_names_are_actions_like_others() -> None:
+    """`on_enter_running`, `before_transition`; and what is invoked lives as long as its state."""
+    plain = model.read(Download)
+    assert plain.state("running").entry == ("on_enter_running",)
+    assert plain.state("checking").invoke == ("compute_hash",)
+    assert all("before_transition" in edge.actions for edge in plain.edges)
+
+
+GUARDS = [f"guard_{number}" for number in range(24)]
+
+
+class Sorter(StateChart[Any]):
+    """One event, and two dozen guards to choose by."""
+
+    start = State(initial=True)
+    end = State(final=True)
+    for name in GUARDS:
+        start.to(end, cond=name, event="choose", on=f"note_{name}")
+
+
+def test_many_guards_do_not_multiply() -> None:
+    """Only the answers that are asked for are tried: one more than there are guards, not two to their power."""
+    graph, _ = paths.explore(Sorter)
+    assert len(graph[frozenset({"start"})]) == len(GUARDS) + 1
+
+
+class Spinner(StateChart[Any]):
+    """Never comes to rest once it is told to go."""
+
+    still = State(initial=True)
+    tick = State()
+    tock = State()
+    go = still.to(tick) | still.to.itself(cond="careful")
+    tick.to(tock)
+    tock.to(tick)
+
+
+class Restless(StateChart[Any]):
+    """Never comes to rest at all."""
+
+    tick = State(initial=True)
+    tock = State()
+    go = tick.to(tock)
+    tick.to(tock)
+    tock.to(tick)
+
+
+def test_what_never_comes_to_rest_is_left_out_or_refused() -> None:
+    """A walk through a chart ends."""
+    graph, _ = paths.explore(Spinner)
+    assert graph == {frozenset({"still"}): {}}
+    with pytest.raises(UnusableError, match="Restless cannot be walked: its eventless transitions never come to rest"):
+        routes.render(Restless)
