@@ -1,7 +1,6 @@
 """Bytes ⇄ messages, pure: what a frame says, and the frames that a worker writes (PROTOCOL.md §3)."""
 
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from google.protobuf.message import DecodeError, Message
 
@@ -35,8 +34,7 @@ _PAYLOADS: Final[dict[int, type[Payload]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """A frame from the gateway. `kind` may be one that this schema does not know; `payload` is None for an empty message."""
 
     kind: int

@@ -96,10 +96,13 @@ class Stepper:
         if self._busy:
             raise RuntimeError(f"{self.compiled.chart.__name__} chart: {event!r} fired from inside an action")
         for step in self.compiled.table.get((self.state, event), ()):
-            if all(bool(getattr(self.actor, name)()) is wanted for name, wanted in step.guards):
+            if not step.guards or self._holds(step.guards):
                 self._take(step)
                 return True
         return False
+
+    def _holds(self, guards: tuple[Guard, ...]) -> bool:
+        return all(bool(getattr(self.actor, name)()) is wanted for name, wanted in guards)
 
     def _take(self, step: Step) -> None:
         if step.target is not None:
