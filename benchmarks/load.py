@@ -70,10 +70,15 @@ class LoadGateway:
             answer = getattr(self, method)(*arguments)
             print(json.dumps(await answer if asyncio.iscoroutine(answer) else answer), flush=True)
 
-    def joined(self, worker: "Worker") -> None:
-        """It is routable."""
-        self._workers[worker.name] = worker
+    def routable(self, name: str, socket: "Socket") -> "Worker":
+        """The worker of that instance can take requests over *socket*: a new one, or one that lost its connection."""
+        worker = self._workers.get(name)
+        if worker:
+            worker.reconnected(socket)
+            return worker
+        worker = self._workers[name] = Worker(self, name, socket)
         self._arrivals.add(asyncio.create_task(self._tell()))
+        return worker
 
     def flushed(self, request_id: str) -> None:
         """A reply came over HTTP."""
@@ -104,9 +109,13 @@ class LoadGateway:
         """Keep *window* requests outstanding from now on."""
         self._workers[name].drive(window)
 
-    def hold(self, name: str, count: int, seconds: float) -> None:
-        """Send *count* requests at once whose function sleeps *seconds*."""
-        self._workers[name].hold(count, seconds)
+    async def hold(self, name: str, count: int, seconds: float, over: float) -> None:
+        """Send *count* requests whose function sleeps *seconds*, evenly over the seconds of *over*."""
+        sent, steps = 0, 100
+        for step in range(1, steps + 1):
+            self._workers[name].hold(count * step // steps - sent, seconds)
+            sent = count * step // steps
+            await asyncio.sleep(over / steps)
 
     def mark(self, name: str) -> dict[str, float]:
         """What was answered since the last mark; how old leases were when they were extended, and the gaps between heartbeats."""
@@ -115,10 +124,6 @@ class LoadGateway:
     async def stop(self, name: str, timeout: float) -> dict[str, int]:  # noqa: ASYNC109
         """Send nothing more, wait up to *timeout* seconds for what is outstanding, and say how the whole of it went."""
         return await self._workers[name].stop(timeout)
-
-    def forget(self, name: str) -> None:
-        """It is about to leave."""
-        del self._workers[name]
 
 
 class Worker:
@@ -141,9 +146,14 @@ class Worker:
         self._beats: list[float] = []
         self._marked = self.since
         self._empty = asyncio.Event()
-        self._tally = dict.fromkeys(("sent", "acked", "replied", "not_done", "not_asked", "flushed"), 0)
+        self._tally = dict.fromkeys(("sent", "acked", "replied", "not_done", "not_asked", "flushed", "reconnected"), 0)
         self._good: set[bytes] = set()
         self._lease_made, self._lease_id = 0.0, ""
+
+    def reconnected(self, socket: "Socket") -> None:
+        """It is here again. What it still owes stays owed."""
+        self._socket = socket
+        self._tally["reconnected"] += 1
 
     # -- asking
 
@@ -382,8 +392,7 @@ class Socket(asyncio.Protocol):
                 ready = self._gateway.intervals.SerializeToString()
                 self.out.append(frames.message(Kind.GATEWAY_CONNECTION_READY, ready))
             if said.kind == Kind.WORKER_READY or not self._introduced.worker_manual_readiness_ack:
-                self._worker = Worker(self._gateway, self._introduced.instance_id, self)
-                self._gateway.joined(self._worker)
+                self._worker = self._gateway.routable(self._introduced.instance_id, self)
 
 
 def unmasked(payload: bytes, mask: bytes) -> bytes:

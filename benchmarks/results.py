@@ -1,8 +1,11 @@
 """Results: what each part of the benchmarks measured, kept as JSON with when, where and how. page.py makes the page of them."""
 
+import argparse
+import asyncio
 import json
 import os
 import platform
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -58,3 +61,19 @@ def load(name: str, folder: Path = FOLDER) -> Part | None:
     """None: it was not measured yet."""
     file = folder / f"{name}.json"
     return Part(**json.loads(file.read_text())) if file.exists() else None
+
+
+def measured(
+    name: str,
+    parser: argparse.ArgumentParser,
+    run: Callable[..., Coroutine[Any, Any, Part]],
+    section: Callable[[Part], str],
+) -> None:
+    """A part as a command: *run* it with what *parser* reads, and print its *section* of the page."""
+    parser.add_argument("--save", action="store_true", help="keep the results for the page")
+    options = vars(parser.parse_args())
+    keep = options.pop("save")
+    part = asyncio.run(run(**options))
+    print(section(part))
+    if keep:
+        save(name, part)

@@ -17,7 +17,7 @@ from typing import Final
 
 from benchmarks import svg
 from benchmarks.remote import Load, load_gateway
-from benchmarks.results import Part, save, surroundings
+from benchmarks.results import Part, measured, surroundings
 from benchmarks.subjects import ANSWER, BASE, TITLES, Subject, available, cpu_seconds, faults, joined
 
 WINDOWS: Final = (1, 16, 64, 256)
@@ -181,13 +181,7 @@ def main() -> None:
     parser.add_argument("--windows", type=int, nargs="+", default=WINDOWS, help="how many requests are outstanding")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--subjects", nargs="+", choices=TITLES, default=list(TITLES))
-    parser.add_argument("--save", action="store_true", help="keep the results for the page")
-    options = vars(parser.parse_args())
-    keep = options.pop("save")
-    part = asyncio.run(run(**options))
-    print(section(part))
-    if keep:
-        save("throughput", part)
+    measured("throughput", parser, run, section)
 
 
 if __name__ == "__main__":

@@ -80,13 +80,14 @@ async def test_what_is_wrong_is_counted() -> None:
             "not_asked": 1,
             "unanswered": 1,
             "flushed": 0,
+            "reconnected": 0,
         }
 
 
 async def test_a_lease_is_extended_and_a_heartbeat_answered() -> None:
     gateway = LoadGateway()
     async with raw_worker(gateway, "w") as socket:
-        gateway.hold("w", 1, 60.0)
+        await gateway.hold("w", 1, 60.0, 0.0)
         held = await requested(socket)
         await socket.send_bytes(codec.encode(Kind.WORKER_HEARTBEAT))
         assert codec.decode(await socket.receive_bytes()).kind == Kind.GATEWAY_HEARTBEAT
