@@ -50,6 +50,7 @@ class Options:
     on_lease_lost: OnLeaseLost
     outbox_limit: int
     http: tuple[str, int] | None
+    traces: bool
     deadlines: Deadlines
     rng: random.Random
     sleep: Callable[[float], Awaitable[None]]
@@ -78,6 +79,7 @@ def resolve(
     on_lease_lost: OnLeaseLost,
     outbox_limit: int,
     http: str | None,
+    traces: bool,
     deadlines: Deadlines,
 ) -> Options:
     """Check and complete what `connect()` was given: an option first, then the client's value, then the environment.
@@ -128,6 +130,7 @@ def resolve(
         on_lease_lost=on_lease_lost,
         outbox_limit=outbox_limit,
         http=monitor.address(http) if http else None,
+        traces=traces,
         deadlines=deadlines,
         rng=random.Random(),  # noqa: S311 - spreads retries, guards nothing
         sleep=asyncio.sleep if retry is None else _sleep_of(retry),

@@ -12,7 +12,7 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import inngest
 import psutil
@@ -24,6 +24,9 @@ from connect.executors import Invocation, Outcome
 from connect.executors.threads import Threads
 from connect.locate import locate
 from connect.replies import failure
+
+if TYPE_CHECKING:
+    from connect.executors.base import Spans
 
 SUPPORTED: Final = "inngest>=0.5.0,<0.6"
 
@@ -71,6 +74,7 @@ class Apps:
         self._threads = None if limit == 0 else Threads(limit)
         self._apps = {client.app_id: _App(client, functions, signing_key) for client, functions in apps}
         self._logger = first.logger
+        self.spans: "Spans | None" = None
 
     @property
     def busy(self) -> list[str]:
@@ -82,6 +86,14 @@ class Apps:
 
         Cancelling stops an async function. A sync one cannot be stopped: then this returns its outcome, late. Never raises else.
         """
+        if self.spans is None:
+            return await self._run_safely(invocation)
+        with self.spans.span(invocation) as span:
+            outcome = await self._run_safely(invocation)
+            span.note(outcome)
+            return outcome
+
+    async def _run_safely(self, invocation: Invocation) -> Outcome:
         try:
             return await self._run(invocation)
         except asyncio.CancelledError:

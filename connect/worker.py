@@ -64,6 +64,7 @@ def connect(
     on_lease_lost: OnLeaseLost = "cancel",
     outbox_limit: int = options.OUTBOX_LIMIT,
     http: str | None = None,
+    traces: bool = False,
     deadlines: Deadlines = Deadlines(),  # noqa: B008 - frozen
 ) -> "WorkerConnection":
     """Make a worker for *apps*; nothing is dialled before `start()`.
@@ -93,6 +94,7 @@ def connect(
         on_lease_lost: What becomes of an execution that the server took away: "cancel" or "finish".
         outbox_limit: Bytes of replies that may wait for delivery; past it the oldest is lost, loudly.
         http: HOST:PORT on which `/livez`, `/readyz`, `/status` and `/metrics` are served while it runs; see `connect.monitor`.
+        traces: Open OpenTelemetry spans, with the process's own tracer provider; see `connect.tracing`. Needs the extra `otel`.
         deadlines: How long the peer may keep the worker waiting.
 
     Raises: ConfigurationError: these options cannot work; the message says what to change.
@@ -120,6 +122,7 @@ def connect(
             on_lease_lost=on_lease_lost,
             outbox_limit=outbox_limit,
             http=http,
+            traces=traces,
             deadlines=deadlines,
         )
     )
@@ -139,6 +142,10 @@ class WorkerConnection:
         self._waiting: set[Callable[[], None]] = set()
         self._ended: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._starter: asyncio.Task[None] | None = None
+        if resolved.traces:
+            from connect import tracing  # needs what not everybody has installed
+
+            tracing.attach(self, resolved.apps)
 
     # -- running --------------------------------------------------------------------------------------------------------------
 

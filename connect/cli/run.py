@@ -72,6 +72,10 @@ def run(
             metavar="HOST:PORT", help="Serve /livez, /readyz, /status and /metrics there; 0.0.0.0:PORT: to anybody."
         ),
     ] = None,
+    traces: Annotated[
+        bool,
+        typer.Option("--traces", help="Send OpenTelemetry spans to OTEL_EXPORTER_OTLP_ENDPOINT; needs the extra otel."),
+    ] = False,
     log_level: Annotated[Level, typer.Option(help="The least that is logged.", case_sensitive=False)] = "info",
 ) -> None:
     """Connect to Inngest and run the functions of MODULE:APPS until told to stop.
@@ -97,7 +101,12 @@ def run(
         recycle_after=recycle_after,
         on_lease_lost=on_lease_lost,
         http=http,
+        traces=traces,
     )
+    if traces:
+        from connect import tracing  # needs what not everybody has installed
+
+        tracing.export()
     _log_to_stderr(log_level)
     worker.on(Draining, lambda event: _note_draining(worker, event))
     with asyncio.Runner(loop_factory=new_loop) as runner:

@@ -1,6 +1,7 @@
 """The seam between the connection and user code: an invocation goes in, an outcome comes out."""
 
 import json
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -66,3 +67,16 @@ class Executor(Protocol):
 
     async def stop(self) -> None:
         """Release threads and processes. No call of `execute` is under way, save what could not be stopped."""
+
+
+class Span(Protocol):
+    """The trace of one execution, open."""
+
+    def note(self, outcome: Outcome) -> None:
+        """Say what it came to."""
+
+
+class Spans(Protocol):
+    """What opens them: called where user code runs."""
+
+    def span(self, invocation: Invocation) -> AbstractContextManager[Span]: ...
