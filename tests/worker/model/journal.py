@@ -131,9 +131,11 @@ class Journals:
         def watched_take(stepper: Stepper, step: TableStep) -> None:
             journal = self._journal(stepper.actor)
             taken = self.wording(lambda record: record.step(stepper.compiled, step))
-            if journal:
-                self.step(journal, taken, frozenset({step.target or stepper.state}), new=True)
-            take(stepper, step)
+            try:
+                take(stepper, step)
+            finally:
+                if journal:
+                    self.step(journal, taken, frozenset({stepper.state}), new=True)
 
         patch.setattr(Stepper, "__init__", watched_begin)
         patch.setattr(Stepper, "_take", watched_take)

@@ -1,0 +1,386 @@
+"""A gateway and a worker on one loop, and everything that may happen to them, one thing at a time.
+
+A happening is over when the worker has noticed it: each waits for the one event, frame or call that proves that it has.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import inngest
+import pytest
+import tenacity
+from journal import Journals
+from rig import DOWN, Apps, Running
+from standing import Standing
+
+from connect import ConnectionState, Deadlines, connect, events, wire
+from connect.connection import Connection as Actor
+from connect.gateway import Call, Connection, Gateway, Kind
+from connect.link import Link as LinkActor
+from statecharts import Connection as ConnectionChart
+from statecharts import Link, model
+from statecharts.tools import trail
+
+NEVER = 60.0
+"""Seconds, for what must not run out."""
+PACE = Deadlines(start=5.0, socket=5.0, hello=5.0, ready=5.0, reply_ack=0.05, settle=0.1, pause=0.005)
+
+
+@dataclass
+class Job:
+    """One execution of the function `app-job`. A stubborn one cannot be cancelled."""
+
+    stubborn: bool
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+    release: asyncio.Event = field(default_factory=asyncio.Event)
+    times: int = 0
+    id: str = ""
+    """The request's."""
+
+    async def work(self) -> str:
+        self.times += 1
+        self.started.set()
+        while not self.release.is_set():
+            with contextlib.suppress(*[asyncio.CancelledError] * self.stubborn):
+                await self.release.wait()
+        return "done"
+
+
+class Bugs(logging.Handler):
+    """The worker calls its own bugs by name in its log."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "bug in the worker" in record.getMessage():
+            self.found.append(record.getMessage())
+
+
+class Player:
+    """Lets things happen, and knows where the worker should stand afterwards (`facts`)."""
+
+    def __init__(self, *, api_up: bool) -> None:
+        self.facts = Standing(api_up=api_up)
+        self.jobs: list[Job] = []
+        self.happenings: list[str] = []
+        self.bugs = Bugs()
+        self._patch = pytest.MonkeyPatch()
+        self.journals = Journals(self._patch)
+        self.loop = asyncio.new_event_loop()
+        self._failed = False
+
+    def play(self, happening: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
+        """Let *happening* happen, and wait until the worker stands where it should."""
+        self.happenings.append(" ".join(map(str, (happening.__name__, *args))))
+        try:
+            self.loop.run_until_complete(self._play(happening, *args))
+        except TimeoutError as error:
+            self.fail(f"it was not noticed: {error}")
+
+    def check(self, holds: object, what: str) -> None:
+        """Fail unless it *holds*."""
+        if not holds:
+            self.fail(what)
+
+    def fail(self, why: str) -> None:
+        """Raises: AssertionError: with everything that led to this."""
+        self._failed = True
+        [journal] = self.journals.of(ConnectionChart)
+        lines = [
+            f"after {', '.join(self.happenings)}: {why}",
+            f"it should be: {self.facts}",
+            f"it is: {self.worker.status()}",
+            f"links: {[journal.actor for journal in self.journals.of(Link)]}",
+            f"the gateway's log ends with:\n{self.gw.log.text(25)}",
+            trail.render(model.read(ConnectionChart), [step.taken for step in journal.steps]),
+        ]
+        raise AssertionError("\n".join(lines))
+
+    # -- looking
+
+    @property
+    def actor(self) -> Actor:
+        """The worker's connection."""
+        actor = self.worker.connection._connection
+        assert actor
+        return actor
+
+    @property
+    def peer(self) -> Connection:
+        """The gateway's end of the current link."""
+        assert self.actor._current
+        wanted = self.actor._current.connection_id
+        return next(connection for connection in self.gw.connections if connection.id == wanted)
+
+    @property
+    def links(self) -> list[LinkActor]:
+        """Every link that there ever was."""
+        return [journal.actor for journal in self.journals.of(Link)]
+
+    @property
+    def tasks(self) -> Counter[str]:
+        """The worker's own tasks by name; user code is not its own."""
+        names = (task.get_name() for task in asyncio.all_tasks(self.loop))
+        return Counter(name for name in names if name in ("dial", "flusher") or name.startswith("link-"))
+
+    @property
+    def running(self) -> list[Job]:
+        """The jobs whose reply is to come."""
+        return [job for job in self.jobs if job.id in self.facts.work]
+
+    # -- the beginning and the end
+
+    async def worker_begins(self) -> None:
+        self.gw = Gateway(heartbeat_interval="60s", extend_lease_interval="50ms")
+        await self.gw.start()
+        apps = Apps(self.gw)
+
+        @apps.function("job")
+        async def job(ctx: inngest.Context) -> str:
+            number = ctx.event.data["number"]
+            assert isinstance(number, int)
+            return await self.jobs[number].work()
+
+        if not self.facts.api_up:
+            self.gw.starts.standing = DOWN
+        logging.getLogger("connect").addHandler(self.bugs)
+        self.worker = Running(
+            connect(
+                [(apps.client, apps.functions)],
+                retry=tenacity.AsyncRetrying(wait=tenacity.wait_fixed(0.01), sleep=_nap),
+                deadlines=PACE,
+                shutdown_signals=[],
+                isolation="none",
+                connect_timeout=NEVER,
+                shutdown_timeout=NEVER,
+                flush_timeout=NEVER,
+            )
+        )
+        self.worker.on(events.Event, lambda _: self.journals.look())
+        await self.journals.until(lambda: bool(self.journals.of(ConnectionChart)))
+
+    def end(self) -> None:
+        """Everything gets well again, the worker is closed, and nothing of it is left. After a failure: only nothing is left."""
+        try:
+            if not self._failed:
+                self.play(self.everything_gets_well)
+                self.loop.run_until_complete(self._leave())
+        finally:
+            self.loop.run_until_complete(self._sweep())
+            self.loop.close()
+            self._patch.undo()
+            logging.getLogger("connect").removeHandler(self.bugs)
+
+    async def everything_gets_well(self) -> None:
+        self.gw.starts.clear()
+        self.gw.flushes.clear()
+        self.gw.faults.clear()
+        for job in self.jobs:
+            job.release.set()
+        await self.worker.close()
+        for job in self.running:
+            self._is_answered(job)
+        self.facts.api_up = self.facts.flush_up = self.facts.acks = self.facts.closing = True
+
+    async def _leave(self) -> None:
+        """The worker has ended already; jobs that were taken away end now."""
+        await self.gw.close()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        if left:
+            await asyncio.wait(left, timeout=5)
+        self.check(all(task.done() for task in left), f"left behind: {left}")
+
+    async def _sweep(self) -> None:
+        await self.gw.close()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await asyncio.wait([self.worker.task], timeout=5)
+        if not self.worker.task.cancelled():
+            self.worker.task.exception()
+
+    # -- playing
+
+    async def _play(self, happening: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
+        await happening(*args)
+        await self._get_there()
+        if self.facts.over:
+            await asyncio.wait([self.worker.task], timeout=5)
+
+    async def _get_there(self) -> None:
+        self.facts.settle()
+        try:
+            await self.journals.until(self._settled)
+            await self.gw.until(self._agreed)
+        except TimeoutError:
+            self.fail("it does not get there")
+
+    def _settled(self) -> bool:
+        """The worker is where it should be."""
+        status = self.worker.status()
+        dialling = self.actor._dialler.dialling
+        in_flight = {each.request_id for each in status.in_flight}
+        if self.facts.over:
+            return status.state is ConnectionState.CLOSED
+        there = (status.state, status.substates) == self.facts.state
+        linked = bool(status.active_connection_id) == self.facts.link and dialling == self.facts.dials
+        return there and linked and in_flight == self.facts.open
+
+    def _agreed(self) -> bool:
+        """The gateway knows where the worker is: it routes requests to it, or not."""
+        return any(connection.routable for connection in self.gw.connections) == self.facts.takes_work
+
+    async def _hears(self, kind: type[Any], since: int) -> None:
+        """Until the worker tells of a *kind* that is newer than *since*, an earlier `len(told)`."""
+        await self.worker.hears(kind, 1 + sum(isinstance(event, kind) for event in self.worker.told[:since]))
+
+    # -- what may happen to the API
+
+    async def api_goes(self) -> None:
+        self.gw.starts.standing = DOWN
+        self.facts.api_up = False
+
+    async def api_comes(self) -> None:
+        self.gw.starts.clear()
+        self.facts.api_up = True
+
+    async def a_start_is_refused(self, status: int) -> None:
+        """The next one; if there is a link, it is lost, to make one necessary."""
+        since = self.gw.mark
+        self.gw.starts.push(status)
+        if self.facts.link:
+            await self.link_drops()
+        await self.gw.wait_for(lambda record: isinstance(record, Call) and record.status == status, since=since)
+        if status == 401 and not self.facts.ever:
+            self.facts.end()
+
+    async def the_functions_are_refused(self) -> None:
+        """In the next handshake."""
+        since = self.gw.mark
+        self.gw.faults.fail_sync()
+        if self.facts.link:
+            await self.link_drops()
+        else:
+            await self.api_comes()
+        await self.gw.wait_for(Kind.SYNC_FAILED, since=since)
+        if not self.facts.ever:
+            self.facts.end()
+
+    async def flush_goes(self) -> None:
+        self.gw.flushes.standing = DOWN
+        self.facts.flush_up = False
+
+    async def flush_comes(self) -> None:
+        self.gw.flushes.clear()
+        self.facts.flush_up = True
+
+    async def acks_go(self) -> None:
+        self.gw.faults.lose(Kind.WORKER_REPLY_ACK, count=None)
+        self.facts.acks = False
+
+    async def acks_come(self) -> None:
+        self.gw.faults.clear()
+        self.facts.acks = True
+
+    # -- what may happen to the link
+
+    async def link_drops(self) -> None:
+        await self._loses(self.peer.drop)
+
+    async def link_is_closed(self, goodbye: tuple[int, str]) -> None:
+        closing = self.peer.close(*goodbye)
+        await self._loses(lambda: asyncio.ensure_future(closing))
+
+    async def link_falls_silent(self) -> None:
+        """It, or another in its place: only one with quick heartbeats notices soon. The others have none, which no slow machine
+        misses.
+        """
+        self.gw.heartbeat_interval = "20ms"
+        await self.link_drops()
+        await self._get_there()
+        self.gw.heartbeat_interval = "60s"
+        await self._loses(self.peer.mute)
+
+    async def _loses(self, how: Callable[[], object]) -> None:
+        since = len(self.worker.told)
+        how()
+        await self._hears(events.Disconnected, since)
+        self.facts.lose_link()
+
+    async def gateway_drains(self) -> None:
+        since = len(self.worker.told)
+        await self.gw.drain(self.peer)
+        await self._hears(events.Draining, since)
+        self.facts.drained = True
+
+    async def nonsense_comes(self, data: bytes | str) -> None:
+        await self.peer.send_raw(data)
+
+    # -- what may happen to work
+
+    async def work_comes(self, stubborn: bool) -> None:
+        job = Job(stubborn)
+        self.jobs.append(job)
+        run = self.gw.start_run("app-job", {"number": len(self.jobs) - 1})
+        async with asyncio.timeout(5):
+            await job.started.wait()
+        job.id = run.requests[0]
+        self.facts.work.add(job.id)
+
+    async def work_ends(self, which: int) -> None:
+        job = self.running[which % len(self.running)]
+        job.release.set()
+        self._is_answered(job)
+
+    async def work_is_taken_away(self, which: int) -> None:
+        job, since = self.running[which % len(self.running)], len(self.worker.told)
+        nack = wire.WorkerRequestExtendLeaseAckData(request_id=job.id)
+        await self.peer.send(Kind.WORKER_REQUEST_EXTEND_LEASE_ACK, nack)
+        await self._hears(events.LeaseLost, since)
+        self.facts.work.remove(job.id)
+        self.facts.lost.add(job.id)
+
+    async def work_comes_again(self, which: int) -> None:
+        await self._redelivered(self.running[which % len(self.running)].id)
+
+    async def answered_work_comes_again(self, which: int) -> None:
+        again = sorted(self.facts.answered)[which % len(self.facts.answered)]
+        await self._redelivered(again)
+        self.facts.answered.remove(again)
+        self.facts.owed.add(again)
+
+    async def _redelivered(self, request_id: str) -> None:
+        since = self.gw.mark
+        await self.gw.redeliver(request_id, self.peer)
+        await self.gw.wait_for(Kind.WORKER_REQUEST_ACK, since=since)
+
+    def _is_answered(self, job: Job) -> None:
+        self.facts.work.remove(job.id)
+        self.facts.owed.add(job.id)
+
+    # -- what may happen to the worker
+
+    async def shutdown(self) -> None:
+        await self.worker.close()
+        self.facts.closing = True
+
+    async def shutdown_again(self) -> None:
+        await self.worker.close()
+
+    async def hurry(self) -> None:
+        self.facts.hurried = True
+        self.worker.task.cancel()
+        for job in self.running:
+            if not job.stubborn:
+                self._is_answered(job)
+
+
+async def _nap(seconds: float) -> None:
+    """Whatever the backoff says, it is soon over."""
+    await asyncio.sleep(min(seconds, 0.01))
