@@ -74,7 +74,7 @@ class Apps:
         self._threads = None if limit == 0 else Threads(limit)
         self._apps = {client.app_id: _App(client, functions, signing_key) for client, functions in apps}
         self._logger = first.logger
-        self.spans: "Spans | None" = None
+        self.spans: Spans | None = None
 
     @property
     def busy(self) -> list[str]:
