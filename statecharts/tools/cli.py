@@ -37,7 +37,12 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m statecharts", description="Draw, tabulate, compare and walk statecharts.")
+    parser = _Parser(
+        prog="python -m statecharts",
+        description="Draw, tabulate, compare and walk statecharts: every chart of python-statemachine that can be imported.",
+        epilog="example:\n  python -m statecharts table statecharts:Connection",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     _draw_options(
         _command(
@@ -82,17 +87,29 @@ def _draw_options(command: argparse.ArgumentParser) -> None:
 
 
 def _draw(options: argparse.Namespace) -> int:
-    charts = {
-        name.rpartition(":")[2].rpartition(".")[2].lower(): _read(name) for name in options.charts or load.listed()
-    }
+    charts = _by_stem(options.charts or load.listed())
     if options.format:
         render = draw.FORMATS[options.format]
         sys.stdout.write("".join(render(chart) for chart in charts.values()))
         return 0
     if options.check:
         return _check(charts, options.into)
-    draw.draw(charts, options.into)
+    try:
+        draw.draw(charts, options.into)
+    except OSError as error:
+        raise UnusableError(f"cannot write {error.filename}: {error.strerror}; choose another folder with --into") from None
     return 0
+
+
+def _by_stem(names: Sequence[str]) -> dict[str, ChartModel]:
+    """The charts by what their files are called."""
+    charts: dict[str, ChartModel] = {}
+    for name in dict.fromkeys(names):
+        stem = name.rpartition(":")[2].rpartition(".")[2].lower()
+        if stem in charts:
+            raise UnusableError(f"{name}: another chart is drawn as {stem}.md; draw them into two folders with --into")
+        charts[stem] = _read(name)
+    return charts
 
 
 def _check(charts: dict[str, ChartModel], folder: Path) -> int:

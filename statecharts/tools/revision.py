@@ -52,7 +52,8 @@ def charts(revision: str | None, names: Sequence[str]) -> list[ChartModel | None
         return [_present(name) for name in names]
     root = Path(_git(["rev-parse", "--show-toplevel"], "not in a git repository with a working tree"))
     commit = _git(
-        ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"], f"no revision {revision!r}"
+        ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"],
+        f"{revision!r} is no git revision here; a chart is written MODULE:CHART",
     )
     with tempfile.TemporaryDirectory(prefix="statecharts-") as folder:
         tree = Path(folder).resolve() / "tree"
