@@ -18,7 +18,7 @@ from benchmarks.remote import Load, load_gateway
 from benchmarks.results import Part, measured, surroundings
 from benchmarks.subjects import TITLES, Subject, available, faults, joined
 
-SUBJECTS: Final = ("official", "none", "thread", "process")
+SUBJECTS: Final = ("official", "none", "thread", "process", "none-noop")
 COUNTS: Final = (1, 10, 100, 1_000, 10_000)
 WINDOW: Final = 16
 HEARTBEAT, EXTENSION = 2, 5

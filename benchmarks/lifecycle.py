@@ -1,6 +1,6 @@
 """How long a worker is away: at its start, after a lost link, during a drain, after an outage. Ours beside the official client.
 
-`python -m benchmarks.lifecycle [--rounds N] [--drops N] [--json FILE]`; it takes about two minutes.
+`python -m benchmarks.lifecycle [--rounds N] [--drops N]`; it takes about two minutes.
 
 Everything but ACTIVE, which is the worker's own word, is seen from the gateway: a worker is there when requests can be routed to
 it. Each client is a process of its own and has a gateway of its own, both at work at the same time, so what else the machine does
@@ -10,21 +10,17 @@ hits both alike. README.md says how each figure comes about.
 import argparse
 import asyncio
 import contextlib
-import json
 import math
 import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass, field
-from datetime import date
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import cast
 
 from benchmarks.app import ORIGIN, SLUG
+from benchmarks.results import Part, measured, surroundings
 from connect.gateway import Connection, Gateway, Phase
 
 SUBJECTS = {"ours": "thread", "official": "official"}
@@ -221,38 +217,22 @@ def spread(values: list[float]) -> str:
     return f"{statistics.median(values):.3f} ({min(values):.3f} … {max(values):.3f}), n={len(values)}"
 
 
-def surroundings(rounds: int, count: int) -> dict[str, str]:
-    """Date, machine, versions and command."""
-    packages = {"statechart-connect", "inngest", "aiohttp", "websockets", "uvloop"}
-    return {
-        "date": str(date.today()),
-        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "load": f"{os.getloadavg()[0]:.1f} at the end, the benchmark's own included",
-        "versions": ", ".join(f"{name} {installed(name)}" for name in sorted(packages)),
-        "command": f"python -m benchmarks.lifecycle --rounds {rounds} --drops {count}",
-    }
+def section(part: Part) -> str:
+    """One table."""
+    return table({whose: Figures(**part.figures[whose]) for whose in CLIENTS})
 
 
-def installed(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "(not installed)"
+async def run(rounds: int = 5, drops: int = 20) -> Part:
+    figures = await measure(rounds, drops)
+    command = f"python -m benchmarks.lifecycle --rounds {rounds} --drops {drops}"
+    return Part(surroundings(command), {whose: asdict(each) for whose, each in figures.items()})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rounds", type=int, default=5, help="process starts of each client")
     parser.add_argument("--drops", type=int, default=20, help="abrupt losses of each client's link")
-    parser.add_argument("--json", type=Path, help="write every single measurement to this file")
-    options = parser.parse_args()
-    figures = asyncio.run(measure(options.rounds, options.drops))
-    around = surroundings(options.rounds, options.drops)
-    print("\n".join(f"- {name}: {text}" for name, text in around.items()))
-    print(f"\n{table(figures)}")
-    if options.json:
-        everything = {**around, **{whose: asdict(figures[whose]) for whose in CLIENTS}}
-        options.json.write_text(json.dumps(everything, indent=2))
+    measured("lifecycle", parser, run, section)
 
 
 if __name__ == "__main__":

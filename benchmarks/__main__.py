@@ -1,0 +1,19 @@
+"""Everything: `python -m benchmarks` measures each part, keeps what it found, and writes docs/performance.md. About 40 minutes."""
+
+import asyncio
+
+from benchmarks import idle, inflight, lifecycle, memory, page, throughput
+from benchmarks.results import save
+
+if __name__ == "__main__":
+    for name, part in (
+        ("throughput", throughput),
+        ("idle", idle),
+        ("inflight", inflight),
+        ("memory", memory),
+        ("lifecycle", lifecycle),
+    ):
+        found = asyncio.run(part.run())
+        save(name, found)
+        print(part.section(found), end="\n\n", flush=True)
+    page.write()

@@ -1,0 +1,116 @@
+"""docs/performance.md and its plots, made of what was measured: `python -m benchmarks.page`. No number in it is typed by hand."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from benchmarks import idle, inflight, lifecycle, memory, throughput
+from benchmarks.results import FOLDER, Part, load
+
+DOCS: Final = Path(__file__).parent.parent / "docs"
+
+INTRODUCTION: Final = """\
+# Performance
+
+Ours beside the official Python client (`inngest.connect`) and beside a *floor*: one loop of 60 lines that only decodes,
+acknowledges, calls the SDK's request handler and replies, with no leases, no way back and no end. `make bench` measures all of it
+anew, in about forty minutes, and writes this page; [benchmarks/README.md](../benchmarks/README.md) says how each figure comes
+about. Times depend on the machine, and on what else it does: ratios are what to look at, and each is taken within one run."""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A part on the page."""
+
+    title: str
+    section: Callable[[Part], str]
+    plots: Callable[[Part], dict[str, str]] = lambda _: {}
+
+
+CHAPTERS: Final = {
+    "throughput": Chapter("Throughput", throughput.section, throughput.plots),
+    "idle": Chapter("Starting, and idling", idle.section),
+    "inflight": Chapter("Many requests in flight", inflight.section, inflight.plots),
+    "memory": Chapter("Memory over time", memory.section, memory.plots),
+    "lifecycle": Chapter("Being away", lifecycle.section),
+}
+
+
+def write(docs: Path = DOCS, folder: Path = FOLDER) -> None:
+    """The page and its plots, of whatever has been measured so far."""
+    parts = {name: part for name in CHAPTERS if (part := load(name, folder))}
+    docs.mkdir(exist_ok=True)
+    for name, part in parts.items():
+        for plot, drawing in CHAPTERS[name].plots(part).items():
+            (docs / f"{plot}.svg").write_text(drawing)
+    chapters = [_chapter(CHAPTERS[name], part) for name, part in parts.items()]
+    (docs / "performance.md").write_text("\n\n".join([INTRODUCTION, *_aims(parts), *chapters]) + "\n")
+
+
+def _chapter(chapter: Chapter, part: Part) -> str:
+    pictures = [f"![{plot}]({plot}.svg)" for plot in chapter.plots(part)]
+    around = part.around
+    where = f"{around['date']}; {around['machine']}; load {around['load']}; {around['versions']}; `{around['command']}`"
+    return "\n\n".join([f"## {chapter.title}", *pictures, chapter.section(part), f"*{where}*"])
+
+
+# -- aims ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Aim:
+    """A figure that was aimed at, and what it is. *above*: the aim is a least, not a most."""
+
+    what: str
+    above: bool
+    aim: float
+    value: float | None
+    unit: str = ""
+
+    def row(self) -> str:
+        sign = "≥" if self.above else "≤"
+        if self.value is None:
+            return f"| {self.what} | {sign} {self.aim:g}{self.unit} | not measured | |"
+        met = self.value >= self.aim if self.above else self.value <= self.aim
+        verdict = "met" if met else "**missed**"
+        return f"| {self.what} | {sign} {self.aim:g}{self.unit} | {self.value:.3g}{self.unit} | {verdict} |"
+
+
+def _aims(parts: dict[str, Part]) -> list[str]:
+    if not {"throughput", "idle"} <= parts.keys():
+        return []
+    rows = [aim.row() for aim in (*_busy(throughput.read(parts["throughput"])), *_idle(parts["idle"]))]
+    return ["\n".join(["## Aims", "", "| figure | aim | measured | |", "|---|---|---|---|", *rows])]
+
+
+def _busy(result: throughput.Throughput) -> Iterator[Aim]:
+    def ratio(subject: str, window: int, figure: str, base: str = "official") -> float | None:
+        return result.ratio(subject, window, figure, base)
+
+    yield Aim(
+        "requests/s at window 64: floor to official; below this it is no floor", True, 1.5, ratio("floor", 64, "rate")
+    )
+    yield Aim("the same, isolation `none` to floor", True, 0.9, ratio("none", 64, "rate", "floor"))
+    yield Aim("the same, isolation `none` to official", True, 1.6, ratio("none", 64, "rate"))
+    yield Aim("the same, isolation `thread` to official", True, 1.3, ratio("thread", 64, "rate"))
+    yield Aim("the same, isolation `process` with 2 processes to official", True, 2.2, ratio("process", 64, "rate"))
+    if "process" in result.subjects():
+        cpu = result.median("process", 64, "connection_cpu") * 1e6
+        yield Aim("CPU per request of its connection process", False, 120, cpu, " µs")
+    yield Aim("p50 at window 1: isolation `none` to official", False, 0.65, ratio("none", 1, "p50"))
+    yield Aim("p50 at window 1: isolation `thread` to official", False, 0.9, ratio("thread", 1, "p50"))
+    nothing = ratio("none-noop", 64, "rate", "floor-noop")
+    yield Aim("requests/s at window 64, executing nothing: isolation `none` to floor", True, 0.8, nothing)
+
+
+def _idle(part: Part) -> Iterator[Aim]:
+    for what, figure in (
+        ("CPU while idle: isolation `thread` to official", "whole_cpu"),
+        ("process start to routable: isolation `thread` to official", "start"),
+    ):
+        yield Aim(what, False, 1.0, idle.median(part, "thread", figure) / idle.median(part, "official", figure))
+
+
+if __name__ == "__main__":
+    write()

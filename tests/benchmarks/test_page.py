@@ -1,0 +1,80 @@
+"""The page says what was measured, and nothing else."""
+
+from dataclasses import asdict
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from benchmarks import page, svg
+from benchmarks.results import Part, save, surroundings
+from benchmarks.throughput import Sample, Throughput
+
+
+def sample(subject: str, rate: float, *, number: int = 0, window: int = 64) -> Sample:
+    return Sample(
+        subject=subject,
+        round=number,
+        window=window,
+        rate=rate,
+        p50=0.01,
+        p99=0.02,
+        connection_cpu=1e-4,
+        whole_cpu=2e-4,
+        connection_rss=50 << 20,
+        whole_rss=60 << 20,
+        load_cpu=0.2,
+    )
+
+
+def test_a_ratio_is_the_median_of_the_rounds_not_of_all() -> None:
+    rounds = [(100.0, 300.0), (1000.0, 1100.0), (10.0, 20.0)]
+    samples = [
+        sample(subject, rate, number=number)
+        for number, pair in enumerate(rounds)
+        for subject, rate in zip(("official", "thread"), pair, strict=True)
+    ]
+    assert Throughput(samples).ratio("thread", 64, "rate") == 2.0
+
+
+def test_the_page_has_what_was_measured_and_how(tmp_path: Path) -> None:
+    samples = [sample("official", 1234.0), sample("thread", 2468.0), sample("official", 99.0, window=1)]
+    samples.append(sample("thread", 198.0, window=1))
+    part = Part(surroundings("python -m this"), asdict(Throughput(samples, ["official: of 5 requests, 1 flushed"])))
+    save("throughput", part, tmp_path / "results")
+    page.write(tmp_path, tmp_path / "results")
+    text = (tmp_path / "performance.md").read_text()
+    assert (
+        "| ours, isolation thread | 2,468 (2,468 … 2,468) | 2.00 | 10 ms | 20 ms | 100 µs | 200 µs | 50 MiB | 60 MiB |"
+        in text
+    )
+    assert "`python -m this`" in text
+    assert "official: of 5 requests, 1 flushed" in text
+    assert "![throughput](throughput.svg)" in text
+    ElementTree.parse(tmp_path / "throughput.svg")  # noqa: S314 - our own
+
+
+@pytest.mark.parametrize(
+    ("above", "value", "verdict"), [(True, 1.5, "met"), (True, 1.4, "**missed**"), (False, 1.6, "**missed**")]
+)
+def test_an_aim_is_met_or_missed(above: bool, value: float, verdict: str) -> None:
+    assert page.Aim("x", above, 1.5, value).row().endswith(f"| {verdict} |")
+
+
+def test_a_chart_shows_every_point_where_it_belongs() -> None:
+    lines = [svg.Series("a & b", [(1, 0), (100, 50)]), svg.Series("c", [(1, 10), (100, 50)])]
+    drawing = ElementTree.fromstring(svg.chart("title", "x", "y", lines, log_x=True))  # noqa: S314 - our own
+    circles = [
+        (float(each.get("cx", "")), float(each.get("cy", "")))
+        for each in drawing.iter("{http://www.w3.org/2000/svg}circle")
+    ]
+    assert circles[0] == (svg.LEFT, svg.HEIGHT - svg.BOTTOM)
+    assert circles[1] == circles[3] == (svg.WIDTH - svg.RIGHT, svg.TOP)
+    labels = [each for each in drawing.iter("{http://www.w3.org/2000/svg}text") if each.text in ("a & b", "c")]
+    ends = [float(each.get("y", "")) for each in labels]
+    assert abs(ends[0] - ends[1]) >= svg.GAP
+
+
+@pytest.mark.parametrize(("top", "step"), [(7, 1), (10, 2), (4200, 1000), (0.9, 0.2), (0, 1)])
+def test_marks_are_round_numbers(top: float, step: float) -> None:
+    assert svg.nice_step(top) == pytest.approx(step)
