@@ -356,6 +356,7 @@ class Connection:
     def link_lost(self, link: Link, error: Exception) -> None:
         if not isinstance(error, GatewayDraining):
             self._dialler.exclude(link)
+        self._dialler.failed(link, error)
         lost = error if isinstance(error, LinkLost) else LinkLost(str(error))
         self._note_disconnected(link, lost.code, lost.reason or str(error))
         if link is self._current:

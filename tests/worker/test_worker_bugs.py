@@ -24,6 +24,7 @@ from connect.errors import (
     InternalError,
 )
 from connect.gateway import Gateway, Kind
+from connect.link import Link
 from connect.requests import Requests
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -125,4 +126,13 @@ async def test_a_bug_in_a_request_leaves_start_once_the_other_work_is_finished(
     await closed(worker)
     is_internal(worker)
     assert worker.states == [CONNECTING, ACTIVE, DRAINING, CLOSED]
+    reported(caplog)
+
+
+async def test_a_bug_as_a_link_comes_up_is_a_failed_attempt(start: Any, breaks: Any, caplog: Any) -> None:
+    """The link ends before anybody heard that it was ready: the dial loop does not wait for it for ever."""
+    breaks(Link, "report_ready")
+    worker = await start()
+    assert isinstance(worker.heard(events.Reconnecting)[0].error, ZeroDivisionError)
+    assert worker.states == [CONNECTING, ACTIVE]
     reported(caplog)
