@@ -22,7 +22,8 @@ class Ticker:
         self._handle.cancel()
 
     def _run(self) -> None:
-        self._due = max(self._due + self._interval, self._loop.time())
+        missed = max(0.0, self._loop.time() - self._due) // self._interval
+        self._due += (1 + missed) * self._interval
         self._handle = self._loop.call_at(self._due, self._run)
         self._tick()
 
