@@ -41,7 +41,8 @@ def _lines(chart: ChartModel, found: dict[str, Route], configurations: int) -> I
     edges = [edge for edge in chart.edges if not edge.default]
     yield f"# {chart.name}: a way to every transition\n"
     taken = sum(labels.wording(chart, edge) in found for edge in edges)
-    yield f"{configurations} configurations; {taken} of {len(edges)} transitions can be taken. {_HOW_TO_READ}\n"
+    yield f"{configurations} configurations; {taken} of {len(edges)} transitions can be taken.\n"
+    yield f"{_HOW_TO_READ}\n"
     yield row("state", "event", "guard", "target", "shortest route")
     yield rule(5)
     names = {name: text for edge in chart.edges for text, name in atoms(edge.guard).items()}

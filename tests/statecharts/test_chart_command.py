@@ -1,11 +1,14 @@
 """The command, run as people run it: what it shows, and the one line it says when it cannot."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from statecharts.tools import picture
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("draw", "table", "diff", "grid", "paths")
@@ -134,3 +137,36 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     command = f"'{sys.executable}' -m statecharts diff statecharts:Link statecharts:Request | true"
     result = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S602
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+DOCS = ROOT / "docs" / "chart-tools.md"
+
+
+def _sessions() -> list[tuple[str, list[str]]]:
+    """Each command of the page with what it shows of its output."""
+    shown = [
+        line
+        for block in re.findall(r"```console\n(.*?)```", DOCS.read_text(), re.DOTALL)
+        for line in block.splitlines()
+    ]
+    starts = [at for at, line in enumerate(shown) if line.startswith("$ ")]
+    return [(shown[at][2:], shown[at + 1 : end]) for at, end in zip(starts, [*starts[1:], None], strict=True)]
+
+
+@pytest.mark.parametrize(("command", "shown"), [session for session in _sessions() if session[1]])
+def test_the_page_shows_what_the_command_says(command: str, shown: list[str]) -> None:
+    """Line by line, but for what it leaves out."""
+    said = run(*command.split()[3:]).stdout.splitlines()
+    assert [line for line in shown if line not in (*said, "…")] == []
+
+
+EXAMPLE = ("diff", "d8d3233~1", "d8d3233", "--chart", "statecharts:Request")
+
+
+def test_the_change_that_the_page_shows_is_what_the_command_makes_of_it() -> None:
+    """The table, and the picture by the text that it was drawn from. Mend it with the command that the page names."""
+    table, drawn = run(*EXAMPLE), run(*EXAMPLE, "--format", "dot")
+    if table.returncode == 2:
+        pytest.skip("the checkout does not reach back to that change")
+    assert table.stdout.partition("```")[0].partition("\n\n")[2].strip() in DOCS.read_text()
+    assert picture.stamp(drawn.stdout) in (ROOT / "docs" / "diff-example.svg").read_text()
