@@ -58,6 +58,8 @@ lock: $(READY) ## Resolve the requirements anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	    --extra test --extra lint --extra build --extra uvloop pyproject.toml --output-file requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	    --extra build --extra otel --extra uvloop pyproject.toml --output-file requirements/run.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	    requirements/proto.in --output-file requirements/proto.txt
 	$(BIN)/uv pip compile --quiet --universal --resolution lowest-direct --python-version 3.11 --generate-hashes --no-annotate \
 	    --no-header --extra test --extra build pyproject.toml requirements/oldest.in --output-file requirements/oldest.txt

@@ -1,0 +1,114 @@
+"""What lies in deploy/ fits its schemas, the metrics that there are, and the command that it runs."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from connect.metrics import Metrics
+from connect.state import ConnectionState
+from connect.status import Status
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+
+
+class Idle:
+    """A worker that tells nothing."""
+
+    def on(self, kind: object, callback: object) -> Any:
+        return lambda: None
+
+    def status(self) -> Status:
+        return Status(state=ConnectionState.ACTIVE)
+
+
+def names_in(text: str) -> set[str]:
+    """The metrics that a query asks for."""
+    return set(re.findall(r"\binngest_connect_\w+", text))
+
+
+@pytest.fixture(scope="module")
+def known() -> set[str]:
+    """Every name under which a worker has samples."""
+    families = re.findall(r"# TYPE (\w+) (\w+)", Metrics(Idle()).page().decode())
+    suffixes = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
+    return {name + suffix for name, kind in families for suffix in suffixes[kind]}
+
+
+def test_alerts_ask_for_metrics_that_exist(known: set[str]) -> None:
+    asked = names_in((DEPLOY / "alerts.yaml").read_text())
+    assert asked
+    assert asked <= known
+
+
+def test_the_dashboard_asks_for_metrics_that_exist(known: set[str]) -> None:
+    """And its panels do not lie on each other."""
+    dashboard = json.loads((DEPLOY / "grafana" / "dashboard.json").read_text())
+    asked = names_in(json.dumps(dashboard))
+    assert asked <= known
+    taken: set[tuple[int, int]] = set()
+    for panel in dashboard["panels"]:
+        assert panel["targets"], panel["title"]
+        cells = set(_cells(panel["gridPos"]))
+        assert not cells & taken, panel["title"]
+        taken |= cells
+
+
+def _cells(place: dict[str, int]) -> Iterator[tuple[int, int]]:
+    for x in range(place["x"], place["x"] + place["w"]):
+        assert x < 24
+        yield from ((x, y) for y in range(place["y"], place["y"] + place["h"]))
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian: prometheus) is missing")
+@pytest.mark.parametrize("words", [("check", "rules", "alerts.yaml"), ("test", "rules", "alerts_test.yaml")])
+def test_prometheus_takes_the_rules(words: tuple[str, ...]) -> None:
+    """They parse, and fire when they should."""
+    result = subprocess.run(["promtool", *words], cwd=DEPLOY, capture_output=True, text=True, check=False)  # noqa: S603, S607
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def manifests() -> list[Any]:
+    return list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text()))
+
+
+@pytest.mark.parametrize("manifest", manifests(), ids=lambda each: each["kind"])
+def test_kubernetes_takes_the_manifest(manifest: Any) -> None:
+    """By the schemas of its releases, with nothing unknown in it."""
+    kubernetes_validate.validate(manifest, "1.33", strict=True)
+
+
+def test_a_pod_has_time_to_deliver_what_it_owes() -> None:
+    """Its grace period is longer than shutdown and flush together; compose's too."""
+    deployment = next(each for each in manifests() if each["kind"] == "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    environment = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
+    assert pod["terminationGracePeriodSeconds"] > int(environment["SHUTDOWN_TIMEOUT"]) + 60
+    worker = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["worker"]
+    assert int(worker["stop_grace_period"].rstrip("s")) > int(worker["environment"]["SHUTDOWN_TIMEOUT"]) + 60
+
+
+def test_compose_starts_three_workers_once_their_server_is_up() -> None:
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    worker = services["worker"]
+    assert worker["deploy"]["replicas"] == 3
+    for name, service in services.items():
+        for other, on in service.get("depends_on", {}).items():
+            assert on["condition"] == "service_healthy", name
+            assert "healthcheck" in services[other]
+    assert (DEPLOY / worker["build"]["context"] / worker["build"]["dockerfile"]).is_file()
+
+
+def test_the_image_copies_what_exists() -> None:
+    """Every path that the Dockerfile copies from this tree is there."""
+    for line in (DEPLOY / "Dockerfile").read_text().splitlines():
+        if line.startswith("COPY ") and "--from" not in line:
+            *sources, _ = line.split()[1:]
+            assert all((DEPLOY.parent / source).exists() for source in sources), line
