@@ -1,114 +1,146 @@
-"""A pytest plugin: which transitions of the charts did the tests take?
+"""A pytest plugin: which transitions of the charts did the tests take, and which guards did they see hold and refuse?
 
     pytest -p statecharts.tools.coverage --transition-cover --transition-cover-from=tests/worker --transition-cover-min=100
 
-Every instance of a chart in `statecharts.CHARTS` is recorded, from any thread, whether the library runs it or the compiled table. A
-hit counts while a test runs whose file lies under the prefix, so that only tests which drive the real worker prove anything. Under
-pytest-xdist each worker process attributes its own tests, and the session that reports collects what they found.
+Every instance of the charts is watched (`statecharts.tools.watch`) in the process of the tests, in those of pytest-xdist and in
+those that tests start (`statecharts.tools.children`). What happens is put down to the test that is running, and counts where its
+file lies under the prefix, so that only tests which drive the real worker prove anything.
 """
 
-import functools
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from statemachine import StateChart
 
-from statecharts import CHARTS, Stepper
-from statecharts.compiler import Step
-from statecharts.tools.record import Listener, Record
-
-
-class TransitionCover:
-    """The plugin: records while tests run, reports and judges at the end."""
-
-    def __init__(self, prefix: Path, minimum: float) -> None:
-        self._record = Record(CHARTS, counting=False)
-        self._prefix = prefix
-        self._minimum = minimum
-        self._undo = _watch(self._record)
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        """Count from a test's setup to its teardown, where its file lies under the prefix."""
-        self._record.counting = item.path.is_relative_to(self._prefix)
-        try:
-            return (yield)
-        finally:
-            self._record.counting = False
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any) -> None:
-        """Collect what an xdist worker found."""
-        self._record.taken.update(getattr(node, "workeroutput", {}).get("transitions_taken", ()))
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Hand the hits to the session that reports; there, fail below the minimum."""
-        if hasattr(session.config, "workeroutput"):
-            session.config.workeroutput["transitions_taken"] = sorted(self._record.taken)
-        elif self._percent < self._minimum and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Name each transition that no test took, with the event that would take it."""
-        say, total = terminalreporter.write_line, len(self._record.declared)
-        terminalreporter.section("transitions of the charts")
-        for wording in self._record.declared:
-            if wording not in self._record.taken:
-                say(f"not taken   {wording}")
-        say(f"{len(self._record.taken)} of {total} taken ({self._percent:.1f} %) by tests under {self._prefix}")
-        if self._percent < self._minimum:
-            say(f"FAIL: --transition-cover-min={self._minimum:g} was not reached", red=True)
-
-    def pytest_unconfigure(self) -> None:
-        """Leave the classes as they were."""
-        self._undo()
-
-    @property
-    def _percent(self) -> float:
-        return 100 * len(self._record.taken) / len(self._record.declared)
+if TYPE_CHECKING:
+    from statecharts.tools.cover import ChartCover
+    from statecharts.tools.hits import Hits
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options."""
     group = parser.getgroup("transition cover")
-    group.addoption("--transition-cover", action="store_true", help="record which transitions of the charts are taken")
+    group.addoption(
+        "--transition-cover",
+        action="append",
+        nargs="?",
+        const="",
+        metavar="MODULE:CHART",
+        help="record which transitions of this chart are taken; may be repeated; without a value: those of pyproject.toml, "
+        "[tool.statecharts] charts",
+    )
     group.addoption("--transition-cover-from", default=".", metavar="PATH", help="count only tests under PATH")
-    group.addoption("--transition-cover-min", type=float, default=0, metavar="PERCENT", help="fail below PERCENT")
+    group.addoption(
+        "--transition-cover-min",
+        type=float,
+        default=0,
+        metavar="PERCENT",
+        help="fail below PERCENT, of transitions or of guards' outcomes",
+    )
+    group.addoption("--transition-cover-report", metavar="FOLDER", help="write JSON, a page and pictures into FOLDER")
+    parser.addini("transition_cover_charts", "the same as --transition-cover", type="args", default=[])
+    parser.addini("transition_cover_report", "the same as --transition-cover-report")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start recording, if asked to."""
-    if config.getoption("--transition-cover"):
-        prefix = config.rootpath / config.getoption("--transition-cover-from")
-        cover = TransitionCover(prefix.resolve(), config.getoption("--transition-cover-min"))
-        config.pluginmanager.register(cover, "transition-cover")
+    """Start recording, if asked to. Nothing is imported otherwise."""
+    asked = config.getoption("--transition-cover") or config.getini("transition_cover_charts")
+    if asked:
+        config.pluginmanager.register(TransitionCover(config, [name for text in asked for name in text.split()]))
 
 
-def _watch(record: Record) -> Callable[[], None]:
-    """Record every chart and every table made or stepped from now on. Returns the way back."""
-    begin, take = StateChart.__init__, Stepper._take
+class TransitionCover:
+    """The plugin: records while tests run, reports and judges at the end."""
 
-    @functools.wraps(begin)
-    def watched_begin(
-        self: Any,
-        model: Any = None,
-        state_field: str = "state",
-        start_value: Any = None,
-        listeners: Any = None,
-        **data: Any,
-    ) -> None:
-        begin(self, model, state_field, start_value, [*(listeners or ()), Listener(record)], **data)
+    def __init__(self, config: pytest.Config, names: list[str]) -> None:
+        from statecharts.tools import load
+        from statecharts.tools.children import Children, follow_forks
+        from statecharts.tools.naming import identity
+        from statecharts.tools.watch import Watch
 
-    @functools.wraps(take)
-    def watched_take(self: Stepper, step: Step) -> None:
-        record.step(self.compiled, step)
-        take(self, step)
+        try:
+            self._charts = [load.chart(name) for name in names or load.listed()]
+        except load.UnusableError as error:
+            raise pytest.UsageError(str(error)) from None
+        identities = [identity(chart) for chart in self._charts]
+        self._root = config.rootpath
+        self._prefix = (config.rootpath / config.getoption("--transition-cover-from")).resolve()
+        self._minimum: float = config.getoption("--transition-cover-min")
+        folder = config.getoption("--transition-cover-report") or config.getini("transition_cover_report")
+        self._folder = config.rootpath / folder if folder else None
+        self._hits: Hits = Counter()
+        self._covers: list[ChartCover] = []
+        self._counting: set[str] = set()
+        self._children = Children(identities)
+        self._watch = Watch(identities)
+        self._watch.begin()
+        follow_forks(self._watch, self._children.path)
 
-    def undo() -> None:
-        StateChart.__init__, Stepper._take = begin, take  # type: ignore[method-assign]
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        """Count from a test's setup to its teardown, where its file lies under the prefix."""
+        if item.path.is_relative_to(self._prefix):
+            self._watch.test = item.nodeid
+            self._counting.add(item.nodeid)
+        try:
+            return (yield)
+        finally:
+            self._watch.test = ""
 
-    StateChart.__init__, Stepper._take = watched_begin, watched_take  # type: ignore[method-assign]
-    return undo
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take over what an xdist worker found."""
+        from statecharts.tools import hits
+
+        self._hits.update(hits.from_json(getattr(node, "workeroutput", {}).get("transition_cover", "[]")))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Hand the hits to the session that reports; there, fail below the minimum."""
+        from statecharts.tools import cover, cover_report, hits
+
+        self._hits.update(self._watch.collect())
+        found = self._children.hits()
+        self._hits.update({hit: count for hit, count in found.items() if hit.test in self._counting})
+        self.pytest_unconfigure()  # the process of an xdist worker may be ended before its turn comes
+        if hasattr(session.config, "workeroutput"):
+            session.config.workeroutput["transition_cover"] = hits.to_json(self._hits)
+            return
+        self._covers = cover.cover(self._charts, self._hits)
+        if self._folder:
+            cover_report.write(self._covers, self._folder)
+        if self._failed and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """The table; then what is missing, and how it could be covered."""
+        from statecharts.tools import cover_text
+
+        say = terminalreporter.write_line
+        terminalreporter.section(f"transitions of the charts, by tests under {self._prefix}")
+        for line in cover_text.table(self._covers):
+            say(line)
+        for chart, cover in zip(self._charts, self._covers, strict=True):
+            for line in cover_text.missing(chart, cover):
+                say(line)
+        if self._folder:
+            say(f"written to {self._folder}")
+        if self._failed:
+            say(f"FAIL: --transition-cover-min={self._minimum:g} was not reached", red=True)
+
+    def pytest_unconfigure(self) -> None:
+        """Leave everything as it was."""
+        self._watch.end()
+        self._children.close()
+
+    @property
+    def _failed(self) -> bool:
+        """Whether transitions or outcomes of guards are below the minimum."""
+        from statecharts.tools.cover import percent
+
+        transitions = percent(
+            sum(cover.taken for cover in self._covers), sum(len(cover.transitions) for cover in self._covers)
+        )
+        outcomes = [seen for cover in self._covers for seen in cover.outcomes]
+        return min(transitions, percent(sum(bool(seen.count) for seen in outcomes), len(outcomes))) < self._minimum

@@ -57,7 +57,8 @@ TAKEN = {
     "Request: executing --finished [else]--> buffered",
 }
 
-OPTIONS = ("-p", "statecharts.tools.coverage", "-p", "no:asyncio", "--transition-cover")
+NAMES = ("statecharts:Connection", "statecharts:Link", "statecharts:Request")
+OPTIONS = ("-p", "statecharts.tools.coverage", "-p", "no:asyncio", *(f"--transition-cover={name}" for name in NAMES))
 
 
 def _missing(result: pytest.RunResult) -> set[str]:
@@ -94,7 +95,7 @@ def test_below_the_minimum_the_session_fails(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_drives=DRIVES)
     result = pytester.runpytest_inprocess(*OPTIONS, "--transition-cover-min=100")
     result.assert_outcomes(passed=5)
-    result.stdout.fnmatch_lines([f"{len(TAKEN)} of {TOTAL} taken*", "FAIL: --transition-cover-min=100 was not reached"])
+    result.stdout.fnmatch_lines([f"all * {len(TAKEN)} of {TOTAL} (*", "FAIL: --transition-cover-min=100 was not reached"])
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
@@ -117,7 +118,7 @@ def test_xdist_workers_hand_in_what_they_recorded(pytester: pytest.Pytester) -> 
 def test_without_the_option_the_plugin_does_nothing(pytester: pytest.Pytester) -> None:
     """Loading it is not yet using it."""
     pytester.makepyfile(test_drives=DRIVES)
-    result = pytester.runpytest_inprocess(*OPTIONS[:-1])
+    result = pytester.runpytest_inprocess(*OPTIONS[:4])
     assert not re.search("transitions of the charts", result.stdout.str())
 
 
