@@ -6,8 +6,11 @@ nowhere else; a release without it is refused with a clear error.
 """
 
 import asyncio
+import contextvars
+import copy
 import importlib.metadata
 import inspect
+import logging
 import os
 import platform
 from collections import Counter
@@ -39,7 +42,7 @@ def _mismatch(error: Exception) -> ConfigurationError:
 try:
     from inngest._internal.comm_lib import CommHandler, CommRequest, CommResponse, get_function_configs
     from inngest._internal.const import LANGUAGE, VERSION, Streaming
-    from inngest._internal.errors import SigningKeyMissingError
+    from inngest._internal.execution_lib import CallResult
     from inngest._internal.server_lib import UNSPECIFIED_STEP_ID, Capabilities, Framework, QueryParamKey, ServerKind
 except ImportError as error:
     raise _mismatch(error) from error
@@ -48,6 +51,15 @@ App: TypeAlias = tuple[inngest.Inngest, Sequence[inngest.Function[Any]]]
 AppsArgument: TypeAlias = str | App | Sequence[App]
 
 _CURE: Final = "pass (client, [functions])"
+
+_came_to: contextvars.ContextVar[list[CallResult]] = contextvars.ContextVar("came_to")
+"""What the function of the execution at hand came to: one result, or none yet."""
+
+log = logging.getLogger("connect.functions")
+
+
+class FunctionExited(Exception):  # noqa: N818 - the happening's name, which the server shows
+    """A function called `sys.exit()`: that is its failure, and not the worker's end."""
 
 
 class Apps:
@@ -62,8 +74,8 @@ class Apps:
         self.api_origin: str = first.api_origin
         self.env: str | None = first.env
         self.is_cloud: bool = first._mode is ServerKind.CLOUD
-        self.signing_key: str | None = first.signing_key
-        self.signing_key_fallback: str | None = first.signing_key_fallback
+        self.signing_key: str | None = first.signing_key or None
+        self.signing_key_fallback: str | None = first.signing_key_fallback or None
         self.framework: str = Framework.CONNECT.value
         self.sdk_language: str = LANGUAGE
         self.sdk_version: str = VERSION
@@ -84,7 +96,8 @@ class Apps:
     async def run(self, invocation: Invocation) -> Outcome:
         """Run the function on the loop that this is awaited on; a sync function runs on a thread.
 
-        Cancelling stops an async function. A sync one cannot be stopped: then this returns its outcome, late. Never raises else.
+        Cancelling stops an async function. One that has come to its end, or is sync, cannot be stopped: then this returns its
+        outcome, late. Never raises else.
         """
         if self.spans is None:
             return await self._run_safely(invocation)
@@ -100,7 +113,7 @@ class Apps:
             if self._is_stopping():
                 raise
             return failure("CancelledError", "the function was cancelled by what it awaited, not by the worker")
-        except (Exception, SystemExit) as error:  # sys.exit() in a function is its failure, not the worker's end
+        except (Exception, SystemExit) as error:
             self._logger.exception("request %s could not be run", invocation.request_id)
             return failure(type(error).__name__, "the function could not be run; the worker's log says why")
 
@@ -114,8 +127,10 @@ class Apps:
             return _unknown("FunctionNotFound", name, "function", invocation.function_slug, app.functions)
         request = _request(invocation)
         if is_async or self._threads is None:
-            return _outcome(await app.handler.post(request))
-        return await self._threads.run(invocation.request_id, lambda: _outcome(app.handler.post_sync(request)))
+            return _ended(invocation, await _post(app.handler, request))
+        return await self._threads.run(
+            invocation.request_id, lambda: _ended(invocation, app.handler.post_sync(request))
+        )
 
     def _is_stopping(self) -> bool:
         task = asyncio.current_task()
@@ -133,7 +148,7 @@ class _App:
     def __init__(
         self, client: inngest.Inngest, functions: Sequence[inngest.Function[Any]], signing_key: str | None
     ) -> None:
-        self.handler = _handler(client, functions, signing_key)
+        self.handler = _handler(client, [_guarded(function) for function in functions], signing_key)
         self.functions = {
             function_id: function.is_handler_async
             for function in functions
@@ -212,25 +227,52 @@ def _configuration(client: inngest.Inngest, functions: Sequence[inngest.Function
     )
 
 
-def _handler(
-    client: inngest.Inngest, functions: Sequence[inngest.Function[Any]], signing_key: str | None
-) -> CommHandler:
+def _guarded(function: inngest.Function[Any]) -> inngest.Function[Any]:
+    """*function*, which keeps what it came to, and whose `sys.exit()` does not reach the loop: the SDK gives it its own task."""
+
+    async def call(*given: Any, **named: Any) -> CallResult:
+        came_to = _came_to.get()
+        if not came_to:
+            try:
+                came_to.append(await function.call(*given, **named))
+            except SystemExit as error:
+                came_to.append(_exited(error))
+        return came_to[0]
+
+    def call_sync(*given: Any, **named: Any) -> CallResult:
+        try:
+            return function.call_sync(*given, **named)
+        except SystemExit as error:
+            return _exited(error)
+
+    made = copy.copy(function)
+    vars(made).update(call=call, call_sync=call_sync)
+    return made
+
+
+def _exited(error: SystemExit) -> CallResult:
+    told = FunctionExited(f"the function called sys.exit({'' if error.code is None else repr(error.code)})")
+    return CallResult(error=told.with_traceback(error.__traceback__))
+
+
+def _handler(client: inngest.Inngest, functions: list[inngest.Function[Any]], signing_key: str | None) -> CommHandler:
     options: dict[str, Any] = {
         "client": client,
         "framework": Framework.CONNECT,
-        "functions": list(functions),
+        "functions": functions,
         "streaming": Streaming.DISABLE,
     }
     if "enable_unauthed_sync" in inspect.signature(CommHandler).parameters:  # from 0.5.19 on
         options["enable_unauthed_sync"] = None
     own = client._signing_key
     # The handler wants a key in cloud mode, though no request that comes over a link is signed.
-    client._signing_key = own or signing_key
+    client._signing_key = own or signing_key or None
+    if client._mode is ServerKind.CLOUD and not client._signing_key:
+        client._signing_key = own
+        cure = "set INNGEST_SIGNING_KEY, or INNGEST_DEV=1 for development"
+        raise ConfigurationError(f"app {client.app_id!r} has no signing key: {cure}")
     try:
         return CommHandler(**options)
-    except SigningKeyMissingError as error:
-        cure = "set INNGEST_SIGNING_KEY, or INNGEST_DEV=1 for development"
-        raise ConfigurationError(f"app {client.app_id!r}: {type(error).__name__}: {cure}") from None
     except TypeError as error:
         raise _mismatch(error) from error
     finally:
@@ -255,6 +297,48 @@ def _request(invocation: Invocation) -> CommRequest:
     )
 
 
+async def _post(handler: CommHandler, request: CommRequest) -> CommResponse:
+    """The SDK's answer to *request*. A cancel that comes when the function is over, before the SDK has noticed, changes nothing."""
+    came_to: list[CallResult] = []
+    _came_to.set(came_to)
+    while True:
+        try:
+            return await handler.post(request)
+        except asyncio.CancelledError:
+            if not came_to:
+                raise
+
+
+def _ended(invocation: Invocation, response: CommResponse) -> Outcome:
+    """What the function came to. If that is an error, it is logged here; the SDK sends it away without a word."""
+    for step, error in _failures(response):
+        log.warning(
+            "%s%s failed (app %s, run %s, request %s): %s: %s\n%s",
+            invocation.function_slug,
+            step,
+            invocation.app_name,
+            invocation.run_id,
+            invocation.request_id,
+            error["name"],
+            error["message"],
+            error["stack"] or "(no traceback)",
+        )
+    return _outcome(response)
+
+
+def _failures(response: CommResponse) -> list[tuple[str, dict[str, Any]]]:
+    """The errors of user code, by step. What has no "stack" is the SDK's own, which it logs itself."""
+    body = cast(Any, response.body)
+    match response.status_code:
+        case 200:
+            return []
+        case 206:
+            errors = [(f", step {op.get('displayName')!r},", op["error"]) for op in body if op.get("error")]
+        case _:
+            errors = [("", body)]
+    return [(step, error) for step, error in errors if isinstance(error, dict) and "stack" in error]
+
+
 def _outcome(response: CommResponse) -> Outcome:
     body = response.body_bytes()
     if isinstance(body, Exception):
@@ -271,6 +355,11 @@ def _outcome(response: CommResponse) -> Outcome:
         sdk_version=response.sdk_version or "",
         request_version=response.request_version or 0,
     )
+
+
+def is_dev_variable_set() -> bool:
+    """Whether `INNGEST_DEV` puts clients into development mode that do not say themselves in which they are."""
+    return os.environ.get("INNGEST_DEV", "").strip().lower() not in ("", "0", "false")
 
 
 def system_attributes() -> wire.SystemAttributes:

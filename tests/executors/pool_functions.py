@@ -71,6 +71,10 @@ async def spin(ctx: inngest.Context) -> None:
             door.sendall(b"unwound")
 
 
+async def leave() -> None:
+    sys.exit(4)
+
+
 async def end(ctx: inngest.Context) -> None:
     """The process ends, `how`."""
     match ctx.event.data["how"]:
@@ -81,8 +85,8 @@ async def end(ctx: inngest.Context) -> None:
         case "segfault":
             signal.signal(signal.SIGSEGV, signal.SIG_DFL)  # else pytest's own handler shows where
             os.kill(os.getpid(), signal.SIGSEGV)
-        case "sys.exit":
-            sys.exit(4)
+        case "sys.exit in a task of its own":
+            await asyncio.create_task(leave())
         case "interrupt":
             raise KeyboardInterrupt
 

@@ -213,12 +213,3 @@ async def test_a_function_that_cancels_itself_has_failed(room: Room, kind: str) 
         room.executor(make_apps(fall=fall if kind == "async" else fall_sync)), invocation("app-fall")
     )
     assert (outcome.status, outcome.no_retry, body(outcome)["name"]) == (Status.ERROR, False, "CancelledError")
-
-
-async def test_sys_exit_in_a_sync_function_is_its_own_failure(room: Room, caplog: pytest.LogCaptureFixture) -> None:
-    def leave(ctx: inngest.ContextSync) -> None:
-        raise SystemExit(3)
-
-    outcome = await room.run(room.executor(make_apps(leave=leave)), invocation("app-leave"))
-    assert (outcome.status, body(outcome)["name"]) == (Status.ERROR, "SystemExit")
-    assert [record for record in caplog.records if record.exc_info]

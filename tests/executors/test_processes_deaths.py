@@ -31,7 +31,7 @@ async def done(run: Any) -> Any:
     ("how", "told"),
     [
         ("exit", "exited with code 3"),
-        ("sys.exit", "exited with code 4"),
+        ("sys.exit in a task of its own", "exited with code 4"),
         ("segfault", "was ended by SIGSEGV"),
         ("interrupt", "was ended by SIGINT"),
     ],
