@@ -14,7 +14,7 @@ from connect.errors import ConfigurationError, ConnectError
 from connect.executors import Executor, Invocation, Outcome
 from connect.pace import Deadlines
 from connect.state import ConnectionState
-from connect.status import InFlight, ProcessStatus, Status, Transition
+from connect.status import InFlight, LinkStatus, ProcessStatus, Status, Transition
 from connect.worker import WorkerConnection, connect
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Executor",
     "InFlight",
     "Invocation",
+    "LinkStatus",
     "Outcome",
     "ProcessStatus",
     "Status",

@@ -34,13 +34,13 @@ from connect.events import (
 )
 from connect.executors import Executor
 from connect.hub import Hub
-from connect.leases import Leases
+from connect.leases import Leases, seconds_left
 from connect.link import Dial, Link, LinkPlan
 from connect.options import Options
 from connect.outbox import Outbox
 from connect.requests import Requests, Surroundings
 from connect.state import ConnectionState
-from connect.status import InFlight, Status, Transition
+from connect.status import InFlight, LinkStatus, Status, Transition
 from connect.timers import Timer
 from statecharts import Bound, Unexpected
 from statecharts import Connection as ConnectionChart
@@ -63,7 +63,7 @@ class Connection:
         self._unexpected = 0
         self._current: Link | None = None
         self._old: Link | None = None
-        self._links: set[Link] = set()
+        self._links: dict[Link, None] = {}
         self._in_use: set[Link] = set()
         self._loss: Exception | None = None
         self._failure: Exception | None = None
@@ -157,7 +157,7 @@ class Connection:
 
     def _make_link(self, dial: Dial) -> Link:
         link = Link(self._plan, self, dial)
-        self._links.add(link)
+        self._links[link] = None
         return link
 
     # -- what the worker's owner may do ---------------------------------------------------------------------------------------
@@ -206,6 +206,15 @@ class Connection:
             heartbeat_sent_ago=ago(current.facts.heartbeat_sent) if current else None,
             heartbeat_received_ago=ago(current.facts.heartbeat_seen) if current else None,
             frame_received_ago=ago(current.facts.frame_seen) if current else None,
+            links=tuple(
+                LinkStatus(
+                    connection_id=link.connection_id,
+                    gateway_group=link.group,
+                    states=link.states,
+                    is_current=link is current,
+                )
+                for link in list(self._links)
+            ),
             in_flight=tuple(
                 InFlight(
                     request_id=request.id,
@@ -214,6 +223,7 @@ class Connection:
                     function_slug=request.data.function_slug,
                     state=request.state.upper(),
                     age=now - request.accepted_at,
+                    lease_left=seconds_left(request.lease_id or ""),
                 )
                 for request in self._requests.open()
             ),
@@ -373,7 +383,7 @@ class Connection:
         self._requests.link_gone(link)
 
     def link_released(self, link: Link) -> None:
-        self._links.discard(link)
+        self._links.pop(link, None)
 
     def carrier_up(self, link: Link) -> None:
         self._leases.carry(link)

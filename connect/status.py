@@ -15,6 +15,18 @@ class InFlight:
     function_slug: str
     state: str
     age: float
+    lease_left: float | None = None
+    """Seconds until its lease ends unless it is extended, by this machine's clock; None: there is none, or its id tells no time."""
+
+
+@dataclass(frozen=True)
+class LinkStatus:
+    """A link that is not gone yet. `states` are the link chart's active ones, outermost first; `is_current`: work comes over it."""
+
+    connection_id: str
+    gateway_group: str
+    states: tuple[str, ...]
+    is_current: bool
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,8 @@ class Status:
     heartbeat_sent_ago: float | None = None
     heartbeat_received_ago: float | None = None
     frame_received_ago: float | None = None
+    links: tuple[LinkStatus, ...] = ()
+    """The current one and those that are being made or let go, the oldest first."""
     in_flight: tuple[InFlight, ...] = ()
     requests_received: int = 0
     outbox_replies: int = 0
