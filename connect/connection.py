@@ -73,6 +73,7 @@ class Connection:
         self._give_up = Timer(lambda: self._chart.fire("give_up"))
         self._path: tuple[str, ...] = ()
         self._assembled = False
+        self._hurried = False
         self._starting: asyncio.Task[None] | None = None
         self._stuck: list[str] = []
         self.state = ConnectionState.CONNECTING
@@ -93,6 +94,8 @@ class Connection:
             log.info(
                 "worker %s starts: inngest %s, API at %s", known.instance_id, known.sdk_version, self._options.origin
             )
+            if self._options.caution:
+                log.warning(self._options.caution)
             await self._live()
         except Exception as error:
             self._failure = error
@@ -290,7 +293,12 @@ class Connection:
         self._give_up.disarm()
 
     def cancel_work(self) -> None:
-        log.info("cancelling what still runs; every reply is delivered all the same")
+        awaited = self._requests.awaited()
+        if self._hurried:
+            log.info("still waiting, at most %g s in all, for %s", self._options.flush_timeout, awaited)
+        else:
+            log.info("cancelling what still runs; every reply is delivered all the same: waiting for %s", awaited)
+        self._hurried = True
         self._requests.cancel_all()
 
     def idle(self) -> bool:
@@ -422,11 +430,18 @@ class Connection:
         self._path, after = move.target, ConnectionState(move.target[0])
         where = " · ".join(move.target)
         if move.source != move.target:
-            log.info("%s → %s (%s) %s", " · ".join(move.source), where, move.event or "always", self._last_id or "-")
+            link = f" {self._last_id}" if self._last_id else ""
+            log.info("%s → %s (%s)%s", " · ".join(move.source), where, move.event or "idle", link)
         if after is not before:
             self._note_state(after, move.event or "idle")
         if move.event == "shutdown" and after is ConnectionState.DRAINING:
-            self._hub.emit(Draining(by="worker", connection_id=self._last_id))
+            self._note_shutdown()
+
+    def _note_shutdown(self) -> None:
+        work = len(self._requests)
+        again = "; a second signal cancels them" if work and self._options.shutdown_signals else ""
+        log.info("shutting down, executions in flight: %d%s", work, again)
+        self._hub.emit(Draining(by="worker", connection_id=self._last_id))
 
     def _note_any_move(self, chart: Literal["connection", "link"], connection_id: str | None, move: Move) -> None:
         if self._hub.wants(Moved):

@@ -37,6 +37,8 @@ class Options:
     origin: str
     env: str | None
     keyring: Keyring
+    caution: str | None
+    """What is to be said at the start, at WARNING."""
     registration: Registration
     endpoint: Callable[[str], str]
     shutdown_signals: tuple[signal.Signals, ...]
@@ -93,7 +95,7 @@ def resolve(
     environment = env or known.env
     _one_of("on_lease_lost", on_lease_lost, ("cancel", "finish"))
     _positive(connect_timeout=connect_timeout, flush_timeout=flush_timeout, outbox_limit=outbox_limit)
-    if shutdown_timeout is not None and shutdown_timeout < 0:
+    if shutdown_timeout is not None and _number("shutdown_timeout", shutdown_timeout) < 0:
         raise ConfigurationError(
             f"shutdown_timeout is {shutdown_timeout}: it must not be negative, and None is no limit"
         )
@@ -106,6 +108,7 @@ def resolve(
         origin=_origin(api_base_url or known.api_origin),
         env=environment,
         keyring=_keyring(known, signing_key, signing_key_fallback, environment),
+        caution=_caution(known, signing_key, api_base_url),
         registration=Registration(
             instance_id=_instance_id(instance_id),
             apps=known.configurations,
@@ -170,10 +173,9 @@ def _plan(
 
 def _keyring(known: sdk.Apps, primary: str | None, fallback: str | None, env: str | None) -> Keyring:
     """A key given here is always sent; a client's own only in cloud mode, as the official client does."""
-    if primary is None and known.is_cloud:
-        primary = known.signing_key
-    if fallback is None and known.is_cloud:
-        fallback = known.signing_key_fallback
+    if known.is_cloud:
+        primary = primary or known.signing_key
+        fallback = fallback or known.signing_key_fallback
     keys = [
         SigningKey.parse(text, name) if text else None
         for text, name in ((primary, "signing_key"), (fallback, "signing_key_fallback"))
@@ -185,9 +187,25 @@ def _keyring(known: sdk.Apps, primary: str | None, fallback: str | None, env: st
     return Keyring(*keys)
 
 
+def _caution(known: sdk.Apps, signing_key: str | None, api_base_url: str | None) -> str | None:
+    """What is odd about a signing key for a client in development mode; None: nothing."""
+    if known.is_cloud or not (signing_key or known.signing_key) or (signing_key and api_base_url):
+        return None
+    if sdk.is_dev_variable_set():
+        cause, cure = "INNGEST_DEV is set", "unset it for production, or unset INNGEST_SIGNING_KEY"
+    else:
+        cause, cure = "the client has is_production=False", "leave that out: INNGEST_DEV decides then"
+    goes_to = api_base_url or known.api_origin
+    return f"there is a signing key, but {cause}, so this worker is in development mode and turns to {goes_to}: {cure}"
+
+
 def _concurrency(asked: int | None, known: sdk.Apps) -> int | None:
     value = known.max_worker_concurrency if asked is None else asked
-    if value is not None and value < 0:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigurationError(f"max_worker_concurrency is {value!r}: it must be a whole number")
+    if value < 0:
         raise ConfigurationError(f"max_worker_concurrency is {value}: it must not be negative, and None is no limit")
     return value
 
@@ -236,5 +254,11 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 def _positive(**values: float | None) -> None:
     for name, value in values.items():
-        if value is not None and value <= 0:
+        if value is not None and not _number(name, value) > 0:
             raise ConfigurationError(f"{name} is {value}: it must be more than 0")
+
+
+def _number(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigurationError(f"{name} is {value!r}: it must be a number")
+    return value

@@ -211,6 +211,7 @@ class Requests:
             known.redeliver(data, link)
         elif self.accepting:
             self.received += 1
+            log.debug("request %s received: run %s, %s", data.request_id, data.run_id, data.function_slug)
             request = self._open[data.request_id] = Request(self, data, link)
             self._unanswered.add(request.id)
             request.fire("accept")
@@ -233,6 +234,7 @@ class Requests:
         elif data.new_lease_id:
             # An answer that others overtook brings an older lease.
             request.lease_id = max(request.lease_id, data.new_lease_id)
+            log.debug("request %s: its lease is extended", request.id)
             if self.around.hub.wants(LeaseExtended):
                 self.around.hub.emit(LeaseExtended(request_id=request.id, late=request.late))
         else:
@@ -268,6 +270,12 @@ class Requests:
         """Ids of executions that still run, cancelled ones that cannot be stopped among them."""
         tasks = [request.task for request in self._open.values()] + list(self._lingering.values())
         return [task.get_name() for task in tasks if task and not task.done()]
+
+    def awaited(self) -> str:
+        """What a shutdown has to wait for, in words."""
+        running = self.running()
+        replies = len(self._open.keys() - set(running))
+        return f"executions: {len(running)}" + (f" ({', '.join(running)})" if running else "") + f", replies: {replies}"
 
     def status(self, shutdown_requested: bool) -> wire.WorkerStatusData:
         """WORKER_STATUS."""
@@ -423,6 +431,8 @@ class Requests:
         )
 
     def _reply(self, request: Request, outcome: Outcome) -> bytes:
+        took = asyncio.get_running_loop().time() - request.accepted_at
+        log.debug("request %s replied: %s after %.3f s", request.id, STATUS_NAMES[outcome.status], took)
         if self.around.hub.wants(RequestCompleted):
             self.around.hub.emit(
                 RequestCompleted(
@@ -430,7 +440,7 @@ class Requests:
                     run_id=request.data.run_id,
                     function_slug=request.data.function_slug,
                     status=STATUS_NAMES[outcome.status],
-                    duration=asyncio.get_running_loop().time() - request.accepted_at,
+                    duration=took,
                 )
             )
         return serialise(request.data, outcome)

@@ -8,6 +8,7 @@ from typing import Final
 from connect.errors import ConfigurationError
 
 _PREFIX: Final = re.compile(r"^signkey-[A-Za-z0-9_]+-")
+_ODD: Final = re.compile(r"([0-9a-fA-F]{2})*[0-9a-fA-F]")
 
 
 class Secret:
@@ -51,13 +52,15 @@ class SigningKey:
     def parse(cls, text: str, name: str = "signing_key") -> "SigningKey":
         """Raises: ConfigurationError: not hexadecimal behind its prefix; the message holds nothing of the key."""
         prefix = _PREFIX.match(text)
+        digits = text[prefix.end() :] if prefix else text
         try:
-            raw = bytes.fromhex(text[prefix.end() :] if prefix else text)
+            raw = bytes.fromhex(digits)
         except ValueError:
             raw = b""
         if not raw:
+            odd = f", and it has an odd number of digits ({len(digits)})" if _ODD.fullmatch(digits) else ""
             raise ConfigurationError(
-                f"{name} is not a signing key: behind an optional `signkey-<env>-` it has to be hexadecimal; "
+                f"{name} is not a signing key: behind an optional `signkey-<env>-` it has to be hexadecimal{odd}; "
                 "copy it again from the Inngest dashboard"
             ) from None
         hashed = hashlib.sha256(raw).hexdigest()

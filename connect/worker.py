@@ -75,8 +75,8 @@ def connect(
         rewrite_gateway_endpoint: From the gateway address that the server grants to the one to dial.
         shutdown_signals: Signals that begin a graceful shutdown; a second one cancels user code. `[]`: none.
             Default: SIGINT and SIGTERM. Installed by `start()` on the main thread, and put back at its end.
-        max_worker_concurrency: Executions that the server may hand to this instance at once. Default:
-            `INNGEST_CONNECT_MAX_WORKER_CONCURRENCY`, else no limit.
+        max_worker_concurrency: Executions that the server may hand to this instance at once; 0: no limit, and the server
+            forgets an earlier one. Default: `INNGEST_CONNECT_MAX_WORKER_CONCURRENCY`, else it is not mentioned.
         signing_key, signing_key_fallback, api_base_url, env: Override the clients' values. A key given here is always sent,
             the clients' own only in cloud mode.
         gateway_url: Dial this ws or wss address whatever the server grants; also `INNGEST_CONNECT_GATEWAY_URL`.

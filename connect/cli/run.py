@@ -4,12 +4,15 @@ import asyncio
 import logging
 import os
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Literal, NoReturn
 
 import typer
 
 from connect.errors import ConfigurationError, ConnectError, InternalError
-from connect.events import Draining
+from connect.events import ReplyLost
 from connect.loops import new_loop
 from connect.options import Isolation
 from connect.requests import OnLeaseLost
@@ -33,7 +36,7 @@ def run(
         str | None, typer.Option(help="Identifies this process to the server; default: the host's name.")
     ] = None,
     max_concurrency: Annotated[
-        int | None, typer.Option(help="Executions that the server may hand to this worker at once.")
+        int | None, typer.Option(help="Executions that the server may hand to this worker at once; 0: no limit.")
     ] = None,
     connect_timeout: Annotated[
         float | None, typer.Option(help="Seconds for the first connection; default: try for ever.")
@@ -43,7 +46,11 @@ def run(
         typer.Option(help="Seconds for work in flight to finish at shutdown; default: as long as it takes."),
     ] = None,
     flush_timeout: Annotated[
-        float, typer.Option(help="Seconds to deliver the last replies once work has ended.")
+        float,
+        typer.Option(
+            help="Seconds to deliver the last replies once work has ended, and for a cancelled function to end: "
+            "a sync one, on its thread, cannot be stopped. What is left then is lost."
+        ),
     ] = 60.0,
     api_base_url: Annotated[str | None, typer.Option(help="Overrides the client's API address.")] = None,
     gateway_url: Annotated[
@@ -84,54 +91,67 @@ def run(
     INNGEST_SIGNING_KEY (and INNGEST_SIGNING_KEY_FALLBACK) opens the cloud.
 
     SIGTERM or Ctrl-C: finish what is in flight, deliver every reply, exit 0.
-    Again: cancel what is in flight, and still deliver.
+    Again: cancel what is in flight, and still deliver. Exit 1: a reply is lost.
     """
-    worker = connect(
-        apps,
-        instance_id=instance_id,
-        max_worker_concurrency=max_concurrency,
-        connect_timeout=connect_timeout,
-        shutdown_timeout=shutdown_timeout,
-        flush_timeout=flush_timeout,
-        api_base_url=api_base_url,
-        gateway_url=gateway_url,
-        env=env,
-        isolation=isolation,
-        processes=processes,
-        recycle_after=recycle_after,
-        on_lease_lost=on_lease_lost,
-        http=http,
-        traces=traces,
-    )
+    with _explained(log_level):
+        worker = connect(
+            apps,
+            instance_id=instance_id,
+            max_worker_concurrency=max_concurrency,
+            connect_timeout=connect_timeout,
+            shutdown_timeout=shutdown_timeout,
+            flush_timeout=flush_timeout,
+            api_base_url=api_base_url,
+            gateway_url=gateway_url,
+            env=env,
+            isolation=isolation,
+            processes=processes,
+            recycle_after=recycle_after,
+            on_lease_lost=on_lease_lost,
+            http=http,
+            traces=traces,
+        )
     if traces:
         from connect import tracing  # needs what not everybody has installed
 
         tracing.export()
     _log_to_stderr(log_level)
-    worker.on(Draining, lambda event: _note_draining(worker, event))
     with asyncio.Runner(loop_factory=new_loop) as runner:
         raise typer.Exit(runner.run(_live(worker)))
+
+
+@contextmanager
+def _explained(level: Level) -> Iterator[None]:
+    """At debug, what the user's own module raised is shown whole; else the one line of `main` has to do."""
+    try:
+        yield
+    except ConfigurationError as error:
+        if level == "debug" and error.__cause__:
+            traceback.print_exception(error.__cause__)
+        raise
 
 
 def _log_to_stderr(level: Level) -> None:
     """Without effect on the root logger where the user's module has set up logging itself: that module was imported before."""
     logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     log.setLevel(level.upper())
-
-
-def _note_draining(worker: WorkerConnection, event: Draining) -> None:
-    if event.by == "worker":
-        log.info(
-            "shutting down, executions in flight: %d; a second signal cancels them", len(worker.status().in_flight)
-        )
+    engine = logging.getLogger("statemachine")
+    if engine.level == logging.NOTSET:  # it tells of every event twice over; the worker tells what came of it
+        engine.setLevel(logging.WARNING)
 
 
 async def _live(worker: WorkerConnection) -> int:
     """The worker's whole life; returns the exit code."""
+    lost: list[str] = []
+    worker.on(ReplyLost, lambda event: lost.append(event.request_id) if worker.is_closing else None)
     code = 0
     try:
         await worker.start()
-        log.info("stopped gracefully")
+        if lost:
+            code = 1
+            log.error("stopped; requests without a reply: %s", ", ".join(lost))
+        else:
+            log.info("stopped gracefully")
     except ConfigurationError:  # of the processes: one cannot import the apps
         raise
     except ConnectError as error:

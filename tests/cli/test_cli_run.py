@@ -58,9 +58,11 @@ def test_an_execution_that_nothing_can_stop_does_not_keep_the_process(gateway: T
     gateway.wait_for_worker(timeout=30)
     started = start_run(gateway, "app-stuck")
     worker.signal()
+    assert started.requests[0] in worker.expect("stopped; requests without a reply")
     worker.expect("1 cancelled executions still run")
     assert started.requests[0] in worker.lines[-1]
-    assert worker.ends() == 0
+    assert worker.ends() == 1
+    assert "gracefully" not in worker.text
 
 
 @pytest.mark.parametrize(
@@ -81,10 +83,12 @@ def test_misuse_is_one_line_and_2(tmp_path: Path, run: Any, named: str, said: st
     assert said in worker.text
 
 
-def test_no_server_to_go_to_is_misuse(run: Any) -> None:
-    worker = run(INNGEST_DEV="")
+@pytest.mark.parametrize("key", [{}, {"INNGEST_SIGNING_KEY": ""}])
+def test_no_server_to_go_to_is_misuse(run: Any, key: dict[str, str]) -> None:
+    worker = run(INNGEST_DEV="", **key)
     assert worker.ends() == 2
-    assert "SigningKeyMissingError: set INNGEST_SIGNING_KEY, or INNGEST_DEV=1" in worker.lines[-1]
+    assert len(worker.lines) == 1
+    assert "app 'app' has no signing key: set INNGEST_SIGNING_KEY, or INNGEST_DEV=1" in worker.text
 
 
 def test_an_option_that_cannot_work_is_misuse(run: Any) -> None:
@@ -108,6 +112,52 @@ def test_a_refused_signing_key_ends_it_with_1_and_is_not_shown(gateway: Threaded
     assert "Traceback" not in worker.text
     assert key not in worker.text
     assert "0f" * 16 not in worker.text
+
+
+STARTS_ITSELF = """
+import asyncio
+from connect import connect
+from main import apps
+
+asyncio.run(connect(apps).start())
+"""
+
+
+def test_a_module_that_starts_a_worker_by_itself_is_misuse_and_starts_none(
+    gateway: ThreadedGateway, tmp_path: Path, run: Any
+) -> None:
+    (tmp_path / "hello.py").write_text(STARTS_ITSELF)
+    worker = run("hello:apps")
+    assert worker.ends() == 2
+    assert len(worker.lines) == 1
+    assert 'put that under `if __name__ == "__main__":`' in worker.text
+    assert "hello.py, line 6)" in worker.text
+    assert not gateway.call(lambda gw: gw.calls())
+
+
+def test_at_debug_an_import_that_fails_is_shown_whole(tmp_path: Path, run: Any) -> None:
+    (tmp_path / "broken.py").write_text("import inner")
+    (tmp_path / "inner.py").write_text("def f():\n    1 / 0\n\nf()\n")
+    worker = run("broken:apps", "--log-level", "debug")
+    assert worker.ends() == 2
+    assert 'File "' in worker.text
+    assert worker.lines[-1].startswith("statechart-connect: cannot import 'broken': ZeroDivisionError")
+    assert worker.lines[-1].endswith("inner.py, line 2)\n")
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_debug_shows_the_worker_and_not_its_engine(
+    gateway: ThreadedGateway, tmp_path: Path, run: Any, asked: bool
+) -> None:
+    own = "import logging\nlogging.getLogger('statemachine').setLevel('DEBUG')\n" if asked else ""
+    (tmp_path / "own.py").write_text(f"{own}from main import apps")
+    worker = run("own:apps", "--log-level", "debug")
+    gateway.wait_for_worker(timeout=30)
+    assert gateway.invoke("app-echo", {"value": 42}).output == 42
+    worker.expect("replied: DONE")
+    worker.signal()
+    assert worker.ends() == 0
+    assert ("statemachine" in worker.text) is asked
 
 
 def test_no_gateway_within_the_connect_timeout_ends_it_with_1_and_the_cause(gateway: ThreadedGateway, run: Any) -> None:

@@ -75,6 +75,7 @@ def test_apps_that_cannot_work_are_refused_at_once(apps: Callable[[], Any], says
     [
         ({"signing_key": "signkey-prod-nothexatall"}, "signing_key is not a signing key"),
         ({"signing_key": "signkey-prod-"}, "signing_key is not a signing key"),
+        ({"signing_key": "signkey-prod-" + "a" * 31}, "an odd number of digits .31.; copy it again"),
         ({"signing_key_fallback": "xyz"}, "signing_key_fallback is not a signing key"),
         ({"signing_key": f"signkey-branch-{PRIMARY}"}, "branch environments, but none is named"),
         ({"gateway_url": "http://127.0.0.1:8289"}, "must be ws or wss"),
@@ -82,6 +83,12 @@ def test_apps_that_cannot_work_are_refused_at_once(apps: Callable[[], Any], says
         ({"api_base_url": "127.0.0.1:8288"}, "no http or https address"),
         ({"instance_id": " "}, "instance_id is empty"),
         ({"max_worker_concurrency": -1}, "must not be negative"),
+        ({"max_worker_concurrency": "5"}, "max_worker_concurrency is '5': it must be a whole number"),
+        ({"shutdown_timeout": "300"}, "shutdown_timeout is '300': it must be a number"),
+        ({"shutdown_timeout": -1}, "shutdown_timeout is -1: it must not be negative, and None is no limit"),
+        ({"connect_timeout": "soon"}, "connect_timeout is 'soon': it must be a number"),
+        ({"flush_timeout": float("nan")}, "flush_timeout is nan: it must be more than 0"),
+        ({"outbox_limit": True}, "outbox_limit is True: it must be a number"),
     ],
 )
 def test_options_that_cannot_work_are_refused_at_once(options: dict[str, Any], says: str) -> None:
