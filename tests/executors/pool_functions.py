@@ -48,6 +48,12 @@ async def wait(ctx: inngest.Context) -> int:
     return os.getpid()
 
 
+async def wait_unwatched(ctx: inngest.Context) -> int:
+    """As `wait`, where the kernel does not end a process whose parent is gone."""
+    ctypes.CDLL(None).prctl(1, 0)
+    return await wait(ctx)
+
+
 def wait_for_ever(ctx: inngest.ContextSync) -> None:
     """On a thread."""
     with call(ctx):
@@ -152,6 +158,7 @@ FUNCTIONS = (
     pid,
     echo,
     wait,
+    wait_unwatched,
     wait_for_ever,
     hold_gil,
     spin,

@@ -1,17 +1,20 @@
-"""The worker of the soak, a process of its own: `python soaked.py URL BOOK`; it ends on SIGTERM and prints how it ended, as JSON.
+"""The worker of the soak, a process of its own: `python soaked.py ISOLATION`; it ends on SIGTERM and prints how it ended, as JSON.
 
-Into BOOK, a file, so that the books do not grow in the memory that is measured, goes a line for each happening of a request:
-executions are noted by the user function itself, the rest is heard from the worker's events. Nothing here asks the gateway.
+INNGEST_DEV names the gateway, which nothing here asks. Into the file SOAK_BOOK, so that the books do not grow in the memory that is
+measured, goes a line for each happening of a request: executions are noted by the user function itself, the rest is heard from the
+worker's events.
 """
 
 import asyncio
 import gc
 import json
 import logging
+import os
 import random
+import signal
 import sys
 import threading
-from typing import Any, TextIO
+from typing import Any
 
 import inngest
 import psutil
@@ -68,30 +71,60 @@ async def hasty(seconds: float) -> None:
     await asyncio.sleep(seconds / HASTE)
 
 
-async def main(url: str, book: TextIO) -> dict[str, Any]:
+class Reaper:
+    """Kills one of the worker's processes every other second, if it has any."""
+
+    def __init__(self, worker: WorkerConnection, chance: random.Random) -> None:
+        self._worker = worker
+        self._chance = chance
+        self._timer = asyncio.get_running_loop().call_later(2.0, self._reap)
+        self.killed = 0
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _reap(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(2.0, self._reap)
+        processes = self._worker.status().processes
+        if self._worker.is_ready and processes:
+            os.kill(self._chance.choice(processes).pid, signal.SIGKILL)
+            self.killed += 1
+
+
+book = open(os.environ["SOAK_BOOK"], "a", buffering=1)  # noqa: SIM115 - each line is one write, whichever process it comes from
+client = inngest.Inngest(app_id="soak", is_production=False)
+chance = random.Random(1)
+
+
+def note(what: str, request_id: str) -> None:
+    book.write(f"{request_id} {what}\n")
+
+
+@client.create_function(fn_id="work", retries=20, trigger=inngest.TriggerEvent(event="work"))
+async def work(ctx: inngest.Context) -> str:
+    note("executed", ctx.request_id or "?")
+    await asyncio.sleep(chance.choice((0.0, 0.0, 0.0, 0.005, 0.02, 0.02, 0.3)))
+    return ctx.run_id
+
+
+@client.create_function(fn_id="slow", retries=20, trigger=inngest.TriggerEvent(event="slow"))
+async def slow(ctx: inngest.Context) -> str:
+    note("executed", ctx.request_id or "?")
+    await asyncio.sleep(0.5)
+    return ctx.run_id
+
+
+apps = [(client, [work, slow])]
+IN_PROCESSES: dict[str, Any] = {"isolation": "process", "processes": 2, "recycle_after": 200}
+
+
+async def main(isolation: str) -> dict[str, Any]:
     faults = Faults()
     logging.getLogger("connect").addHandler(faults)
     logging.getLogger("connect").propagate = False
-    client = inngest.Inngest(app_id="soak", api_base_url=url, is_production=False)
-    chance = random.Random(1)
-
-    def note(what: str, request_id: str) -> None:
-        book.write(f"{request_id} {what}\n")
-
-    @client.create_function(fn_id="work", retries=20, trigger=inngest.TriggerEvent(event="work"))
-    async def work(ctx: inngest.Context) -> str:
-        note("executed", ctx.request_id or "?")
-        await asyncio.sleep(chance.choice((0.0, 0.0, 0.0, 0.005, 0.02, 0.02, 0.3)))
-        return ctx.run_id
-
-    @client.create_function(fn_id="slow", retries=20, trigger=inngest.TriggerEvent(event="slow"))
-    async def slow(ctx: inngest.Context) -> str:
-        note("executed", ctx.request_id or "?")
-        await asyncio.sleep(0.5)
-        return ctx.run_id
-
     worker = connect(
-        [(client, [work, slow])],
+        "soaked:apps",
+        **(IN_PROCESSES if isolation == "process" else {"isolation": isolation}),
         deadlines=Deadlines(start=1.0, hello=1.0, ready=1.0, reply_ack=0.3, settle=0.3, remember=5.0, pause=0.01),
         retry=tenacity.AsyncRetrying(wait=tenacity.wait_random(0, 2), sleep=hasty),
         flush_timeout=20.0,
@@ -100,13 +133,15 @@ async def main(url: str, book: TextIO) -> dict[str, Any]:
     worker.on(events.LeaseLost, lambda event: note("lease-lost", event.request_id))
     worker.on(events.ReplyLost, lambda event: note("discarded", event.request_id))
 
-    growth = Growth(worker)
+    growth, reaper = Growth(worker), Reaper(worker, chance)
     tasks, threads = len(asyncio.all_tasks()), threading.active_count()
     await worker.start()
     growth.stop()
+    reaper.stop()
     status = worker.status()
     return {
         "bugs": faults.bugs,
+        "killed": reaper.killed,
         "unexpected": status.unexpected_events,
         "outbox": status.outbox_replies,
         "in_flight": len(status.in_flight),
@@ -120,6 +155,4 @@ async def main(url: str, book: TextIO) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    with open(sys.argv[2], "w") as lines:
-        how_it_ended = asyncio.run(main(sys.argv[1], lines))
-    print(json.dumps(how_it_ended))
+    print(json.dumps(asyncio.run(main(sys.argv[1]))))

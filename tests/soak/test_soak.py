@@ -7,6 +7,7 @@ A lost request would show as one that the gateway saw accepted and that ends in 
 import asyncio
 import contextlib
 import json
+import os
 import random
 import signal
 import sys
@@ -49,25 +50,29 @@ async def gw() -> AsyncIterator[Gateway]:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize(("isolation", "share"), [("thread", 1.0), ("process", 0.5)])
 async def test_nothing_is_lost_and_nothing_is_done_twice(
-    gw: Gateway, request: pytest.FixtureRequest, tmp_path: Path
+    gw: Gateway, request: pytest.FixtureRequest, tmp_path: Path, isolation: str, share: float
 ) -> None:
-    """Every accepted request ends as one accepted reply, one reported lost lease, or one reported discard."""
+    """Every accepted request ends as one accepted reply, one reported lost lease, or one reported discard.
+
+    With processes these are relieved, and killed, all the while.
+    """
     seconds = request.config.getoption("--soak-seconds")
     seed = request.config.getoption("--soak-seed")
     seed = random.SystemRandom().randrange(1_000_000) if seed is None else seed
-    print(f"\nsoak of {seconds:g} s, --soak-seed {seed}")
+    print(f"\nsoak of {seconds * share:g} s, isolation {isolation}, --soak-seed {seed}")
     long = seconds >= LONG
-    least, requests = (20, 20_000) if long else (5, 2_000)
+    least, requests = (20 * share, 20_000 * share) if long else (5 * share, 2_000 * share)
     chaos = Chaos(gw, random.Random(seed))
-    until = asyncio.get_running_loop().time() + seconds
+    until = asyncio.get_running_loop().time() + seconds * share
 
     def enough() -> bool:
         # A slow machine gets the time that it needs: how fast it is must decide nothing.
         late = asyncio.get_running_loop().time() >= until
         return late and min(chaos.counts.values()) >= least and len(gw.ledger) >= requests
 
-    async with soaked(gw, tmp_path / "book") as stop:
+    async with soaked(gw, tmp_path / "book", isolation) as stop:
         wreaking = asyncio.create_task(chaos.wreak(seconds / (360 if long else 84)))
         ends = await load(gw, enough)
         wreaking.cancel()
@@ -81,16 +86,21 @@ async def test_nothing_is_lost_and_nothing_is_done_twice(
     assert wreaking.cancelled(), "the chaos ended before its time"
     judge(gw, books, ends)
     judge_worker(told)
+    assert (told["killed"] > 0) == (isolation == "process")
     if long:
         early, late = told["memory"][WARM], told["memory"][-1]
         assert late <= early * 1.2, f"{early} bytes after {WARM} s, {late} at the end"
 
 
 @contextlib.asynccontextmanager
-async def soaked(gateway: Gateway, book: Path) -> AsyncIterator[Callable[[], Any]]:
+async def soaked(gateway: Gateway, book: Path, isolation: str) -> AsyncIterator[Callable[[], Any]]:
     """The worker's process; yields what ends it gracefully and returns how it says that it ended."""
     worker = await asyncio.create_subprocess_exec(
-        sys.executable, str(HERE / "soaked.py"), gateway.url, str(book), stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        str(HERE / "soaked.py"),
+        isolation,
+        env={**os.environ, "INNGEST_DEV": gateway.url, "SOAK_BOOK": str(book)},
+        stdout=asyncio.subprocess.PIPE,
     )
 
     async def stop() -> Any:
@@ -185,6 +195,7 @@ def report(gateway: Gateway, books: Books, told: dict[str, Any], chaos: Chaos, e
         **{f"fault: {kind}": count for kind, count in sorted(chaos.counts.items())},
         "memory, MiB": " ".join(f"{size / 2**20:.1f}" for size in told["memory"][::WARM]),
         "connection's tasks": " ".join(map(str, told["tasks"][::WARM])),
+        "processes killed": told["killed"],
         "lost": len(lost(gateway, books)),
     }
     print("\n".join(f"  {name:<26} {value}" for name, value in rows.items()))
