@@ -161,7 +161,7 @@ async def test_a_process_that_starts_a_worker_when_it_imports_is_an_error(
         "import asyncio, connect\n"
         f"asyncio.run(connect.connect('pool_functions:apps', isolation='process', api_base_url={gw.url!r}).start())"
     )
-    with pytest.raises(ConfigurationError, match="put that under `if __name__ == '__main__':`"):
+    with pytest.raises(ConfigurationError, match="put that under `if __name__ =="):
         await start("fickle:apps", processes=1)
 
 
