@@ -20,7 +20,7 @@ def svg(text: str) -> str:
     program = shutil.which("dot")
     if program is None:
         raise UnusableError(_NO_GRAPHVIZ)
-    result = subprocess.run([program, "-Tsvg"], input=text, capture_output=True, text=True, check=False)  # noqa: S603
+    result = subprocess.run([program, "-Tsvg"], input=text, capture_output=True, encoding="utf-8", check=False)  # noqa: S603
     if result.returncode:
         raise UnusableError(f"dot drew no picture: {' '.join(result.stderr.split())}")
     head, mark, body = result.stdout.partition("<svg")

@@ -17,14 +17,18 @@ from statecharts.model import ChartModel, EdgeModel, StateModel
 from statecharts.tools import nesting
 
 
-def replica(chart: ChartModel) -> type[StateChart[Any]]:
-    """The class. Raises: statemachine.exceptions.InvalidDefinition: the library refuses such a chart."""
+def replica(chart: ChartModel, **checks: bool) -> type[StateChart[Any]]:
+    """The class. *checks*: the library's own, such as `validate_trap_states=False`, on where nothing is said.
+
+    Raises: statemachine.exceptions.InvalidDefinition: the library refuses such a chart.
+    """
     return create_machine_class_from_definition(
         chart.name,
         cast(Any, {state.id: _definition(chart, state) for state in nesting.children(chart, None)}),
         ignored={state: frozenset(events) for state, events in chart.ignored.items()},
         tasks={task.name: (" ".join(task.begins), " ".join(task.ends)) for task in chart.tasks},
         __module__=__name__,
+        **checks,
     )
 
 

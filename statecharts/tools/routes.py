@@ -11,6 +11,7 @@ from statecharts.model import ChartModel, EdgeModel
 from statecharts.tools import labels, nesting, paths
 from statecharts.tools.load import UnusableError
 from statecharts.tools.markdown import row, rule
+from statecharts.tools.naming import declared
 from statecharts.tools.paths import EndlessError, Graph, Move, Route
 from statecharts.tools.replica import atoms
 
@@ -19,12 +20,14 @@ def render(chart: type[StateChart[Any]]) -> str:
     """The page. Raises: UnusableError: the library does not take a replica of *chart*, or it never comes to rest."""
     plain = model.read(chart)
     try:
+        begun = paths.beginning(chart)
         graph, routes = paths.explore(chart)
     except InvalidDefinition as error:
         raise UnusableError(f"{plain.name} cannot be walked: {' '.join(str(error).split())}") from None
     except EndlessError:
         raise UnusableError(f"{plain.name} cannot be walked: its eventless transitions never come to rest") from None
-    return "\n".join(_lines(plain, shortest(graph, routes), len(graph))) + "\n"
+    found = {**shortest(graph, routes), **dict.fromkeys(begun.taken, ())}
+    return "\n".join(_lines(plain, found, len(graph))) + "\n"
 
 
 def shortest(graph: Graph, routes: dict[paths.Configuration, Route]) -> dict[str, Route]:
@@ -38,7 +41,7 @@ def shortest(graph: Graph, routes: dict[paths.Configuration, Route]) -> dict[str
 
 
 def _lines(chart: ChartModel, found: dict[str, Route], configurations: int) -> Iterator[str]:
-    edges = [edge for edge in chart.edges if not edge.default]
+    edges = declared(chart)
     yield f"# {chart.name}: a way to every transition\n"
     taken = sum(labels.wording(chart, edge) in found for edge in edges)
     yield f"{configurations} configurations; {taken} of {len(edges)} transitions can be taken.\n"
@@ -55,7 +58,7 @@ _HOW_TO_READ = "A route is the events from the beginning, each with the guards t
 
 def _row(chart: ChartModel, edge: EdgeModel, route: Route | None, names: dict[str, str]) -> str:
     targets = ", ".join(nesting.path(chart, target) for target in edge.targets) or "stays"
-    way = ", ".join(_move(move, names) for move in route) if route else "**none**"
+    way = "**none**" if route is None else ", ".join(_move(move, names) for move in route) or "(at the beginning)"
     guard = labels.guard(chart, edge).strip("[]")
     return row(nesting.path(chart, edge.source), f"`{labels.event(edge)}`", guard, targets, way)
 

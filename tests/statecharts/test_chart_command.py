@@ -76,7 +76,7 @@ BAD = {
     "table good:Bad": "good has no 'Bad'; its charts: Good",
     "table good:State": "good:State is no chart class, but <class 'statemachine.state.State'>; its charts: Good",
     "table empty:Empty": "empty:Empty has no states",
-    "table good:Twice": "good:Twice has two states with one id, which the library mixes up: same",
+    "table good:Twice": "good:Twice has states that share an id, by which states are told apart here: same",
     "draw": "no chart named: give MODULE:CHART, or list them in",
     "draw good:Good --format png": "argument --format: invalid choice: 'png'",
     "draw good:Good --into good.py": "cannot write good.py: File exists; choose another folder with --into",

@@ -3,15 +3,17 @@
 import json
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from statemachine import State, StateChart
+from statemachine import Event, State, StateChart
+from statemachine.io import create_machine_class_from_definition
 
 from statecharts import model
-from statecharts.tools import cli, dot, labels, mermaid, nesting, paths, routes
+from statecharts.tools import cli, dot, grid, labels, mermaid, nesting, paths, routes
 from statecharts.tools.diff import diff
 from statecharts.tools.load import UnusableError
 from statecharts.tools.marks import ADDED
@@ -249,3 +251,87 @@ def test_what_never_comes_to_rest_is_left_out_or_refused() -> None:
     assert graph == {frozenset({"still"}): {}}
     with pytest.raises(UnusableError, match="Restless cannot be walked: its eventless transitions never come to rest"):
         routes.render(Restless)
+
+
+class Hasty(StateChart[Any]):
+    """Goes on by itself before anybody says anything; its errors and ends go by their dotted names."""
+
+    class errand(State.Compound):  # noqa: N801
+        dressed = State(initial=True)
+        outside = State()
+        home = State(final=True)
+        dressed.to(outside)
+        back = outside.to(home)
+
+    rest = State()
+    fallen = State(final=True)
+    at_last = Event(errand.to(rest), id="done.state.errand")
+    stumbled = Event(errand.to(fallen) | rest.to(fallen), id="error.execution")
+
+
+def test_what_happens_before_any_event_needs_no_route() -> None:
+    """It is said so; and events that are declared under their dotted names are the engine's own all the same."""
+    page = routes.render(Hasty)
+    assert "| Errand · Dressed | `(always)` |  | Errand · Outside | (at the beginning) |" in page
+    assert "| Errand | `done.state.errand` |  | Rest | `back` |" in page
+    assert "| Rest | `error.execution` |  | Fallen | `back`, `error.execution` |" in page
+
+
+class Graph(StateChart[Any]):
+    """Called by words that Graphviz and Mermaid keep for themselves."""
+
+    root = State(initial=True)
+    state = State()
+    end = State(final=True)
+
+    class node(State.Compound):  # noqa: N801
+        note = State(initial=True)
+        start_of_node = State()
+        note_to_class = State()
+        größe = State(final=True)
+        edge = note.to(start_of_node) | start_of_node.to(note_to_class) | note_to_class.to(größe)
+
+    strict = root.to(state) | state.to(node) | node.to(end)
+
+
+@needs_dot
+def test_no_name_of_a_state_or_a_chart_is_in_the_way() -> None:
+    """Graphviz takes them, each is a node of its own; Mermaid gets ids that are none of its words."""
+    plain = model.read(Graph)
+    drawing = dot.render(plain)
+    result = subprocess.run(["dot", "-Tplain"], input=drawing, capture_output=True, text=True, check=True)  # noqa: S607
+    assert result.stderr == ""
+    nodes = sum(line.startswith("node ") for line in result.stdout.splitlines())
+    assert nodes == len(grid.leaves(plain)) + len({(edge.source, edge.targets) for edge in plain.edges}) + 2
+    text = mermaid.render(plain)
+    assert 'state "Root" as root_\n' in text
+    assert 'state "Note" as note_\n' in text
+    assert "note_to_class --> gruf6udfe : edge\n" in text
+    assert "    end_ --> [*]\n" in text
+
+
+def test_an_arrow_to_several_states_at_once_is_drawn_to_each() -> None:
+    """The library has them where a chart comes from a document: one target in each region."""
+    regions = {
+        region: {"states": {f"{region}_{n}": {"initial": n == 1} for n in (1, 2)}, "initial": True}
+        for region in ("left", "right")
+    }
+    for region in regions:
+        regions[region]["states"][f"{region}_1"]["on"] = {"step": [{"target": f"{region}_2"}]}
+    chart = create_machine_class_from_definition(
+        "Fork",
+        states={
+            "here": {"initial": True, "on": {"go": [{"target": "left_2 right_2", "on": ["jump"]}]}},
+            "there": {"parallel": True, "states": regions, "on": {"back": [{"target": "here"}]}},
+        },
+    )
+    plain = model.read(chart)
+    picture, text = dot.render(plain), mermaid.render(plain)
+    for target in ("left_2", "right_2"):
+        assert f'"here to {target}"' in picture
+        assert f"here --> {target} : go" in text
+    graph, _ = paths.explore(chart)
+    (wording,) = [labels.wording(plain, edge) for edge in plain.edges if edge.event == "go"]
+    assert wording == "Fork: here --go--> left_2, right_2"
+    assert graph[frozenset({"here"})][paths.Move("go")].taken == {wording}
+    assert {"left_2", "right_2"} < graph[frozenset({"here"})][paths.Move("go")].configuration
