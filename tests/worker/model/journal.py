@@ -66,12 +66,18 @@ class Journals:
         return [journal for journal in self.all if journal.chart is chart]
 
     async def until(self, condition: Callable[[], bool], within: float = 5.0) -> None:
-        """Return once *condition* holds; it is asked again at every step of any chart. Raises: TimeoutError."""
+        """Return once *condition* holds; it is asked again at every step of any chart. Raises: TimeoutError.
+
+        It has its time twice: a machine that stood still does not fail a test.
+        """
         held = asyncio.get_running_loop().create_future()
         self._watchers.append((condition, held))
         self.look()
-        async with asyncio.timeout(within):
-            await held
+        await asyncio.wait([held], timeout=within)
+        await asyncio.wait([held], timeout=within)
+        if not held.done():
+            held.cancel()
+            raise TimeoutError
 
     def look(self) -> None:
         """Something has changed."""

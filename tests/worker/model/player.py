@@ -93,12 +93,13 @@ class Player:
         """Raises: AssertionError: with everything that led to this."""
         self._failed = True
         [journal] = self.journals.of(ConnectionChart)
+        status = self.worker.status()
         lines = [
-            f"after {', '.join(self.happenings)}: {why}",
+            f"{why}; what happened, one thing after the other: {', '.join(self.happenings)}",
             f"it should be: {self.facts}",
-            f"it is: {self.worker.status()}",
-            f"links: {[journal.actor for journal in self.journals.of(Link)]}",
-            f"the gateway's log ends with:\n{self.gw.log.text(25)}",
+            f"it is: {status.state.value} {status.substates}, {status.in_flight}, {self.tasks}",
+            f"links: {[link for link in self.links if link.states != ('CLOSED',)]}",
+            f"the gateway's log ends with:\n{self.gw.log.text(40)}",
             trail.render(model.read(ConnectionChart), [step.taken for step in journal.steps]),
         ]
         raise AssertionError("\n".join(lines))
@@ -198,10 +199,13 @@ class Player:
         self.check(all(task.done() for task in left), f"left behind: {left}")
 
     async def _sweep(self) -> None:
+        for job in self.jobs:
+            job.release.set()
         await self.gw.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        tasks = {self.worker.task, *asyncio.all_tasks()} - {asyncio.current_task()}
+        for task in tasks:
             task.cancel()
-        await asyncio.wait([self.worker.task], timeout=5)
+        await asyncio.wait(tasks, timeout=5)
         if not self.worker.task.cancelled():
             self.worker.task.exception()
 
@@ -223,22 +227,28 @@ class Player:
 
     def _settled(self) -> bool:
         """The worker is where it should be."""
-        status = self.worker.status()
-        dialling = self.actor._dialler.dialling
-        in_flight = {each.request_id for each in status.in_flight}
+        status, link = self.worker.status(), self.actor._current
         if self.facts.over:
             return status.state is ConnectionState.CLOSED
-        there = (status.state, status.substates) == self.facts.state
-        linked = bool(status.active_connection_id) == self.facts.link and dialling == self.facts.dials
-        return there and linked and in_flight == self.facts.open
+        return (
+            (status.state, status.substates) == self.facts.state
+            and {each.request_id for each in status.in_flight} == self.facts.open
+            and self.actor._dialler.dialling == self.facts.dials
+            and (link is not None) == self.facts.link
+            and (link is None or ("READY" in link.states) == self.facts.takes_work)
+        )
 
     def _agreed(self) -> bool:
         """The gateway knows where the worker is: it routes requests to it, or not."""
         return any(connection.routable for connection in self.gw.connections) == self.facts.takes_work
 
-    async def _hears(self, kind: type[Any], since: int) -> None:
-        """Until the worker tells of a *kind* that is newer than *since*, an earlier `len(told)`."""
-        await self.worker.hears(kind, 1 + sum(isinstance(event, kind) for event in self.worker.told[:since]))
+    async def _tells(self, since: int, kind: type[Any], **about: str) -> None:
+        """Until the worker has told of a *kind* with these attributes, after the first *since* things that it told."""
+
+        def told(event: Any) -> bool:
+            return isinstance(event, kind) and all(getattr(event, name) == value for name, value in about.items())
+
+        await self.journals.until(lambda: any(map(told, self.worker.told[since:])))
 
     # -- what may happen to the API
 
@@ -308,15 +318,15 @@ class Player:
         await self._loses(self.peer.mute)
 
     async def _loses(self, how: Callable[[], object]) -> None:
-        since = len(self.worker.told)
+        since, lost = len(self.worker.told), self.peer.id
         how()
-        await self._hears(events.Disconnected, since)
+        await self._tells(since, events.Disconnected, connection_id=lost)
         self.facts.lose_link()
 
     async def gateway_drains(self) -> None:
-        since = len(self.worker.told)
+        since, drained = len(self.worker.told), self.peer.id
         await self.gw.drain(self.peer)
-        await self._hears(events.Draining, since)
+        await self._tells(since, events.Draining, by="gateway", connection_id=drained)
         self.facts.drained = True
 
     async def nonsense_comes(self, data: bytes | str) -> None:
@@ -342,7 +352,7 @@ class Player:
         job, since = self.running[which % len(self.running)], len(self.worker.told)
         nack = wire.WorkerRequestExtendLeaseAckData(request_id=job.id)
         await self.peer.send(Kind.WORKER_REQUEST_EXTEND_LEASE_ACK, nack)
-        await self._hears(events.LeaseLost, since)
+        await self._tells(since, events.LeaseLost, request_id=job.id)
         self.facts.work.remove(job.id)
         self.facts.lost.add(job.id)
 

@@ -153,6 +153,8 @@ class Whatever(RuleBasedStateMachine):
         up = [link for link in self.player.links if "UP" in link.states]
         self.player.check(len(up) <= 2, "more than two links")
         self.player.check(most_links(self.player.gw) <= 2, "more than two sockets")
+        retired = [link for link in up if link is not self.player.actor._current]
+        self.player.check(all("RETIRED" in link.states for link in retired), "a replaced link was not retired")
         for link in self.player.links:
             beating = [not ticker._handle.cancelled() for ticker in link._tickers]
             self.player.check(all(beating) if link in up else not any(beating), f"heartbeats of {link}")
