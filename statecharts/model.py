@@ -171,7 +171,7 @@ def _frozen(item: dict[str, Any]) -> dict[str, Any]:
 def _state(chart: type[Any], state: State) -> StateModel:
     return StateModel(
         id=state.id,
-        name=str(state.name),
+        name=" ".join(str(state.name).split()),
         parent=state.parent.id if state.parent else None,
         kind=_kind(state),
         initial=bool(state.initial),

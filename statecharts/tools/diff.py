@@ -135,7 +135,7 @@ class _Comparison:
             return
         edge, chart = _either(old, new), self.new if new else self.old
         asked = old is None or new is None or old.guard == new.guard
-        what = labels.join(f"`{edge.event or '(always)'}`", labels.guard(chart, edge) if asked else "")
+        what = labels.join(f"`{labels.event(edge)}`", labels.guard(chart, edge) if asked else "")
         how = "; ".join(self._turns(old, new)) if old and new else self._course(chart, edge)
         yield Change(_mark(old, new), "transition", where, what, how)
 
@@ -153,7 +153,7 @@ class _Comparison:
 
     def _course(self, chart: ChartModel, edge: EdgeModel) -> str:
         where = f"→ {_targets(chart, edge)}" if edge.targets else "stays"
-        return labels.join(where, "(internal)" if edge.internal else "", labels.actions(edge))
+        return labels.join(where, labels.actions(edge))
 
     def _order_changes(self, where: str, state: str) -> Iterator[Change]:
         """The first candidate that holds is taken, so their order counts."""

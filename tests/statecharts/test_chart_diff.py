@@ -2,10 +2,14 @@
 
 import shutil
 import subprocess
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from statemachine import State, StateChart
 
 from statecharts import CHARTS, Connection, Link, Request, model
@@ -156,3 +160,74 @@ def test_backwards_everything_is_the_other_way_round(one: Any, other: Any) -> No
         change.mark.sign + change.subject for change in back.changes
     )
     assert there.changes
+
+
+names = st.sampled_from(["a", "b", "c", "d"])
+lists = st.lists(st.sampled_from(["f", "g", "h"]), max_size=3, unique=True).map(tuple)
+edges = st.builds(
+    model.EdgeModel,
+    source=names,
+    event=st.sampled_from(["x", "y"]),
+    guard=st.sampled_from(["", "p", "not p"]),
+    targets=st.lists(names, max_size=1).map(tuple),
+    actions=lists,
+    after=lists,
+)
+states = st.builds(
+    model.StateModel, id=names, name=names, parent=st.none(), kind=st.just("atomic"), initial=st.booleans(), entry=lists
+)
+charts = st.builds(
+    model.ChartModel,
+    name=st.just("Any"),
+    doc=st.just(""),
+    prose=st.just(""),
+    states=st.permutations("abcd").flatmap(
+        lambda ids: st.tuples(*(states.map(lambda state, own=own: replace(state, id=own)) for own in ids))
+    ),
+    edges=st.lists(edges, max_size=8, unique=True).map(tuple),
+    tasks=st.just(()),
+    ignored=st.dictionaries(names, lists, max_size=2),
+)
+
+
+@given(old=charts, new=charts)
+def test_of_any_two_charts_nothing_is_lost(old: model.ChartModel, new: model.ChartModel) -> None:
+    """Every state is in the union once; added less removed is what the numbers differ by; the signs lead back to both charts."""
+    found = diff(old, new)
+    counts = Counter((change.subject, change.mark) for change in found.changes)
+    assert sorted(state.id for state in found.union.states) == sorted({state.id for state in old.states + new.states})
+    assert len(new.edges) - len(old.edges) == counts["transition", ADDED] - counts["transition", REMOVED]
+    for chart, gone in ((old, "+"), (new, "-")):
+        entries = {
+            state.id: tuple(name.lstrip("+-") for name in state.entry if name[0] != gone)
+            for state in found.union.states
+        }
+        assert entries == {state.id: state.entry for state in chart.states}
+
+
+@given(one=charts, data=st.data())
+def test_order_counts_among_candidates_and_nowhere_else(one: model.ChartModel, data: st.DataObject) -> None:
+    """States and transitions may be declared in any order, as long as the same event meets the same candidates in turn."""
+    edges, states = (data.draw(st.permutations(items)) for items in (one.edges, one.states))
+    other = replace(one, edges=tuple(edges), states=tuple(states))
+    changes = diff(one, other).changes
+    assert {change.subject for change in changes} <= {"order"}
+    assert (changes == ()) is (_candidates(one) == _candidates(other))
+
+
+@given(one=charts, other=charts)
+def test_no_change_means_that_the_charts_behave_alike(one: model.ChartModel, other: model.ChartModel) -> None:
+    """The same states, candidates and ignored events."""
+    alike = set(one.states) == set(other.states) and _candidates(one) == _candidates(other) and _ignored(one, other)
+    assert (diff(one, other).changes == ()) is alike
+
+
+def _candidates(chart: model.ChartModel) -> dict[tuple[str, str], list[model.EdgeModel]]:
+    found: dict[tuple[str, str], list[model.EdgeModel]] = {}
+    for edge in chart.edges:
+        found.setdefault((edge.source, edge.event), []).append(edge)
+    return found
+
+
+def _ignored(one: model.ChartModel, other: model.ChartModel) -> bool:
+    return all(one.ignored.get(state.id, ()) == other.ignored.get(state.id, ()) for state in one.states)
