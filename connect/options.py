@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import socket
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -155,6 +156,8 @@ def _plan(
             if value is not None:
                 raise ConfigurationError(f'{name} is {value}, but isolation is {isolation!r}: pass isolation="process"')
         return None
+    if sys.platform == "win32":
+        raise ConfigurationError('isolation="process" needs a POSIX system: use "thread", and run several workers')
     if executor is not None:
         raise ConfigurationError('executor and isolation="process" exclude each other: leave one of them out')
     if not isinstance(apps, str):

@@ -7,7 +7,7 @@ from connect import durations, wire
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """How long the peer may keep us waiting, in seconds."""
+    """How long the peer, or a process of ours, may keep us waiting, in seconds."""
 
     start: float = 10.0
     """For the answer to a start request, and for one flush."""

@@ -4,6 +4,7 @@ It imports the apps, runs what comes over the pipe, each execution a task of its
 """
 
 import asyncio
+import contextlib
 import ctypes
 import logging
 import multiprocessing
@@ -160,8 +161,9 @@ def _log_to_stderr(setup: Setup) -> None:
 def _end_now() -> None:
     """Do not wait for threads, as the interpreter would."""
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more, or user code has closed it
+            stream.flush()
     os._exit(0)
 
 

@@ -15,6 +15,7 @@ The number is the worker's own for each execution. The worker ends a process by 
 """
 
 import asyncio
+import contextlib
 import marshal
 import socket
 from collections import deque
@@ -50,6 +51,7 @@ class Pipe(asyncio.Protocol):
         self._loop = loop
         self._received = received
         self._transport: asyncio.Transport | None = None
+        self._end: socket.socket | None = None
         self._arrived = bytearray()
         self._waiting: deque[Message] = deque()
         self._scheduled = False
@@ -59,6 +61,7 @@ class Pipe(asyncio.Protocol):
 
     async def open(self, end: socket.socket) -> None:
         """Connect it to *end*, which it owns from here on."""
+        self._end = end
         await self._loop.create_unix_connection(lambda: self, sock=end)
         if self._closed:
             self.close()
@@ -76,7 +79,9 @@ class Pipe(asyncio.Protocol):
     def close(self) -> None:
         """Close it now, or as soon as it is open, whatever still waits. Again is harmless."""
         self._closed = True
-        if self._transport:
+        if self._transport and self._end and not self._transport.is_closing():
+            with contextlib.suppress(OSError):  # the other end was closed before
+                self._end.shutdown(socket.SHUT_RDWR)  # also where a fork that others made holds a copy of it
             self._transport.abort()
 
     # -- as the transport's protocol

@@ -52,17 +52,16 @@ class Process:
         self._served = 0
         self._pipe = Pipe(self._received, self._loop)
         self._leaving = False
+        self._closed = False
         self._ready_at: float | None = None
         self.ready: asyncio.Future[str | None] = self._loop.create_future()
         """None: it runs the apps; or else why it does not."""
         self.due: asyncio.Future[None] = self._loop.create_future()
         """It has been given as much as it is meant to serve."""
         self._exited: asyncio.Future[int] = self._loop.create_future()
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._child = _spawn(replace(setup, pipe=theirs.fileno()), theirs.fileno())
+        self._child, end = _spawn(setup)
         threading.Thread(target=self._wait, name=f"{setup.name}-end", daemon=True).start()
-        self.life = self._loop.create_task(self._live(ours), name=setup.name)
+        self.life = self._loop.create_task(self._live(end), name=setup.name)
         """Ends when nothing of it is left."""
 
     @property
@@ -141,7 +140,7 @@ class Process:
 
     def close(self) -> None:
         """End it now. Again is harmless."""
-        self._leaving = True
+        self._closed = True
         self._pipe.close()
 
     def _wait(self) -> None:
@@ -163,7 +162,7 @@ class Process:
     async def _end(self) -> int:
         """Its exit code, once it has exited; its pipe is closed."""
         # While it imports it would not notice, and has nothing to finish.
-        patience = 0.0 if self._leaving and not self.ready.done() else self._patience
+        patience = 0.0 if self._closed and not self.ready.done() else self._patience
         for number in (signal.SIGTERM, signal.SIGKILL):
             await asyncio.wait([self._exited], timeout=patience)
             if self._exited.done():
@@ -176,7 +175,7 @@ class Process:
     def _bury(self, code: int) -> None:
         cause = _told(code)
         self._settle(f"it {cause} before it had imported {self._setup.apps}")
-        if self._ready_at is not None and not self._leaving:
+        if self._ready_at is not None and not self._closed:
             log.error(
                 "%s %s, with %d executions in hand: each is answered with an error", self, cause, len(self._calls)
             )
@@ -211,16 +210,22 @@ def _told(code: int) -> str:
         return f"was ended by signal {-code}"
 
 
-def _spawn(setup: Setup, theirs: int) -> subprocess.Popen[bytes]:
-    """The thread that calls this is the one with whose end the process ends (see `child`)."""
+def _spawn(setup: Setup) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """The process, and the worker's end of the pipe. The thread that calls this is the one that it ends with (see `child`)."""
+    ours, theirs = socket.socketpair()
     # The last two arguments are for whoever looks at the list of processes.
     command = [sys.executable, "-P", "-m", "connect.executors.child", setup.name, setup.apps]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(setup.path)}
-    with _blocked(setup.signals):
-        child = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[theirs], env=environment)  # noqa: S603
+    try:
+        with theirs, _blocked(setup.signals):
+            pipe_end = theirs.fileno()
+            child = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[pipe_end], env=environment)  # noqa: S603
+    except OSError:
+        ours.close()
+        raise
     with contextlib.suppress(BrokenPipeError), cast(IO[bytes], child.stdin) as stdin:
-        setup.write(stdin)
-    return child
+        replace(setup, pipe=pipe_end).write(stdin)
+    return child, ours
 
 
 @contextlib.contextmanager

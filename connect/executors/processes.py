@@ -121,7 +121,7 @@ class Processes:
             apps=self.plan.apps,
             signing_key=self.plan.signing_key.reveal() if self.plan.signing_key else None,
             parent=os.getpid(),
-            path=[entry or os.getcwd() for entry in sys.path],
+            path=[str(entry) or os.getcwd() for entry in sys.path],
             python_path=os.environ.get("PYTHONPATH"),
             levels={"": log.root.level, "connect": logging.getLogger("connect").getEffectiveLevel()},
             signals=[int(number) for number in self.plan.signals],

@@ -69,7 +69,7 @@ async def test_a_signal_to_all_of_them_is_a_graceful_shutdown(gw: Gateway, run: 
     await gw.wait_for(Kind.WORKER_PAUSE)
     for visit in visits:
         visit.let_go()
-    assert await asyncio.to_thread(command.ends) == 0
+    assert await asyncio.to_thread(command.ends) == 0, command.text
     assert {gw.ledger[run.requests[0]].reply.body for run in started} == {  # type: ignore[union-attr]
         str(visit.pid).encode() for visit in visits
     }
@@ -91,17 +91,18 @@ async def test_a_signal_while_the_processes_start_ends_it_at_once(
     command = run(apps="slow:apps")
     await door.visits(2)
     tell(command, signal.SIGINT)
-    assert await asyncio.to_thread(command.ends) == 0
+    assert await asyncio.to_thread(command.ends) == 0, command.text
     assert "stopped gracefully" in command.text
 
 
 async def test_what_cannot_be_stopped_does_not_keep_it(gw: Gateway, run: Any, door: Door) -> None:
     command = run("--isolation", "process", "--processes", "1", "--shutdown-timeout", "0.1", "--flush-timeout", "0.1")
     await gw.wait_for_worker(timeout=30)
-    gw.start_run("app-wait_for_ever", {"door": door.port})
+    started = gw.start_run("app-wait_for_ever", {"door": door.port})
     visit = await door.visit()
     command.signal()
-    assert await asyncio.to_thread(command.ends) == 0
+    await asyncio.to_thread(command.ends)
+    assert f"requests without a reply: {started.requests[0]}" in command.text
     assert await visit.last_words() == ""
     assert "cancelled executions" not in command.text
 
@@ -112,7 +113,7 @@ async def test_its_log_names_the_process_and_keeps_to_the_level(gw: Gateway, run
     await gw.wait_for_worker(timeout=30)
     assert (await gw.invoke("app-speak")).status == "completed"
     command.signal()
-    assert await asyncio.to_thread(command.ends) == 0
+    assert await asyncio.to_thread(command.ends) == 0, command.text
     said = [line for line in command.lines if "to the log" in line]
     assert len(said) == shown
     assert all(" connect-1 pool: " in line for line in said)

@@ -78,6 +78,20 @@ async def test_one_that_is_killed_from_outside_is_replaced(gw: Gateway, start: A
     assert (await gw.invoke("app-pid")).output != old.pid
 
 
+async def test_one_that_dies_while_it_finishes_its_share_is_told_of(
+    gw: Gateway, start: Any, door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = await start(processes=1, recycle_after=1)
+    [old] = worker.status().processes
+    run = gw.start_run("app-wait", {"door": door.port})
+    await door.visit()
+    assert (await gw.invoke("app-pid")).status == "completed"
+    await gw.until(lambda: len(worker.status().processes) == 2)
+    os.kill(old.pid, signal.SIGKILL)
+    assert "SIGKILL" in str((await done(run)).error)
+    assert f"process 1 (pid {old.pid}) was ended by SIGKILL, with 1 executions in hand" in caplog.text
+
+
 async def test_what_it_forks_off_does_not_hide_its_death(gw: Gateway, start: Any, door: Door) -> None:
     """The fork outlives it, with copies of all that it had open."""
     worker = await start(processes=1, retry=HEALING)
@@ -151,6 +165,12 @@ async def test_a_process_that_cannot_start_is_an_error_in_one_line(
     assert "cannot run fickle:apps" in str(raised.value)
     assert "\n" not in str(raised.value)
     assert not gw.connections
+
+
+async def test_one_that_the_system_refuses_is_an_error(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(ConfigurationError, match=r"process 1 cannot be started: .*/nowhere/python"):
+        await start(processes=1)
 
 
 async def test_a_process_that_starts_a_worker_when_it_imports_is_an_error(

@@ -27,11 +27,12 @@ class Ends:
         return self.pipe._transport.get_write_buffer_size()
 
     async def read(self, size: int) -> bytes:
-        """So many bytes at the other end."""
-        loop, data = asyncio.get_running_loop(), bytearray()
+        """So many bytes at the other end, or all to its end."""
+        loop, data, more = asyncio.get_running_loop(), bytearray(), b"?"
         async with asyncio.timeout(PATIENCE):
-            while len(data) < size:
-                data += await loop.sock_recv(self.far, size - len(data))
+            while more and len(data) < size:
+                more = await loop.sock_recv(self.far, size - len(data))
+                data += more
         return bytes(data)
 
 
@@ -92,6 +93,13 @@ async def test_one_that_is_closed_before_it_is_open_is_lost_at_once() -> None:
     await asyncio.sleep(0)
     assert ends.far.recv(1) == b""
     ends.far.close()
+
+
+async def test_a_copy_of_its_end_does_not_keep_it_open(ends: Ends) -> None:
+    """As a fork of the worker's process has one."""
+    with ends.near.dup():
+        ends.pipe.close()
+        assert await ends.read(1) == b""
 
 
 async def test_it_is_lost_when_the_other_end_is_closed(ends: Ends) -> None:
