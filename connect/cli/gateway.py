@@ -1,6 +1,7 @@
 """`gateway`: the embedded gateway alone, to develop a worker against."""
 
 import asyncio
+import json
 import math
 import os
 import signal
@@ -12,7 +13,7 @@ import typer
 
 from connect import signals, wire
 from connect.errors import ConfigurationError
-from connect.gateway import Call, Connection, Ended, Frame, Gateway, Kind, Record, durations
+from connect.gateway import Call, Connection, Ended, Frame, Gateway, Kind, Record, Retry, Unheard, durations
 from connect.replies import STATUS_NAMES
 
 LOG_CAPACITY = 2_000
@@ -105,7 +106,7 @@ def _lines(served: Gateway, record: Record) -> list[str]:
     match record:
         case Call(path=path, status=status) if status != 200 or path.endswith("/flush"):
             return [f"POST {path}: {status}"]
-        case Ended():
+        case Ended() | Retry() | Unheard():
             return [str(record)]
         case Frame(kind=Kind.WORKER_READY, connection=number):
             return [line for each in served.connections if each.number == number for line in _introduced(served, each)]
@@ -133,5 +134,16 @@ def _introduced(served: Gateway, connection: Connection) -> list[str]:
 
 
 def _shortened(body: bytes) -> str:
-    text = " ".join(body.decode(errors="replace").split())
+    text = " ".join(_told(body).split())
     return text if len(text) <= 120 else f"{text[:119]}…"
+
+
+def _told(body: bytes) -> str:
+    """An error by name and message, anything else as it is."""
+    try:
+        match json.loads(body):
+            case {"name": str() as name, "message": str() as message, "stack": _}:
+                return f"{name}: {message}"
+    except ValueError:
+        pass
+    return body.decode(errors="replace")

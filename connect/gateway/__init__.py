@@ -24,7 +24,7 @@ and misbehaves on demand:
 from connect.gateway.connection import Connection, Phase
 from connect.gateway.faults import GARBAGE, HANG, Answer, Faults, Script
 from connect.gateway.ledger import Ledger, Request
-from connect.gateway.log import UNREADABLE, Call, Ended, Frame, Kind, Log, Opened, Record
+from connect.gateway.log import UNREADABLE, Call, Ended, Frame, Kind, Log, Opened, Record, Retry, Unheard
 from connect.gateway.run import Function, Run, Step
 from connect.gateway.server import Gateway
 from connect.gateway.settings import Settings
@@ -49,10 +49,12 @@ __all__ = [
     "Phase",
     "Record",
     "Request",
+    "Retry",
     "Run",
     "Script",
     "Settings",
     "Step",
     "ThreadedGateway",
+    "Unheard",
     "in_thread",
 ]

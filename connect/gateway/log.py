@@ -82,7 +82,33 @@ class Ended:
         return f"#{self.connection} ended by the {self.by}: {self.code} {self.reason}".rstrip()
 
 
-Record: TypeAlias = Frame | Call | Opened | Ended
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """An execution failed; attempt number `attempt` of `attempts` comes in `delay` seconds."""
+
+    at: float
+    slug: str
+    run_id: str
+    attempt: int
+    attempts: int
+    delay: float
+
+    def __str__(self) -> str:
+        return f"{self.slug}  attempt {self.attempt} of {self.attempts} in {self.delay:g} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Unheard:
+    """An event came that triggers no function, and that no run waits for."""
+
+    at: float
+    event: str
+
+    def __str__(self) -> str:
+        return f"{self.event}: no function listens"
+
+
+Record: TypeAlias = Frame | Call | Opened | Ended | Retry | Unheard
 Matcher: TypeAlias = Callable[[Record], bool]
 _Watcher: TypeAlias = Callable[[Record | None], None]
 _T = TypeVar("_T")

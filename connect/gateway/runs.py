@@ -1,13 +1,14 @@
 """Runs: a function's executions, one after another, until it is done or has failed for good."""
 
 import asyncio
+import time
 from collections import OrderedDict
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
 from connect.gateway import durations, ulid
 from connect.gateway.dispatch import Dispatcher, DispatchError
+from connect.gateway.log import Log, Retry, Unheard
 from connect.gateway.payload import request_for
 from connect.gateway.run import Function, Run, Step, new_event, synced_function
 from connect.gateway.settings import Settings
@@ -31,10 +32,10 @@ class RunFailed(Exception):  # noqa: N818 - the happening's name
 class Driver:
     """Follows runs: asks for executions, memoizes steps, retries."""
 
-    def __init__(self, settings: Settings, dispatcher: Dispatcher, changed: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings, dispatcher: Dispatcher, log: Log) -> None:
         self._settings = settings
         self._dispatcher = dispatcher
-        self._changed = changed
+        self._log = log
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiters: dict[str, list[asyncio.Future[dict[str, Any]]]] = {}
         self.functions: dict[str, Function] = {}
@@ -57,10 +58,13 @@ class Driver:
 
     def trigger(self, event: dict[str, Any]) -> list[Run]:
         """Hand *event* to who waits for it, and start a run of each function that it triggers."""
-        for waiter in self._waiters.pop(event["name"], []):
-            if not waiter.done():
-                waiter.set_result(event)
-        return [self._begin(f.slug, event) for f in list(self.functions.values()) if event["name"] in f.events]
+        waiters = [each for each in self._waiters.pop(event["name"], []) if not each.done()]
+        for waiter in waiters:
+            waiter.set_result(event)
+        runs = [self._begin(f.slug, event) for f in list(self.functions.values()) if event["name"] in f.events]
+        if not waiters and not runs:
+            self._log.add(Unheard(time.monotonic(), event["name"]))
+        return runs
 
     async def cancel(self) -> None:
         """Give up every run that has not ended."""
@@ -95,7 +99,7 @@ class Driver:
         except asyncio.CancelledError:
             run.status = "cancelled"
         finally:
-            self._changed()
+            self._log.changed()
 
     async def _fail(self, run: Run, error: Any) -> None:
         run.status, run.error = "failed", error
@@ -120,7 +124,9 @@ class Driver:
                     return outcome.ops
             elif final:
                 raise RunFailed(outcome.error)
-            await asyncio.sleep(self._settings.shortened(outcome.delay))
+            delay = self._settings.shortened(outcome.delay)
+            self._log.add(Retry(time.monotonic(), run.slug, run.id, attempt + 2, attempts, delay))
+            await asyncio.sleep(delay)
         raise AssertionError("the last attempt is final")
 
     async def _attempt(self, run: Run, step_id: str, attempt: int) -> Failure | Progress:
@@ -176,14 +182,14 @@ class Driver:
     def _memoize(self, run: Run, op: Op, memo: Any, *, data: Any = None, error: Any = None) -> None:
         run.memos[op.id] = memo
         run.steps[op.name] = Step(op.name, op.op, data, error)
-        self._changed()
+        self._log.changed()
 
     async def _event(self, run: Run, op: Op) -> dict[str, Any] | None:
         """The event that *op* waits for; None once its timeout has passed. Conditions are not evaluated."""
         waiter: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         run.waiting_for = op.label
         self._waiters.setdefault(op.label, []).append(waiter)
-        self._changed()
+        self._log.changed()
         timeout = durations.seconds(str(op.opts.get("timeout", "")), 0.0)
         try:
             await asyncio.wait({waiter}, timeout=self._settings.shortened(timeout))

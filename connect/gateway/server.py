@@ -39,7 +39,7 @@ class Gateway(Settings):
         """Answers to WebSocket upgrades: another status than 200 refuses the socket."""
         self._sessions = Sessions(self)
         self._dispatcher = Dispatcher(self, self.log)
-        self._driver = Driver(self, self._dispatcher, self.log.changed)
+        self._driver = Driver(self, self._dispatcher, self.log)
         self._api = Api(self, self.log, self._sessions, self._dispatcher)
         self._runner: web.AppRunner | None = None
         self._refusing = False

@@ -37,7 +37,12 @@ def stuck(ctx):
     threading.Event().wait()
 
 
-apps = [(client, [echo, slow, stuck])]
+@client.create_function(fn_id="fragile", trigger=inngest.TriggerEvent(event="fragile"), retries=1)
+async def fragile(ctx):
+    raise ValueError("not today")
+
+
+apps = [(client, [echo, slow, stuck, fragile])]
 nothing = None
 """
 

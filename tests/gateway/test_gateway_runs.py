@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from raw_worker import RawWorker, function
 
-from connect.gateway import Gateway, Kind
+from connect.gateway import Gateway, Kind, Retry, Unheard
 from connect.wire import AppConfiguration, GatewayExecutorRequestData, SDKResponseStatus
 
 NOT_COMPLETED, ERROR = SDKResponseStatus.NOT_COMPLETED, SDKResponseStatus.ERROR
@@ -208,6 +208,26 @@ async def test_an_event_starts_the_functions_that_it_triggers(gw: Gateway, playi
     [run] = gw.send_event("test/app-other", {"q": 1})
     assert (await playing.answers("ok"))["event"]["data"] == {"q": 1}
     assert ((await run.done()).slug, run.output) == ("app-other", "ok")
+
+
+async def test_a_retry_is_announced_with_its_delay(gw: Gateway, playing: Playing) -> None:
+    gw.time_scale = 0.001
+    run = gw.start_run("app-fn")
+    await playing.answers({"name": "ValueError", "message": "no"}, ERROR)
+    await playing.answers({"name": "ValueError", "message": "no"}, ERROR)
+    await run.done()
+    [retry] = [record for record in gw.log if isinstance(record, Retry)]
+    assert (retry.slug, retry.run_id, retry.attempt, retry.attempts, retry.delay) == ("app-fn", run.id, 2, 2, 0.03)
+
+
+async def test_an_event_that_nobody_listens_to_is_noted(gw: Gateway, playing: Playing) -> None:
+    gw.send_event("shop/nobody")
+    waiting = gw.start_run("app-fn")
+    await playing.answers([op("WaitForEvent", "wait", name="shop/awaited", opts={"timeout": "60s"})], NOT_COMPLETED)
+    await gw.until(lambda: waiting.waiting_for == "shop/awaited")
+    gw.send_event("shop/awaited")
+    gw.send_event("test/app-fn")
+    assert [record.event for record in gw.log if isinstance(record, Unheard)] == ["shop/nobody"]
 
 
 async def test_events_are_taken_over_http_as_the_sdks_send_them(gw: Gateway, playing: Playing) -> None:
