@@ -5,6 +5,7 @@ about is told by a class for each chart. The journal of the real chart has to be
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from world import World
 
 from connect.gateway import Gateway
 from statecharts import Connection, Link, Request, model
+from statecharts.tools.paths import Move
 
 WORLDS: dict[type[Any], type[World]] = {
     Connection: ConnectionWorld,
@@ -51,3 +53,11 @@ async def test_path(
         await world.end()
     if "error_execution" in path.events:
         reported(caplog)
+
+
+async def test_an_event_that_the_world_cannot_bring_about_says_what_to_write(
+    gw: Gateway, apps: Apps, start: Callable[..., Any], breaks: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = ConnectionWorld(replace(PATHS[0], moves=(Move("earthquake"),)), gw, apps, start, breaks, monkeypatch)
+    with pytest.raises(pytest.fail.Exception, match=r"write `async def earthquake\(self\)` in connection_world"):
+        await world.play()
