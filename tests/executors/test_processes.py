@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import os
 from collections import Counter
 from typing import Any
@@ -153,7 +152,6 @@ async def test_one_that_is_relieved_finishes_what_it_has(gw: Gateway, start: Any
 
 
 async def test_log_records_name_their_process(gw: Gateway, start: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    logging.getLogger("connect").setLevel("INFO")
     await start(processes=1)
     assert (await gw.invoke("app-speak")).status == "completed"
     out, err = capfd.readouterr()
