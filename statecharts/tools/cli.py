@@ -50,7 +50,13 @@ def _parser() -> argparse.ArgumentParser:
         )
     )
     _diff_options(
-        _command(commands, "diff", _diff, "what differs between two versions of a chart; exit 1: something", _COMPARED)
+        _command(
+            commands,
+            "diff",
+            _diff,
+            "what differs between two versions of a chart; exit code 1 if anything does",
+            _COMPARED,
+        )
     )
     for name, run, what in _ONE:
         command = _command(commands, name, run, what, f"python -m statecharts {name} statecharts:Connection")
@@ -97,7 +103,9 @@ def _draw(options: argparse.Namespace) -> int:
     try:
         draw.draw(charts, options.into)
     except OSError as error:
-        raise UnusableError(f"cannot write {error.filename}: {error.strerror}; choose another folder with --into") from None
+        raise UnusableError(
+            f"cannot write {error.filename}: {error.strerror}; choose another folder with --into"
+        ) from None
     return 0
 
 

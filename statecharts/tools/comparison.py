@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import get_args
 
+from statecharts.model import ChartModel
 from statecharts.tools import dot, load, mermaid, picture, revision
 from statecharts.tools.diff import Diff, Subject, diff
 from statecharts.tools.load import UnusableError
@@ -29,21 +30,22 @@ def compare(old: str, new: str | None, names: Sequence[str] | None = None) -> Co
     Where they name none, of *names*, without these of those that the project lists. Raises: UnusableError: one cannot be read.
     """
     before, after = revision.version(old), revision.version(new) if new else Version(None, None)
-    if before == Version(None, before.chart) and new is None:
+    if before.revision is None and new is None:
         raise UnusableError(f"nothing to compare {old} with: give OLD and NEW, or a git revision")
     named = [version.chart for version in (before, after) if version.chart]
-    pairs = [(named[0], named[-1])] if named else [(name, name) for name in names or load.listed()]
-    olds = revision.charts(before.revision, [name for name, _ in pairs])
-    news = revision.charts(after.revision, [name for _, name in pairs])
-    for (one, other), was, now in zip(pairs, olds, news, strict=True):
-        if not (was or now) or (one != other and not (was and now)):
-            raise UnusableError(_missing(before, after, one if was is None else other, both=not (was or now)))
-    return Comparison(before, after, tuple(map(diff, olds, news)))
+    asked = [] if named else list(names or load.listed())
+    olds, news = named[:1] or asked, named[-1:] or asked
+    was, now = revision.charts(before.revision, olds), revision.charts(after.revision, news)
+    for one, other, first, second in zip(olds, news, was, now, strict=True):
+        _demand(Version(before.revision, one), Version(after.revision, other), first, second)
+    return Comparison(before, after, tuple(map(diff, was, now)))
 
 
-def _missing(old: Version, new: Version, name: str, *, both: bool) -> str:
-    places = " nor ".join(dict.fromkeys(version.revision or "the working tree" for version in (old, new)))
-    return f"there is no chart {name} in {places}" if both else f"there is no chart {name}"
+def _demand(old: Version, new: Version, was: ChartModel | None, now: ChartModel | None) -> None:
+    """A chart may be new or gone under its name; where two names are given, each must mean something."""
+    missing = [version for version, chart in ((old, was), (new, now)) if chart is None]
+    if len(missing) == 2 or (missing and old.chart != new.chart):
+        raise UnusableError(f"there is no chart {' nor '.join(dict.fromkeys(map(str, missing)))}")
 
 
 def page(found: Comparison) -> str:

@@ -97,9 +97,10 @@ def _read(root: Path, tree: Path, names: Sequence[str], revision: str) -> dict[s
     answer = tree.parent / "answer.json"
     order = {"names": list(names), "path": _import_path(root, tree), "root": str(root), "tree": str(tree)}
     (tree.parent / "order.json").write_text(json.dumps({**order, "answer": str(answer)}), encoding="utf-8")
-    _run_reader(here, tree.parent / "order.json", revision)
+    code = _run_reader(here, tree.parent / "order.json", revision)
     if not answer.exists():
-        raise UnusableError(f"{revision}: the process that imports {', '.join(names)} ended without an answer")
+        what = f"the process that imports {', '.join(names)}"
+        raise UnusableError(f"{revision}: {what} ended with exit code {code} and no answer; import them there by hand")
     found = json.loads(answer.read_text(encoding="utf-8"))
     if "error" in found:
         raise UnusableError(f"{revision}: {found['error']}")
@@ -107,12 +108,13 @@ def _read(root: Path, tree: Path, names: Sequence[str], revision: str) -> dict[s
     return charts
 
 
-def _run_reader(folder: Path, order: Path, revision: str) -> None:
+def _run_reader(folder: Path, order: Path, revision: str) -> int:
+    """Run it in *folder*; its exit code."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     command = [sys.executable, "-I", "-B", "-X", "utf8", reader.__file__, str(order)]
     nowhere = subprocess.DEVNULL
     try:
-        subprocess.run(  # noqa: S603
+        ended = subprocess.run(  # noqa: S603
             command,
             cwd=folder,
             env=environment,
@@ -124,6 +126,7 @@ def _run_reader(folder: Path, order: Path, revision: str) -> None:
         )
     except subprocess.TimeoutExpired:
         raise UnusableError(f"{revision}: importing its charts took longer than {_SECONDS} s") from None
+    return ended.returncode
 
 
 def _import_path(root: Path, tree: Path) -> list[str]:

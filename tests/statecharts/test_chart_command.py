@@ -85,7 +85,7 @@ BAD = {
     "diff": "the following arguments are required: OLD",
     "diff good:Good": "nothing to compare good:Good with: give OLD and NEW, or a git revision",
     "diff good:Good good:Bad": "there is no chart good:Bad",
-    "diff good:Bad good:Bad": "there is no chart good:Bad in the working tree",
+    "diff good:Bad good:Bad": "there is no chart good:Bad",
     "diff main --chart good:Good": "not in a git repository",
     "paths torn:Chart": "cannot import torn",
     "grid nowhere:Chart": "cannot import nowhere",

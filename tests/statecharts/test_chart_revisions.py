@@ -1,5 +1,6 @@
 """Charts of git revisions: read from git alone, in a process of their own, whatever that process meets."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from statecharts.tools import revision
+from statecharts.tools import reader, revision
 from statecharts.tools.load import UnusableError
 from statecharts.tools.revision import Version
 
@@ -141,7 +142,9 @@ def test_a_chart_that_one_version_lacks_is_all_added_or_all_removed(repository: 
     moved = repository.diff("first@gates:Door", "gates:Door")
     assert (moved.returncode, "2 states added" in moved.stdout) == (1, True)
     wrong = repository.diff("first@doors:Gate", "third@gates:Door")
-    assert (wrong.returncode, wrong.stderr) == (2, "statecharts: there is no chart doors:Gate\n")
+    neither = repository.diff("first", "third", "--chart", "doors:Gate")
+    assert neither.stderr == "statecharts: there is no chart first@doors:Gate nor third@doors:Gate\n"
+    assert (wrong.returncode, wrong.stderr) == (2, "statecharts: there is no chart first@doors:Gate\n")
 
 
 def test_a_module_that_only_the_working_tree_has_is_not_taken_from_there(repository: Repository) -> None:
@@ -154,6 +157,20 @@ def test_a_module_that_only_the_working_tree_has_is_not_taken_from_there(reposit
     repository.write(**{"src/gates": DOOR})
     result = repository.diff("third", "--chart", "gates:Door", PYTHONPATH=path)
     assert "1 transition removed." in result.stdout
+
+
+def test_what_an_installed_package_finds_in_the_working_tree_is_not_of_the_revision(tmp_path: Path) -> None:
+    """An editable install may lead there past the import path; such a chart counts as missing."""
+    tree, answer = tmp_path / "unpacked" / "tree", tmp_path / "unpacked" / "answer.json"
+    tree.mkdir(parents=True)
+    (tmp_path / "gates.py").write_text(LOCKED)
+    (tree / "doors.py").write_text(DOOR)
+    order = {"path": [str(tree), str(tmp_path), *sys.path], "root": str(tmp_path), "tree": str(tree)}
+    order |= {"names": ["doors:Door", "gates:Door"], "answer": str(answer)}
+    (tmp_path / "order.json").write_text(json.dumps(order))
+    subprocess.run([sys.executable, "-I", reader.__file__, str(tmp_path / "order.json")], check=True, cwd=tree)  # noqa: S603
+    found = json.loads(answer.read_text())["charts"]
+    assert (found["doors:Door"] is None, found["gates:Door"] is None) == (False, True)
 
 
 def test_a_package_of_our_name_in_the_revision_is_not_ours(repository: Repository) -> None:
@@ -172,7 +189,10 @@ def test_a_package_of_our_name_in_the_revision_is_not_ours(repository: Repositor
         ("import nowhere_at_all", "third: cannot import doors: ModuleNotFoundError: No module named 'nowhere_at_all'"),
         ("Door = 1", "third: doors:Door is no chart class, but 1"),
         ("import sys; sys.exit('enough')", "third: cannot import doors: SystemExit: enough"),
-        ("import os; os._exit(3)", "third: the process that imports doors:Door ended without an answer"),
+        (
+            "import os; os._exit(3)",
+            "third: the process that imports doors:Door ended with exit code 3 and no answer; import them there by hand",
+        ),
     ],
 )
 def test_what_a_revision_cannot_say_is_one_line(repository: Repository, code: str, why: str) -> None:
