@@ -85,30 +85,34 @@ def section(part: Part) -> str:
     """One table, a row for each subject and number."""
     lines = [
         "| held requests | | requests/s beside them | p99 | age of leases when extended: median | p99 | oldest "
-        "| longest gap between heartbeats | RSS, all processes |",
+        "| heartbeats late by at most | RSS, all processes |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     samples = read(part)
     for held, subject in dict.fromkeys((each.held, each.subject) for each in samples):
-        ages = (_median(samples, subject, held, figure) / EXTENSION for figure in ("age_p50", "age_p99", "age_max"))
-        gap = (
-            "(its own interval)"
-            if subject == "official"
-            else f"{_median(samples, subject, held, 'beat_gap_max'):.3f} s"
-        )
-        cells = (
-            f"{_median(samples, subject, held, 'rate'):,.0f}",
-            f"{_median(samples, subject, held, 'p99') * 1e3:,.1f} ms",
-            *(f"{age:.3f}" for age in ages),
-            gap,
-            f"{_median(samples, subject, held, 'whole_rss') * 2**-20:,.1f} MiB",
-        )
-        lines.append(f"| {held:,} | {TITLES[subject]} | {' | '.join(cells)} |")
+        lines.append(f"| {held:,} | {TITLES[subject]} | {' | '.join(_cells(samples, subject, held))} |")
     note = f"Ages are in intervals of extension: 1 is punctual, at {LEASE} the lease is lost."
     return "\n".join([*lines, "", note, *(f"\n{fault}" for each in samples for fault in each.faults)])
 
 
-def _median(samples: Sequence[Sample], subject: str, held: int, figure: str) -> float:
+def _cells(samples: Sequence[Sample], subject: str, held: int) -> list[str]:
+    ages = [median(samples, subject, held, figure) / EXTENSION for figure in ("age_p50", "age_p99", "age_max")]
+    late = f"{lateness(samples, subject, held) * 1e3:.0f} ms"
+    return [
+        f"{median(samples, subject, held, 'rate'):,.0f}",
+        f"{median(samples, subject, held, 'p99') * 1e3:,.1f} ms",
+        *(f"{age:.3f}" for age in ages),
+        "(its own interval)" if subject == "official" else late,
+        f"{median(samples, subject, held, 'whole_rss') * 2**-20:,.1f} MiB",
+    ]
+
+
+def lateness(samples: Sequence[Sample], subject: str, held: int) -> float:
+    """Seconds by which the latest heartbeat came later than its interval after the one before."""
+    return max(0.0, median(samples, subject, held, "beat_gap_max") - HEARTBEAT)
+
+
+def median(samples: Sequence[Sample], subject: str, held: int, figure: str) -> float:
     values: list[float] = [getattr(each, figure) for each in samples if (each.subject, each.held) == (subject, held)]
     return statistics.median(values)
 
@@ -119,7 +123,7 @@ def plots(part: Part) -> dict[str, str]:
 
     def lines(figure: str, scale: float) -> list[svg.Series]:
         return [
-            svg.Series(TITLES[each], [(held, _median(samples, each, held, figure) * scale) for held in counts])
+            svg.Series(TITLES[each], [(held, median(samples, each, held, figure) * scale) for held in counts])
             for each in dict.fromkeys(sample.subject for sample in samples)
         ]
 

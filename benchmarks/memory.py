@@ -72,6 +72,13 @@ def at(curve: Curve, requests: int) -> int:
     return next((rss for answered, rss in curve.points if answered >= requests), curve.points[-1][1])
 
 
+def growth(part: Part, subject: str) -> float:
+    """From the point at which memory should be flat to the end, as a share of what it was there."""
+    settled = int(SETTLED * part.figures["requests"])
+    curve = next(each for each in read(part) if each.subject == subject)
+    return curve.points[-1][1] / at(curve, settled) - 1
+
+
 def plots(part: Part) -> dict[str, str]:
     lines = [
         svg.Series(TITLES[curve.subject], [(answered, rss * 2**-20) for answered, rss in curve.points])

@@ -78,13 +78,14 @@ class Aim:
 
 
 def _aims(parts: dict[str, Part]) -> list[str]:
-    if not {"throughput", "idle"} <= parts.keys():
-        return []
-    rows = [aim.row() for aim in (*_busy(throughput.read(parts["throughput"])), *_idle(parts["idle"]))]
-    return ["\n".join(["## Aims", "", "| figure | aim | measured | |", "|---|---|---|---|", *rows])]
+    asked = {"throughput": _busy, "idle": _idle, "inflight": _many, "memory": _long}
+    rows = [aim.row() for name, aims in asked.items() if name in parts for aim in aims(parts[name])]
+    return ["\n".join(["## Aims", "", "| figure | aim | measured | |", "|---|---|---|---|", *rows])] if rows else []
 
 
-def _busy(result: throughput.Throughput) -> Iterator[Aim]:
+def _busy(part: Part) -> Iterator[Aim]:
+    result = throughput.read(part)
+
     def ratio(subject: str, window: int, figure: str, base: str = "official") -> float | None:
         return result.ratio(subject, window, figure, base)
 
@@ -105,11 +106,28 @@ def _busy(result: throughput.Throughput) -> Iterator[Aim]:
 
 
 def _idle(part: Part) -> Iterator[Aim]:
-    for what, figure in (
-        ("CPU while idle: isolation `thread` to official", "whole_cpu"),
-        ("process start to routable: isolation `thread` to official", "start"),
-    ):
-        yield Aim(what, False, 1.0, idle.median(part, "thread", figure) / idle.median(part, "official", figure))
+    if {"official", "thread"} <= {each["subject"] for each in part.figures}:
+        for what, figure in (("CPU while idle", "whole_cpu"), ("process start to routable", "start")):
+            ratio = idle.median(part, "thread", figure) / idle.median(part, "official", figure)
+            yield Aim(f"{what}: isolation `thread` to official", False, 1.0, ratio)
+
+
+def _many(part: Part) -> Iterator[Aim]:
+    samples, held = inflight.read(part), 10_000
+    if any((each.subject, each.held) == ("none-noop", held) for each in samples):
+        where = f"{held:,} requests held, executing nothing"
+        late = inflight.lateness(samples, "none-noop", held) * 1e3
+        yield Aim(f"{where}: heartbeats late by at most", False, 100, late, " ms")
+        rss = inflight.median(samples, "none-noop", held, "whole_rss") / 1e6
+        yield Aim(f"{where}: RSS", False, 250, rss, " MB")
+        oldest = inflight.median(samples, "none-noop", held, "age_max") / inflight.EXTENSION
+        yield Aim(f"{where}: oldest lease when it was extended, in intervals", False, 2, oldest)
+
+
+def _long(part: Part) -> Iterator[Aim]:
+    for subject in (curve.subject for curve in memory.read(part) if curve.subject != "official"):
+        what = f"growth of RSS over {part.figures['requests']:,} requests, the first tenth apart: `{subject}`"
+        yield Aim(what, False, 5, memory.growth(part, subject) * 100, " %")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import importlib.util
-import inspect
 import os
 import sys
 import time
@@ -15,7 +14,6 @@ import psutil
 
 from benchmarks.app import ORIGIN
 from benchmarks.remote import Load
-from connect import connect
 
 TITLES: Final = {
     "official": "official client",
@@ -39,8 +37,6 @@ PATIENCE: Final = 30.0
 
 def missing(subject: str) -> str | None:
     """Why *subject* cannot be measured here, if so."""
-    if subject == "process" and "processes" not in inspect.signature(connect).parameters:
-        return "this version of connect() has no process isolation"
     if subject == "official-uvloop" and not importlib.util.find_spec("uvloop"):
         return "uvloop is not installed"
     return None

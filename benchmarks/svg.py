@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
-WIDTH, HEIGHT = 820, 400
-LEFT, RIGHT, TOP, BOTTOM = 70, 240, 48, 54
+WIDTH, HEIGHT = 860, 420
+LEFT, RIGHT, TOP, BOTTOM = 70, 285, 68, 54
 GAP: Final = 17
 """Pixels from one label to the next."""
 
@@ -59,7 +59,7 @@ def chart(title: str, x_name: str, y_name: str, series: Sequence[Series], *, log
     y_marks = [step * number for number in range(round(axes.y_top / step) + 1)]
     parts = [
         _head(title, len(series)),
-        *(_text(title, LEFT, 28, "title"), _text(y_name, LEFT, TOP - 6, "name")),
+        *(_text(title, LEFT, 28, "title"), _text(y_name, LEFT, TOP - 18, "name")),
         _text(x_name, (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 14, "name middle"),
         *(_level(axes, mark) for mark in y_marks),
         *(_text(_short(mark), axes.x(mark), HEIGHT - BOTTOM + 20, "middle") for mark in x_marks),

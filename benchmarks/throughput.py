@@ -118,7 +118,7 @@ _HEADINGS: Final = (
     *("requests/s", "to official", "p50", "p99"),
     *("CPU per request: connection process", "all processes", "RSS: connection process", "all processes"),
 )
-_PLOTTED: Final = ("official", "thread", "none", "process", "floor")
+_PLOTTED: Final = ("official", "none", "thread", "process", "floor")
 
 
 def table(result: Throughput, window: int) -> str:

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import page, svg
+from benchmarks import idle, inflight, memory, page, svg
 from benchmarks.results import Part, save, surroundings
 from benchmarks.throughput import Sample, Throughput
 
@@ -52,6 +52,18 @@ def test_the_page_has_what_was_measured_and_how(tmp_path: Path) -> None:
     assert "official: of 5 requests, 1 flushed" in text
     assert "![throughput](throughput.svg)" in text
     ElementTree.parse(tmp_path / "throughput.svg")  # noqa: S314 - our own
+
+
+async def test_every_part_that_drives_a_worker_ends_up_on_the_page(tmp_path: Path) -> None:
+    one = ["none-noop"]
+    save("idle", await idle.run(rounds=1, seconds=0.2, subjects=one), tmp_path)
+    save("memory", await memory.run(requests=50, subjects=one), tmp_path)
+    save("inflight", await inflight.run(counts=[3, 5], seconds=1.0, subjects=one), tmp_path)
+    page.write(tmp_path, tmp_path)
+    text = (tmp_path / "performance.md").read_text()
+    assert text.count("| ours, isolation none, executing nothing |") == 4
+    for plot in ("memory", "inflight-throughput", "inflight-leases"):
+        ElementTree.parse(tmp_path / f"{plot}.svg")  # noqa: S314 - our own
 
 
 @pytest.mark.parametrize(
