@@ -15,7 +15,7 @@ $(READY): requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(READY) ## A worker's life in under 20 seconds, no server needed
+demo: $(READY) ## A worker's life in about ten seconds, no server needed
 	$(BIN)/python -m connect demo
 
 test: $(READY) ## Every test; fails unless every transition of every chart is taken by a test of the real worker

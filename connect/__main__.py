@@ -1,5 +1,17 @@
-"""`python -m connect`."""
+"""`python -m connect`, or `statechart-connect`."""
 
-from connect.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command. Ctrl-C while it is being imported, or a second one, ends it without a traceback."""
+    try:
+        from connect import cli
+
+        cli.main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""`demo`: a worker's life in a dozen seconds, against the embedded gateway."""
+"""`demo`: a worker's life in about ten seconds, against the embedded gateway."""
 
 import asyncio
 import contextlib
@@ -26,17 +26,18 @@ LIMIT: Final = 60.0
 
 
 def demo() -> None:
-    """See a worker live through drains and lost connections, in a dozen seconds. Needs no server.
+    """See a worker live through drains and lost connections, in about ten seconds. Needs no server.
 
     An embedded gateway sends it work, drains, and drops its socket; at the end
-    every request is accounted for. Exit code 1 if one was lost.
+    every request is accounted for. Exit code 1 if one was lost. Ctrl-C ends it
+    early, with an account of what was seen until then.
     """
     # What goes wrong here goes wrong on purpose, and is shown.
     logging.getLogger("connect").addHandler(logging.NullHandler())
     console = Console(highlight=False)
     report = asyncio.run(_perform(console))
     console.print(report)
-    raise typer.Exit(0 if report.is_good else 1)
+    raise typer.Exit(report.exit_code)
 
 
 async def _perform(console: Console) -> Report:
@@ -51,12 +52,13 @@ async def _perform(console: Console) -> Report:
         )
         tale = Tale(worker, (lambda _: None) if live else (lambda moment: _print(console, moment)))
         scene = Scene(worker, gateway, tale, RUNS + LAST)
-        async with asyncio.timeout(LIMIT), Stage(console, scene) if live else contextlib.nullcontext():
-            await _Play(gateway, worker, tale).perform()
-        if live:
-            for moment in tale.moments:
-                _print(console, moment)
-        return Report(gateway, worker, tale, shop)
+        interrupted = False
+        try:
+            async with asyncio.timeout(LIMIT), Stage(console, scene) if live else contextlib.nullcontext():
+                await _Play(gateway, worker, tale).perform()
+        except asyncio.CancelledError:  # Ctrl-C
+            interrupted = True
+        return Report(gateway, worker, tale, shop, interrupted=interrupted)
 
 
 def _gateway() -> Gateway:

@@ -14,20 +14,28 @@ from connect.worker import WorkerConnection
 class Report:
     """Judged by the gateway: a request is lost if the worker took it and no reply was ever stored."""
 
-    def __init__(self, gateway: Gateway, worker: WorkerConnection, tale: Tale, shop: Shop) -> None:
+    def __init__(
+        self, gateway: Gateway, worker: WorkerConnection, tale: Tale, shop: Shop, *, interrupted: bool = False
+    ) -> None:
+        self._interrupted = interrupted
         self._books = gateway.ledger.summary()
         self._runs = [run.status for run in gateway.runs]
         self._extended = sum(request.extended for request in gateway.ledger)
         self._unexpected = worker.status().unexpected_events
         self._repeated = shop.repeated
         self._tale = tale
-        self._seconds = tale.moments[-1].at
+        self._seconds = tale.moments[-1].at if tale.moments else 0.0
 
     @property
     def is_good(self) -> bool:
-        """Nothing was lost or done twice, every run completed."""
-        completed = all(status == "completed" for status in self._runs)
+        """Nothing was lost or done twice, every run that had the time for it completed."""
+        completed = self._interrupted or all(status == "completed" for status in self._runs)
         return completed and not (self._books["lost"] or self._repeated or self._unexpected)
+
+    @property
+    def exit_code(self) -> int:
+        """0, 1 where something went wrong, 130 after Ctrl-C."""
+        return (130 if self._interrupted else 0) if self.is_good else 1
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield ""
@@ -76,6 +84,8 @@ class Report:
         return gap + (" (API down)" if incident.cause == "outage" else "")
 
     def _verdict(self) -> Text:
+        if self.is_good and self._interrupted:
+            return Text("Interrupted. Nothing was lost until then.\n", style="green")
         if self.is_good:
             return Text("Nothing was lost. Your own: python -m connect run MODULE:APPS\n", style="green")
         return Text("This should not have happened: please report it, with the lines above.\n", style="bold red")

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import signal
 import struct
 import subprocess
 import sys
@@ -77,12 +78,24 @@ def test_a_terminal_shows_it_live_and_is_left_clean() -> None:
     assert "\x1b[?25h" in text, "the cursor is shown again"
     assert "What happened in" not in live
     assert "Nothing was lost" in after
+    assert "RECONNECTING → ACTIVE" not in after, "the timeline was there to be seen"
 
 
-@pytest.mark.parametrize(("good", "code"), [(True, 0), (False, 1)])
-def test_the_verdict_is_the_exit_code(monkeypatch: pytest.MonkeyPatch, good: bool, code: int) -> None:
+def test_ctrl_c_ends_it_with_an_account_of_what_was_seen(start_process: Any) -> None:
+    demo = start_process("-m", "connect", "demo")
+    demo.expect("events come in")
+    demo.signal(signal.SIGINT)
+    demo.expect("DRAINING → CLOSED")
+    assert demo.ends() == 130
+    assert row(demo.text, "lost")[1] == "0"
+    assert "Interrupted. Nothing was lost until then." in demo.text
+    assert "Traceback" not in demo.text
+
+
+@pytest.mark.parametrize("code", [0, 1, 130])
+def test_the_verdict_is_the_exit_code(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     class Verdict:
-        is_good = good
+        exit_code = code
 
     async def perform(_: object) -> Verdict:
         return Verdict()

@@ -87,7 +87,7 @@ def test_a_terminal_too_small_or_too_plain_gets_lines(
     assert not Stage.fits(Console(file=out, force_terminal=False, width=columns, height=lines))
 
 
-def report(worker: Any, *, status: str = "completed", replied: bool = True, repeated: int = 0) -> Report:
+def report(worker: Any, *, status: str = "completed", replied: bool = True, repeated: int = 0, **how: bool) -> Report:
     """Of one run with one request."""
     answer: asyncio.Future[SDKResponse] = asyncio.get_running_loop().create_future()
     request = Request(GatewayExecutorRequestData(request_id="r"), answer, acked=[1.0])
@@ -100,7 +100,7 @@ def report(worker: Any, *, status: str = "completed", replied: bool = True, repe
     tale.incidents = [Incident("drain", 1.0, 0.05), Incident("drop", 2.0, 0.02, 0.02), Incident("outage", 3.0)]
     gateway: Any = SimpleNamespace(ledger=ledger, runs=[SimpleNamespace(status=status)])
     shop: Any = SimpleNamespace(repeated=repeated)
-    return Report(gateway, worker, tale, shop)
+    return Report(gateway, worker, tale, shop, **how)
 
 
 async def test_the_table_tells_what_happened(worker: Any) -> None:
@@ -117,3 +117,9 @@ async def test_the_table_tells_what_happened(worker: Any) -> None:
 async def test_whatever_is_lost_or_done_twice_fails_the_demo(worker: Any, fault: dict[str, Any]) -> None:
     assert report(worker).is_good
     assert not report(worker, **fault).is_good
+    assert report(worker, **fault).exit_code == 1
+
+
+async def test_ctrl_c_excuses_runs_that_have_not_ended_and_nothing_else(worker: Any) -> None:
+    assert report(worker, status="running", interrupted=True).exit_code == 130
+    assert report(worker, replied=False, interrupted=True).exit_code == 1

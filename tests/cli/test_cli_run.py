@@ -145,6 +145,26 @@ def test_at_debug_an_import_that_fails_is_shown_whole(tmp_path: Path, run: Any) 
     assert worker.lines[-1].endswith("inner.py, line 2)\n")
 
 
+def test_ctrl_c_while_the_apps_are_imported_is_no_traceback(tmp_path: Path, run: Any) -> None:
+    (tmp_path / "slow.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    worker = run("slow:apps")
+    worker.expect("importing")
+    worker.signal(signal.SIGINT)
+    assert worker.ends() == 130
+    assert "Traceback" not in worker.text
+
+
+def test_ctrl_c_while_the_command_is_imported_is_no_traceback(start_process: Any) -> None:
+    program = "import sys; from connect import __main__\n"
+    program += (
+        "class Slow:\n    def find_spec(self, name, *_):\n        if name == 'connect.cli': raise KeyboardInterrupt\n"
+    )
+    program += "sys.meta_path.insert(0, Slow()); __main__.main()"
+    worker = start_process("-c", program)
+    assert worker.ends() == 130
+    assert worker.text == ""
+
+
 @pytest.mark.parametrize("asked", [False, True])
 def test_debug_shows_the_worker_and_not_its_engine(
     gateway: ThreadedGateway, tmp_path: Path, run: Any, asked: bool
