@@ -4,9 +4,11 @@
     /readyz   200 while the worker takes work, a drain by the gateway included; 503 with the reason otherwise
     /status   `conn.status()` as JSON
     /metrics  Prometheus' text format (connect.metrics)
+    /         with `status_page`: the lifecycle live, on its own diagrams, read-only
 
 It runs on the connection's loop, which no user code can block (but with `isolation="none"`), from before the first dial to the end.
-It answers reads only, and nothing secret; it has no authentication: bind it where only those can reach it who may know.
+It answers reads only, and nothing secret; it has no authentication: bind it where only those can reach it who may know. On loopback
+it answers only to that name.
 """
 
 import contextlib
@@ -21,6 +23,8 @@ from connect.status import Status
 
 if TYPE_CHECKING:
     from connect.metrics import Metrics, Source
+
+LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 _WAITING: Final = {
     ConnectionState.CONNECTING: "not connected yet",
@@ -39,8 +43,10 @@ def address(text: str) -> tuple[str, int]:
 
 
 @contextlib.asynccontextmanager
-async def monitored(worker: "Source", http: tuple[str, int] | None) -> AsyncIterator[None]:
-    """Serve *worker* on this address as long as the block runs; None: do nothing.
+async def monitored(
+    worker: "Source", http: tuple[str, int] | None, *, status_page: bool = False
+) -> AsyncIterator[None]:
+    """Serve *worker* on this address as long as the block runs; None: do nothing. *status_page*: the live page too.
 
     Raises: ConfigurationError: nothing can listen there.
     """
@@ -49,12 +55,16 @@ async def monitored(worker: "Source", http: tuple[str, int] | None) -> AsyncIter
         return
     from aiohttp import web  # this and the metrics are worth 60 ms of start-up to those who do not serve
 
+    from connect.lab.page import only_here
     from connect.metrics import Metrics
 
     host, port = http
     metrics = Metrics(worker)
-    app = web.Application()
+    # On loopback a browser may have been lured here under another name; elsewhere any name may be right.
+    app = web.Application(middlewares=[only_here(lambda: runner.addresses[0][1])] if host in LOOPBACK else [])
     app.add_routes(_routes(worker, metrics))
+    if status_page:
+        _add_page(app, worker)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     try:
@@ -89,6 +99,15 @@ def _routes(worker: "Source", metrics: "Metrics") -> Any:
 
     pages = {"/livez": livez, "/readyz": readyz, "/status": status, "/metrics": page}
     return [web.get(path, handler) for path, handler in pages.items()]
+
+
+def _add_page(app: Any, worker: "Source") -> None:
+    from connect.lab.page import Page
+    from connect.lab.story import Story
+
+    story = Story()
+    story.follow(worker)
+    app.add_routes(Page(story).routes())
 
 
 def readiness(status: Status) -> dict[str, Any]:

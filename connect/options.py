@@ -53,6 +53,7 @@ class Options:
     on_lease_lost: OnLeaseLost
     outbox_limit: int
     http: tuple[str, int] | None
+    status_page: bool
     traces: bool
     deadlines: Deadlines
     rng: random.Random
@@ -82,6 +83,7 @@ def resolve(
     on_lease_lost: OnLeaseLost,
     outbox_limit: int,
     http: str | None,
+    status_page: bool,
     traces: bool,
     deadlines: Deadlines,
 ) -> Options:
@@ -133,7 +135,8 @@ def resolve(
         executor=executor,
         on_lease_lost=on_lease_lost,
         outbox_limit=outbox_limit,
-        http=monitor.address(http) if http else None,
+        http=_http(http, status_page),
+        status_page=status_page,
         traces=traces,
         deadlines=deadlines,
         rng=random.Random(),  # noqa: S311 - spreads retries, guards nothing
@@ -172,6 +175,12 @@ def _plan(
         signing_key=Secret(signing_key) if signing_key else None,
         signals=tuple({signal.SIGINT, signal.SIGTERM, *numbers}),
     )
+
+
+def _http(http: str | None, status_page: bool) -> tuple[str, int] | None:
+    if status_page and not http:
+        raise ConfigurationError("status_page needs an address: pass http=HOST:PORT, such as 127.0.0.1:9090")
+    return monitor.address(http) if http else None
 
 
 def _keyring(known: sdk.Apps, primary: str | None, fallback: str | None, env: str | None) -> Keyring:

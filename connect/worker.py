@@ -64,6 +64,7 @@ def connect(
     on_lease_lost: OnLeaseLost = "cancel",
     outbox_limit: int = options.OUTBOX_LIMIT,
     http: str | None = None,
+    status_page: bool = False,
     traces: bool = False,
     deadlines: Deadlines = Deadlines(),  # noqa: B008 - frozen
 ) -> "WorkerConnection":
@@ -94,6 +95,7 @@ def connect(
         on_lease_lost: What becomes of an execution that the server took away: "cancel" or "finish".
         outbox_limit: Bytes of replies that may wait for delivery; past it the oldest is lost, loudly.
         http: HOST:PORT on which `/livez`, `/readyz`, `/status` and `/metrics` are served while it runs; see `connect.monitor`.
+        status_page: Serve the live page there too, read-only: states, transitions, ids of what is in flight.
         traces: Open OpenTelemetry spans, with the process's own tracer provider; see `connect.tracing`. Needs the extra `otel`.
         deadlines: How long the peer may keep the worker waiting.
 
@@ -122,6 +124,7 @@ def connect(
             on_lease_lost=on_lease_lost,
             outbox_limit=outbox_limit,
             http=http,
+            status_page=status_page,
             traces=traces,
             deadlines=deadlines,
         )
@@ -211,7 +214,7 @@ class WorkerConnection:
         self._loop = asyncio.get_running_loop()
         if self._closing:
             connection.close()
-        async with monitored(self, self._options.http):
+        async with monitored(self, self._options.http, status_page=self._options.status_page):
             await connection.run()
 
     def _executor(self, home: asyncio.AbstractEventLoop) -> Executor:

@@ -13,6 +13,7 @@ import typer
 
 from connect.cli.demo import demo
 from connect.cli.gateway import gateway
+from connect.cli.lab import lab
 from connect.cli.run import run
 from connect.errors import ConfigurationError
 
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.command(epilog="Example: INNGEST_DEV=http://127.0.0.1:8288 python -m connect run main:apps")(run)
 app.command(epilog="Example: python -m connect demo")(demo)
+app.command(epilog="Example: python -m connect lab main:apps")(lab)
 app.command(epilog="Example: python -m connect gateway --port 8288 --heartbeat 1s")(gateway)
 
 

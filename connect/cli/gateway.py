@@ -19,7 +19,7 @@ from connect.replies import STATUS_NAMES
 LOG_CAPACITY = 2_000
 
 
-def _duration(text: str) -> str:
+def duration(text: str) -> str:
     if durations.seconds(text, -1) <= 0:
         raise typer.BadParameter(f"{text!r} is no duration: write 10s, 500ms or 1m30s")
     return text
@@ -28,10 +28,10 @@ def _duration(text: str) -> str:
 def gateway(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The loopback port; 0 takes a free one.")] = 8288,
     heartbeat: Annotated[
-        str, typer.Option(metavar="DURATION", callback=_duration, help="How often workers send a heartbeat.")
+        str, typer.Option(metavar="DURATION", callback=duration, help="How often workers send a heartbeat.")
     ] = "10s",
     extend_lease: Annotated[
-        str, typer.Option(metavar="DURATION", callback=_duration, help="How often workers extend their leases.")
+        str, typer.Option(metavar="DURATION", callback=duration, help="How often workers extend their leases.")
     ] = "30s",
     time_scale: Annotated[
         float, typer.Option(min=0, help="What the sleeps and retry delays of runs are multiplied by.")

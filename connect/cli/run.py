@@ -7,10 +7,11 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Final, Literal, NoReturn
 
 import typer
 
+from connect import monitor
 from connect.errors import ConfigurationError, ConnectError, InternalError
 from connect.events import ReplyLost
 from connect.loops import new_loop
@@ -19,6 +20,8 @@ from connect.requests import OnLeaseLost
 from connect.worker import WorkerConnection, connect
 
 Level = Literal["debug", "info", "warning", "error"]
+
+PAGE: Final = "127.0.0.1:9090"
 
 log = logging.getLogger("connect")
 
@@ -79,6 +82,12 @@ def run(
             metavar="HOST:PORT", help="Serve /livez, /readyz, /status and /metrics there; 0.0.0.0:PORT: to anybody."
         ),
     ] = None,
+    status_page: Annotated[
+        bool, typer.Option("--status-page", help="Serve the live page, read-only, at --http; default 127.0.0.1:9090.")
+    ] = False,
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Let --status-page be served to other machines too.")
+    ] = False,
     traces: Annotated[
         bool,
         typer.Option("--traces", help="Send OpenTelemetry spans to OTEL_EXPORTER_OTLP_ENDPOINT; needs the extra otel."),
@@ -108,7 +117,8 @@ def run(
             processes=processes,
             recycle_after=recycle_after,
             on_lease_lost=on_lease_lost,
-            http=http,
+            http=_page_address(http, status_page, allow_remote),
+            status_page=status_page,
             traces=traces,
         )
     if traces:
@@ -129,6 +139,18 @@ def _explained(level: Level) -> Iterator[None]:
         if level == "debug" and error.__cause__:
             traceback.print_exception(error.__cause__)
         raise
+
+
+def _page_address(http: str | None, status_page: bool, allow_remote: bool) -> str | None:
+    """Where to serve. Raises: ConfigurationError: the page would be there for other machines, and nobody said that it may."""
+    if not status_page:
+        return http
+    host, _ = monitor.address(http or PAGE)
+    if host not in monitor.LOOPBACK and not allow_remote:
+        raise ConfigurationError(
+            f"--status-page on {host} shows request ids to other machines: pass --allow-remote too"
+        )
+    return http or PAGE
 
 
 def _log_to_stderr(level: Level) -> None:

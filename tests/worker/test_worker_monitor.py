@@ -1,16 +1,18 @@
 """The worker's own HTTP port: what probes, Prometheus and people read there is true."""
 
 import asyncio
+import json
 import socket
 import threading
 import urllib.request
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from rig import ACTIVE, DOWN, DRAINING, RECONNECTING, Apps, Held, Running, at_work, finish, reaches
+from rig import ACTIVE, DOWN, DRAINING, QUICK, RECONNECTING, Apps, Held, Running, at_work, finish, reaches
 
 from connect import events
 from connect.errors import ConfigurationError
@@ -104,6 +106,7 @@ async def test_the_status_is_the_workers_own(gw: Gateway, held: Held, serve: Any
     await finish(held, run)
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_metrics_agree_with_the_gateway_to_the_request(gw: Gateway, apps: Apps, serve: Any, get: Any) -> None:
     """Under load, with failures, drains, losses and replies that had to be flushed."""
 
@@ -111,7 +114,7 @@ async def test_metrics_agree_with_the_gateway_to_the_request(gw: Gateway, apps: 
     async def fail(ctx: Any) -> None:
         raise ValueError("no")
 
-    worker = await serve()
+    worker = await serve(deadlines=replace(QUICK, reply_ack=2.0))
     runs = [gw.start_run("app-fail" if number % 5 == 0 else "app-echo", {"value": number}) for number in range(200)]
     await asyncio.gather(*(run.done() for run in runs))
     gw.faults.lose(Kind.WORKER_REPLY_ACK, count=None)
@@ -200,3 +203,32 @@ async def test_a_port_in_use_is_refused_before_anything_is_dialled(gw: Gateway, 
 async def test_an_address_that_is_none_is_refused(start: Any, http: str) -> None:
     with pytest.raises(ConfigurationError, match="write HOST:PORT"):
         await start(http=http)
+
+
+async def test_the_live_page_is_served_read_only(gw: Gateway, serve: Any, get: Any, port: int) -> None:
+    """The same page as the lab's, without its buttons: nothing there takes a POST."""
+    await serve(status_page=True)
+    code, page = await get("/")
+    assert (code, 'name="lab-token" content=""' in page) == (200, True)
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        async with session.get("/feed") as feed:
+            await feed.content.readline()
+            snapshot = json.loads((await feed.content.readline()).removeprefix(b"data: "))
+        async with session.post("/do/drop") as answer:
+            assert answer.status == 404
+    assert snapshot["status"]["state"] == "ACTIVE"
+    assert "world" not in snapshot
+
+
+async def test_on_loopback_it_answers_to_no_other_name(serve: Any, port: int) -> None:
+    """A page that was lured here by DNS rebinding learns nothing."""
+    await serve()
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers={"Host": "evil.example"}) as session:
+        for path in ("/status", "/metrics", "/livez"):
+            async with session.get(path) as answer:
+                assert answer.status == 403
+
+
+async def test_a_live_page_needs_an_address(start: Any) -> None:
+    with pytest.raises(ConfigurationError, match="status_page needs an address"):
+        await start(status_page=True)

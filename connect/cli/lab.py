@@ -1,0 +1,140 @@
+"""`lab`: a worker, its gateway and the live page, all on this machine."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import tenacity
+import typer
+from aiohttp import web
+
+from connect.cli.gateway import duration
+from connect.cli.shop import Shop
+from connect.errors import ConfigurationError, ConnectError
+from connect.gateway import Gateway, ThreadedGateway, in_thread
+from connect.lab.controls import Controls, Life
+from connect.lab.page import Page, only_here
+from connect.lab.story import Story
+from connect.worker import WorkerConnection, connect
+
+_KEYS = ("INNGEST_SIGNING_KEY", "INNGEST_SIGNING_KEY_FALLBACK", "INNGEST_API_BASE_URL", "INNGEST_CONNECT_GATEWAY_URL")
+"""What could lead a worker to another server than the lab's."""
+
+
+def lab(
+    apps: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODULE:APPS]", help="As for run; default: a small shop.", show_default=False),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The page's port on loopback; 0 takes a free one.")
+    ] = 8300,
+    heartbeat: Annotated[
+        str, typer.Option(metavar="DURATION", callback=duration, help="How often the worker sends a heartbeat.")
+    ] = "2s",
+    extend_lease: Annotated[
+        str, typer.Option(metavar="DURATION", callback=duration, help="How often it extends its leases.")
+    ] = "4s",
+    time_scale: Annotated[
+        float, typer.Option(min=0, help="What the sleeps and retry delays of runs are multiplied by.")
+    ] = 0.2,
+) -> None:
+    """Watch a worker live on a web page, and do to it what the world does.
+
+    The page shows its lifecycle on its own diagrams, with buttons to drain,
+    drop, stall and refuse it, and to invoke functions. It drives nothing but
+    the gateway that it brings. Ctrl-C ends it.
+    """
+    settings = {"heartbeat_interval": heartbeat, "extend_lease_interval": extend_lease, "time_scale": time_scale}
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    with in_thread(Gateway(**settings)) as gateway:  # type: ignore[arg-type]
+        for name in _KEYS:
+            os.environ.pop(name, None)
+        os.environ["INNGEST_DEV"] = gateway.url
+        try:
+            asyncio.run(_live(gateway, apps, port))
+        except KeyboardInterrupt:
+            typer.echo("stopped")
+
+
+class Lives:
+    """One worker after another, on the loop where this is made; gateway and page have another."""
+
+    def __init__(self, apps: Any, url: str) -> None:
+        self._apps = apps
+        self._url = url
+        self._home = asyncio.get_running_loop()
+        self._wanted = asyncio.Event()
+        self._worker = self._make()  # what cannot work is refused before anything is served
+        self._task: asyncio.Task[None] | None = None
+
+    def terminate(self) -> None:
+        """As SIGTERM: end gracefully; again: cancel user code."""
+        self._home.call_soon_threadsafe(self._terminate)
+
+    def restart(self) -> None:
+        """A new worker, once there is none."""
+        self._home.call_soon_threadsafe(self._wanted.set)
+
+    async def run(self, follow: Callable[[WorkerConnection], object]) -> None:
+        """For ever; *follow* is told of each worker before it starts."""
+        while True:
+            self._wanted.clear()
+            follow(self._worker)
+            self._task = asyncio.create_task(self._worker.start())
+            try:
+                await self._task
+            except ConnectError as error:
+                sys.stderr.write(f"the worker ended: {error}\n")
+            except asyncio.CancelledError:
+                if not self._task.cancelled() or self._is_ending():
+                    raise
+            self._task = None
+            await self._wanted.wait()
+            self._worker = self._make()
+
+    def _make(self) -> WorkerConnection:
+        # Full jitter as in production, but at most some seconds: somebody is looking on.
+        retry = tenacity.AsyncRetrying(wait=tenacity.wait_random_exponential(multiplier=0.5, max=3))
+        return connect(self._apps, api_base_url=self._url, shutdown_signals=[], retry=retry)
+
+    def _terminate(self) -> None:
+        if self._task and self._worker.is_closing:
+            self._task.cancel()
+        elif self._task:
+            self._home.create_task(self._worker.close())
+
+    def _is_ending(self) -> bool:
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+
+
+async def _live(gateway: ThreadedGateway, apps: str | None, port: int) -> None:
+    lives = Lives(apps or _shop(gateway.url), gateway.url)
+    story, url = gateway.run(lambda it: _serve(it, port, lives))
+    typer.echo(f"the lab is at {url}, Ctrl-C ends it")
+    await lives.run(lambda worker: gateway.call(lambda _: story.follow(worker)))
+
+
+def _shop(url: str) -> Any:
+    shop = Shop(url)
+    return [(shop.client, shop.functions)]
+
+
+async def _serve(gateway: Gateway, port: int, life: Life) -> tuple[Story, str]:
+    """Serve the page on the gateway's loop. Raises: ConfigurationError: the port is taken."""
+    story = Story()
+    controls = Controls(gateway, story, life)
+    page = Page(story, lambda: {"world": controls.world()}, controls.token)
+    app = web.Application(middlewares=[only_here(lambda: runner.addresses[0][1])])
+    app.add_routes([*page.routes(), *controls.routes()])
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+    except OSError as error:
+        raise ConfigurationError(f"cannot listen on port {port} ({error.strerror}): pass another --port") from None
+    return story, f"http://127.0.0.1:{runner.addresses[0][1]}/"

@@ -1,0 +1,165 @@
+"""The lab's buttons: what the world does to a worker, done to this one by its own gateway."""
+
+import json
+import secrets
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from aiohttp import web
+
+from connect.gateway import Answer, Gateway, Kind, Run
+from connect.lab.story import Story
+
+RUNS: Final = 20
+"""Runs that the page shows, the newest."""
+_ANSWERS: Final = {"refuse": Answer(500), "unauthorized": Answer(401), "too-many": Answer(429)}
+
+
+@dataclass(frozen=True)
+class Control:
+    """A button: its name in the address, its words, what it does in a sentence, and whether it stays pressed."""
+
+    name: str
+    label: str
+    does: str
+    stays: bool = False
+
+
+CONTROLS: Final = (
+    Control("drain", "Drain", "The gateway announces that it goes away; the worker makes a new link first."),
+    Control("drop", "Drop the link", "TCP is reset, without a close frame."),
+    Control("mute", "Stall", "The gateway reads on and answers nothing: three heartbeats later the link is given up."),
+    Control("refuse", "API down", "Start requests are answered with 500.", stays=True),
+    Control("hang", "API hangs", "Start requests are not answered at all.", stays=True),
+    Control("unauthorized", "401", "Start requests are answered with 401.", stays=True),
+    Control("too-many", "429", "Start requests are answered with 429.", stays=True),
+    Control("nack", "Nack a lease", "The next extension of a lease is refused: the server took the execution away."),
+    Control("lose-acks", "Lose REPLY_ACKs", "Replies are stored but not confirmed, and flushed over HTTP.", stays=True),
+    Control("sigterm", "SIGTERM", "A graceful shutdown; again: what is in flight is cancelled."),
+    Control("start", "Start again", "A new worker, once this one has ended."),
+)
+
+
+class Life(Protocol):
+    """What may be done to the worker's process. From any thread."""
+
+    def terminate(self) -> None:
+        """Do what SIGTERM does: the second time what a second one does."""
+
+    def restart(self) -> None:
+        """Make a new worker, if this one has ended."""
+
+
+class Controls:
+    """Does what the buttons say, for requests that carry the session's token."""
+
+    def __init__(self, gateway: Gateway, told: Story, life: Life) -> None:
+        self.token = secrets.token_urlsafe(24)
+        self._gateway = gateway
+        self._story = told
+        self._life = life
+        self._answer = ""
+        self._losing = False
+        self._hanging = False
+
+    def routes(self) -> list[web.RouteDef]:
+        """`POST /do/NAME`, and `POST /invoke` with a function and its event's data."""
+        return [web.post("/do/{name}", self._do), web.post("/invoke", self._invoke)]
+
+    def world(self) -> dict[str, Any]:
+        """What the page shows beside the worker: the buttons, the functions, the latest runs."""
+        pressed = {self._answer, "lose-acks" if self._losing else "", "hang" if self._hanging else ""}
+        buttons = [
+            {"name": each.name, "label": each.label, "does": each.does, "stays": each.stays, "on": each.name in pressed}
+            for each in CONTROLS
+        ]
+        return {
+            "buttons": buttons,
+            "functions": sorted(self._gateway.functions),
+            "runs": [_run(run) for run in self._gateway.runs[-RUNS:]],
+        }
+
+    async def _do(self, request: web.Request) -> web.Response:
+        self._check(request)
+        name = request.match_info["name"]
+        if name not in {each.name for each in CONTROLS}:
+            raise web.HTTPNotFound(text=f"there is no {name!r}\n")
+        if name in _ANSWERS:
+            self._answer_with(name)
+        else:
+            await getattr(self, f"_{name.replace('-', '_')}")()
+        self._story.touch()
+        return web.Response(status=204)
+
+    async def _invoke(self, request: web.Request) -> web.Response:
+        self._check(request)
+        try:
+            asked = json.loads(await request.read())
+            slug, data = asked["function"], asked.get("data")
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise web.HTTPBadRequest(text='write {"function": "app-fn", "data": {…}}\n') from None
+        if slug not in self._gateway.functions:
+            raise web.HTTPNotFound(text=f"there is no function {slug!r}\n")
+        run = self._gateway.start_run(slug, data)
+        self._story.touch()
+        return web.json_response({"run": run.id})
+
+    def _check(self, request: web.Request) -> None:
+        """Only the page itself may press its buttons."""
+        token, origin = request.headers.get("X-Lab-Token", ""), request.headers.get("Origin")
+        if not secrets.compare_digest(token.encode(), self.token.encode()):
+            raise web.HTTPForbidden(text="the token of this session is missing\n")
+        if origin not in (None, f"http://{request.host}"):
+            raise web.HTTPForbidden(text=f"requests from {origin} are not taken\n")
+
+    def _answer_with(self, name: str) -> None:
+        """Every start request from here on is answered so; pressed again: as it deserves."""
+        self._answer = "" if self._answer == name else name
+        if self._answer:
+            self._gateway.starts.standing = _ANSWERS[name]
+        else:
+            self._gateway.starts.clear()
+
+    async def _hang(self) -> None:
+        self._hanging = not self._hanging
+        if self._hanging:
+            self._gateway.starts.hold()
+        else:
+            self._gateway.starts.release()
+
+    async def _drain(self) -> None:
+        await self._gateway.drain()
+
+    async def _drop(self) -> None:
+        for connection in self._gateway.connections:
+            connection.drop()
+
+    async def _mute(self) -> None:
+        for connection in self._gateway.connections:
+            connection.mute()
+
+    async def _nack(self) -> None:
+        self._gateway.faults.nack()
+
+    async def _lose_acks(self) -> None:
+        self._losing = not self._losing
+        if self._losing:
+            self._gateway.faults.lose(Kind.WORKER_REPLY_ACK, count=None)
+        else:
+            self._gateway.faults.clear()
+
+    async def _sigterm(self) -> None:
+        self._life.terminate()
+
+    async def _start(self) -> None:
+        self._life.restart()
+
+
+def _run(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "function": run.slug,
+        "status": run.status,
+        "output": run.output,
+        "steps": [{"name": step.name, "failed": step.error is not None} for step in run.steps.values()],
+    }

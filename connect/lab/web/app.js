@@ -1,0 +1,254 @@
+// The page: it draws what the feed says, and knows nothing else.
+
+const token = document.querySelector("meta[name=lab-token]").content;
+const at = (id) => document.getElementById(id);
+const JUST = 1600; // milliseconds for which a transition stays lit
+
+function element(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+}
+
+// -- diagrams ---------------------------------------------------------------------------------------------------------------
+
+class Diagram {
+  /** A chart's own picture; Graphviz titles each part with the state it is, or "A to B" for an arrow's label. */
+  constructor(figure, source, states) {
+    const drawn = new DOMParser().parseFromString(source, "image/svg+xml").documentElement;
+    drawn.removeAttribute("width");
+    drawn.removeAttribute("height");
+    drawn.setAttribute("aria-hidden", "true");
+    this.states = states;
+    this.parts = new Map();
+    for (const group of drawn.querySelectorAll("g")) {
+      const title = group.querySelector(":scope > title");
+      if (!title) continue;
+      this.parts.set(title.textContent, [...(this.parts.get(title.textContent) ?? []), group]);
+      title.remove();
+      group.removeAttribute("id");
+    }
+    this.figure = figure;
+    figure.append(drawn);
+  }
+
+  light(ids) {
+    for (const lit of this.figure.querySelectorAll(".lit, .around")) lit.classList.remove("lit", "around");
+    for (const id of ids) {
+      for (const group of this.parts.get(id) ?? []) group.classList.add("lit");
+      for (const group of this.parts.get(`cluster_${id}`) ?? []) group.classList.add("around");
+    }
+    if (this.shown !== ids.join()) this.centre();
+    this.shown = ids.join();
+  }
+
+  centre() {
+    // On a narrow page the picture is wider than its frame: show the part that matters.
+    const lit = this.figure.querySelector(".lit")?.getBoundingClientRect();
+    const frame = this.figure.getBoundingClientRect();
+    if (lit) this.figure.scrollLeft += lit.x + lit.width / 2 - (frame.x + frame.width / 2);
+  }
+
+  flash(source, target) {
+    for (const from of this.around(source)) {
+      const name = `${from} to ${target}`;
+      const titles = [...this.parts.keys()].filter((title) => title === name || title.split("->").includes(name));
+      if (!titles.length) continue;
+      const groups = titles.flatMap((title) => this.parts.get(title));
+      for (const group of groups) group.classList.add("just");
+      setTimeout(() => groups.forEach((group) => group.classList.remove("just")), JUST);
+      return;
+    }
+  }
+
+  around(id) {
+    const state = this.states.find((each) => each.id === id);
+    return state ? [id, ...this.around(state.parent)] : [];
+  }
+}
+
+function idsOf(states, names) {
+  // A name counts where its box does: two states in different boxes may share one.
+  const named = (state) => names.includes(state.name) && (state.parent === null || named(states.find((each) => each.id === state.parent)));
+  return states.filter(named).map((state) => state.id);
+}
+
+function leaves(states, names) {
+  const ids = idsOf(states, names);
+  return states.filter((state) => ids.includes(state.id) && !states.some((each) => each.parent === state.id)).map((state) => state.name);
+}
+
+// -- what changes ----------------------------------------------------------------------------------------------------------
+
+const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour12: false }) + "." + String(Math.floor((seconds % 1) * 10));
+
+function replaceAll(parent, children) {
+  parent.replaceChildren(...children);
+}
+
+function showState(status) {
+  const word = status ? [status.state, ...status.substates.slice(-1)].join(" · ") : "…";
+  if (at("state").textContent !== word) {
+    at("state").textContent = word;
+    document.title = `${word} · worker`;
+    const mood = { ACTIVE: "", DRAINING: "warn", CONNECTING: "warn", RECONNECTING: "bad", CLOSED: "bad" }[status?.state] ?? "";
+    at("state").parentElement.className = `state ${mood}`;
+  }
+  const facts = [];
+  if (status?.next_retry_in != null) facts.push(`next attempt in ${status.next_retry_in.toFixed(1)} s`);
+  if (status?.last_error && status.state !== "ACTIVE") facts.push(status.last_error);
+  at("facts").textContent = facts.join(" · ");
+}
+
+function showFlight(status) {
+  const rows = (status?.in_flight ?? []).slice(0, 100).map((request) => {
+    const lease = element("td");
+    if (request.lease_left != null && request.lease_left < 3600) {
+      const left = Math.max(0, request.lease_left);
+      lease.append(element("meter", { min: 0, max: 120, low: 30, value: left, "aria-label": "seconds left of its lease" }), ` ${left.toFixed(0)} s`);
+    }
+    return element("tr", {}, element("td", {}, request.function_slug), element("td", {}, request.state), element("td", {}, `${request.age.toFixed(1)} s`), lease);
+  });
+  replaceAll(at("flight"), rows);
+  at("flight-count").textContent = status ? status.in_flight.length : "";
+  at("outbox").textContent = status
+    ? `outbox: ${status.outbox_replies} replies, ${status.outbox_bytes} bytes · received so far: ${status.requests_received}`
+    : "";
+}
+
+function showMoments(moments) {
+  for (const moment of moments) {
+    const line = element("li", { class: moment.chart === "link" ? "link-move" : "" });
+    line.append(element("time", {}, clock(moment.at)), moment.event ? `${moment.text}  (${moment.event})` : moment.text);
+    at("timeline").prepend(line);
+  }
+  while (at("timeline").children.length > 200) at("timeline").lastChild.remove();
+}
+
+function showWorld(world) {
+  at("world").hidden = at("runs-section").hidden = !world;
+  if (!world) return;
+  const known = [...at("buttons").children].map((button) => button.value).join();
+  if (known !== world.buttons.map((button) => button.name).join()) {
+    replaceAll(at("buttons"), world.buttons.map((each) => {
+      const button = element("button", { value: each.name, title: each.does, type: "button" }, each.label);
+      button.addEventListener("click", () => press(`do/${each.name}`));
+      return button;
+    }));
+  }
+  world.buttons.forEach((each, index) => each.stays && at("buttons").children[index].setAttribute("aria-pressed", each.on));
+  const options = [...at("function").options].map((option) => option.value).join();
+  if (options !== world.functions.join()) replaceAll(at("function"), world.functions.map((name) => element("option", {}, name)));
+  replaceAll(at("runs"), world.runs.toReversed().map((run) => {
+    const steps = run.steps.map((step) => `${step.failed ? "✗" : "✓"} ${step.name}`).join("  ");
+    const output = run.output == null ? "" : ` → ${JSON.stringify(run.output)}`;
+    return element("li", {}, element("b", { class: run.status }, run.status), ` ${run.function}  ${steps}${output}`);
+  }));
+}
+
+function showCoverage(charts, taken) {
+  const seen = new Set(taken.map((each) => [each.chart, each.event, each.source, each.target].join()));
+  const missing = [];
+  let all = 0;
+  for (const [name, chart] of Object.entries(charts)) {
+    for (const edge of chart.edges) {
+      all += 1;
+      const target = edge.targets[0] ?? edge.source;
+      if (!seen.has([name, edge.event, edge.source, target].join())) {
+        missing.push(`${name}: ${edge.source} — ${edge.event || "always"}${edge.guard ? ` [${edge.guard}]` : ""} → ${edge.targets.join() || "stays"}`);
+      }
+    }
+  }
+  at("coverage-count").textContent = `${all - missing.length} of ${all}`;
+  if (at("missing").childElementCount !== missing.length) replaceAll(at("missing"), missing.map((line) => element("li", {}, line)));
+}
+
+let lastBeat = null;
+function showPulse(beat) {
+  if (beat === lastBeat || beat == null) return;
+  lastBeat = beat;
+  at("pulse-text").textContent = `last heartbeat answered at ${clock(beat)}`;
+  at("pulse").classList.remove("beat");
+  requestAnimationFrame(() => at("pulse").classList.add("beat"));
+}
+
+// -- links -------------------------------------------------------------------------------------------------------------------
+
+const links = new Map();
+function showLinks(charts, source, status) {
+  const present = new Map((status?.links ?? []).map((link, index) => [link.connection_id || `new ${index}`, link]));
+  for (const [id, shown] of links) {
+    if (!present.has(id)) {
+      shown.figure.remove();
+      links.delete(id);
+    }
+  }
+  at("no-links").hidden = present.size > 0;
+  for (const [id, link] of present) {
+    if (!links.has(id)) {
+      const figure = element("figure", { class: "chart", tabindex: 0 }, element("figcaption"));
+      at("link-charts").append(figure);
+      links.set(id, new Diagram(figure, source, charts.link.states));
+    }
+    const diagram = links.get(id);
+    const words = `${link.connection_id || "being made"} · ${link.gateway_group || "no gateway yet"} · ${link.is_current ? "in use" : "not in use"} · ${leaves(charts.link.states, link.states).join(" · ")}`;
+    diagram.figure.querySelector("figcaption").textContent = words;
+    diagram.figure.setAttribute("aria-label", `A link: ${words}`);
+    diagram.light(idsOf(charts.link.states, link.states));
+  }
+}
+
+// -- buttons -----------------------------------------------------------------------------------------------------------------
+
+async function press(path, body) {
+  const answer = await fetch(path, { method: "POST", headers: { "X-Lab-Token": token }, body }).catch((error) => ({ ok: false, text: () => String(error) }));
+  at("complaint").textContent = answer.ok ? "" : await answer.text();
+}
+
+at("invoke").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  let data;
+  try {
+    data = JSON.parse(at("data").value || "{}");
+  } catch (error) {
+    at("complaint").textContent = `The event's data is no JSON: ${error.message}`;
+    return;
+  }
+  const times = Number(event.submitter?.value || 1);
+  for (let count = 0; count < times; count += 1) await press("invoke", JSON.stringify({ function: at("function").value, data }));
+});
+
+// -- the feed ----------------------------------------------------------------------------------------------------------------
+
+const [charts, connectionSource, linkSource] = await Promise.all([
+  fetch("charts.json").then((answer) => answer.json()),
+  fetch("connection.svg").then((answer) => answer.text()),
+  fetch("link.svg").then((answer) => answer.text()),
+]);
+const lifecycle = new Diagram(at("connection"), connectionSource, charts.connection.states);
+let first = true;
+
+function show(snapshot) {
+  showState(snapshot.status);
+  showFlight(snapshot.status);
+  showMoments(snapshot.moments);
+  showWorld(snapshot.world);
+  showCoverage(charts, snapshot.taken);
+  showPulse(snapshot.beat);
+  showLinks(charts, linkSource, snapshot.status);
+  const status = snapshot.status;
+  lifecycle.light(status ? idsOf(charts.connection.states, [status.state, ...status.substates]) : []);
+  if (!first) {
+    for (const moment of snapshot.moments) {
+      if (moment.chart === "connection") lifecycle.flash(moment.source, moment.target);
+      if (moment.chart === "link") links.get(moment.link)?.flash(moment.source, moment.target);
+    }
+  }
+  first = false;
+}
+
+const feed = new EventSource("feed");
+feed.addEventListener("message", (message) => show(JSON.parse(message.data)));
+feed.addEventListener("open", () => { at("away").hidden = true; });
+feed.addEventListener("error", () => { at("away").hidden = false; });

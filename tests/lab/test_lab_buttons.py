@@ -1,0 +1,119 @@
+"""The lab over HTTP: what each button does to the worker, and who may press it."""
+
+from typing import Any
+
+import pytest
+
+from connect.lab.controls import CONTROLS
+
+
+async def test_a_function_is_invoked_and_its_steps_are_shown(client: Any) -> None:
+    """With the event's data; the run ends with its output."""
+    assert await client.post("invoke", {"function": "app-greet", "data": {"name": "Ada"}}) == 200
+    shown = await client.until(lambda snapshot: any(run["status"] == "completed" for run in snapshot["world"]["runs"]))
+    (run,) = shown["world"]["runs"]
+    assert (run["function"], run["output"]) == ("app-greet", "Hello, Ada")
+    assert run["steps"] == [{"name": "think", "failed": False}]
+
+
+async def test_a_drain_makes_a_second_link_before_the_first_is_gone(client: Any) -> None:
+    """While the API hangs both are to be seen, one in use and one being made."""
+    await client.post("do/hang")
+    await client.post("do/drain")
+    shown = await client.until(lambda snapshot: len(snapshot["status"]["links"]) == 2)
+    assert (shown["status"]["state"], shown["status"]["is_ready"]) == ("DRAINING", True)
+    assert [link["is_current"] for link in shown["status"]["links"]] == [True, False]
+    await client.post("do/hang")
+    await client.reaches("ACTIVE")
+
+
+@pytest.mark.parametrize("answer", ["refuse", "unauthorized", "too-many"])
+async def test_a_refusal_lasts_until_it_is_released(client: Any, answer: str) -> None:
+    """The worker reconnects when it is pressed again."""
+    await client.post(f"do/{answer}")
+    await client.post("do/drop")
+    shown = await client.until(lambda snapshot: snapshot["status"]["next_retry_in"] is not None)
+    assert shown["status"]["state"] == "RECONNECTING"
+    assert [button["name"] for button in shown["world"]["buttons"] if button["on"]] == [answer]
+    await client.post(f"do/{answer}")
+    await client.reaches("ACTIVE")
+
+
+async def test_a_stalled_gateway_is_noticed(client: Any) -> None:
+    """Three heartbeats go unanswered, then the link is replaced."""
+    await client.post("do/mute")
+    shown = await client.until(lambda snapshot: snapshot["told"].get("Connected") == 2)
+    missing = {moment["target"] for moment in shown["taken"] if moment["event"] == "beat"}
+    assert missing >= {"one_missing", "two_missing", "three_missing", "closed"}
+
+
+async def test_a_nacked_lease_is_told(client: Any) -> None:
+    await client.post("invoke", {"function": "app-wait"})
+    await client.until(lambda snapshot: len(snapshot["status"]["in_flight"]) == 1)
+    await client.post("do/nack")
+    shown = await client.until(lambda snapshot: not snapshot["status"]["in_flight"])
+    assert any("lost the lease of app-wait" in moment["text"] for moment in shown["moments"])
+
+
+async def test_lost_acks_send_replies_by_http(client: Any) -> None:
+    await client.post("do/lose-acks")
+    await client.post("invoke", {"function": "app-greet", "data": {"name": "Ada"}})
+    await client.until(lambda snapshot: any("was flushed" in moment["text"] for moment in snapshot["moments"]))
+
+
+async def test_the_worker_ends_and_another_begins(client: Any) -> None:
+    """SIGTERM waits for what is in flight, a second one cancels it; then the timeline goes on with the next worker."""
+    await client.post("invoke", {"function": "app-wait"})
+    await client.until(lambda snapshot: len(snapshot["status"]["in_flight"]) == 1)
+    await client.post("do/sigterm")
+    shown = await client.reaches("DRAINING")
+    assert shown["status"]["substates"] == ["STOPPING"]
+    await client.post("do/sigterm")
+    before = await client.reaches("CLOSED")
+    await client.post("do/start")
+    after = await client.reaches("ACTIVE")
+    assert after["moments"][-1]["number"] > before["moments"][-1]["number"]
+
+
+async def test_only_the_page_may_press(client: Any) -> None:
+    """Not without its token, not from another origin, not under another name."""
+    assert await client.post("do/drop", **{"X-Lab-Token": ""}) == 403
+    assert await client.post("do/drop", **{"X-Lab-Token": "é"}) == 403
+    assert await client.post("do/drop", Origin="http://evil.example") == 403
+    assert await client.post("do/drop", Host="evil.example") == 403
+    async with client.session.get("/feed", headers={"Host": "evil.example:80"}) as feed:
+        assert feed.status == 403
+    shown = await client.until(lambda _: True)
+    assert shown["status"]["state"] == "ACTIVE"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("do/nothing", None, 404),
+        ("invoke", {"function": "app-none"}, 404),
+        ("invoke", {}, 400),
+        ("invoke", [], 400),
+        ("invoke", None, 400),
+    ],
+)
+async def test_nonsense_is_refused(client: Any, path: str, body: Any, status: int) -> None:
+    assert await client.post(path, body) == status
+
+
+async def test_every_button_is_explained(client: Any) -> None:
+    """In words that a mouse and a screen reader find."""
+    shown = await client.until(lambda _: True)
+    assert [button["name"] for button in shown["world"]["buttons"]] == [each.name for each in CONTROLS]
+    assert all(button["does"].endswith(".") for button in shown["world"]["buttons"])
+
+
+async def test_the_page_needs_nothing_from_elsewhere(client: Any) -> None:
+    """Every part comes from here, and the browser is told to take nothing else."""
+    for part in ("", "app.js", "style.css", "connection.svg", "link.svg", "charts.json"):
+        async with client.session.get(f"/{part}") as answer:
+            assert answer.status == 200
+            assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+            text = (await answer.text()).replace("http://www.w3.org", "")
+            assert "http://" not in text
+            assert "https://" not in text
