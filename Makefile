@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: help demo test soak faults lint format types diagrams proto lock oldest bench clean
+.PHONY: help demo lab test soak faults lint format types diagrams proto lock oldest bench clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -17,6 +17,9 @@ $(READY): requirements/dev.txt pyproject.toml
 
 demo: $(READY) ## A worker's life in about ten seconds, no server needed
 	$(BIN)/python -m connect demo
+
+lab: $(READY) ## A worker live on a web page, with buttons that do to it what the world does
+	$(BIN)/python -m connect lab
 
 test: $(READY) ## Every test; fails unless every transition of every chart is taken by a test of the real worker
 	$(BIN)/python -m pytest -n auto -p statecharts.tools.coverage --transition-cover \
