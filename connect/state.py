@@ -18,3 +18,6 @@ class ConnectionState(enum.Enum):
 
     CLOSING = "CLOSING"
     PAUSED = "PAUSED"
+
+    def __str__(self) -> str:
+        return self.value

@@ -1,11 +1,10 @@
 """Pytest fixtures for programs that use this package.
 
-In `conftest.py`:
+They need pytest and pytest-asyncio: the extra `testing`. In `conftest.py`, or in the test's own file:
 
     pytest_plugins = ["connect.testing"]
 
-Then a test asks for `connect_gateway`, on its own event loop (needs pytest-asyncio), or `connect_gateway_thread`, for tests
-that are not asynchronous:
+Then a test asks for `connect_gateway`, on its own event loop, or `connect_gateway_thread`, for tests that are not asynchronous:
 
     async def test_it_adds(connect_gateway: Gateway) -> None:
         async with connect([(client, [add])], api_base_url=connect_gateway.url):

@@ -14,7 +14,7 @@ from connect.events import StateChanged
 
 async def main(port: int) -> None:
     worker = connect(hello.apps)
-    worker.on(StateChanged, lambda event: print(event.to_state.value, flush=True))
+    worker.on(StateChanged, lambda event: print(event.to_state, flush=True))
 
     async def ready(_: web.Request) -> web.Response:
         return web.Response(status=200 if worker.is_ready else 503)

@@ -1,4 +1,4 @@
-"""Testing one's own functions against the embedded gateway: `INNGEST_DEV=1 pytest test_hello.py` (needs pytest-asyncio)."""
+"""Testing one's own functions against the embedded gateway: `INNGEST_DEV=1 pytest test_hello.py` (needs the extra `testing`)."""
 
 import hello
 import pytest
@@ -6,22 +6,24 @@ import pytest
 from connect import connect
 from connect.gateway import Gateway
 
+pytest_plugins = ["connect.testing"]
+
 
 @pytest.mark.asyncio
-async def test_a_guest_is_greeted() -> None:
-    async with Gateway() as gateway, connect(hello.apps, api_base_url=gateway.url):
-        await gateway.wait_for_worker()
-        run = await gateway.invoke("hello-greet", {"name": "ada"})
+async def test_a_guest_is_greeted(connect_gateway: Gateway) -> None:
+    async with connect(hello.apps, api_base_url=connect_gateway.url):
+        await connect_gateway.wait_for_worker()
+        run = await connect_gateway.invoke("hello-greet", {"name": "ada"})
     assert run.output == "Hello, Ada!"
     assert run.steps["look up"].data == "Ada"
 
 
 @pytest.mark.asyncio
-async def test_a_guest_is_greeted_although_the_socket_breaks() -> None:
-    async with Gateway() as gateway, connect(hello.apps, api_base_url=gateway.url):
-        connection = await gateway.wait_for_worker()
-        run = gateway.start_run("hello-greet", {"name": "ada"})
+async def test_a_guest_is_greeted_although_the_socket_breaks(connect_gateway: Gateway) -> None:
+    async with connect(hello.apps, api_base_url=connect_gateway.url):
+        connection = await connect_gateway.wait_for_worker()
+        run = connect_gateway.start_run("hello-greet", {"name": "ada"})
         connection.drop()
         await run.done()
     assert run.output == "Hello, Ada!"
-    assert not gateway.ledger.lost
+    assert not connect_gateway.ledger.lost

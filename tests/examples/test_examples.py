@@ -65,7 +65,7 @@ def test_status_probe(gateway: ThreadedGateway, example: Any) -> None:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=10) as answer:
         assert answer.status == 200
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=10) as answer:
-        assert b"ConnectionState.ACTIVE" in answer.read()
+        assert b'"state": "ACTIVE"' in answer.read()
     worker.signal()
     worker.expect("CLOSED")
     assert worker.ends() == 0
@@ -73,10 +73,18 @@ def test_status_probe(gateway: ThreadedGateway, example: Any) -> None:
 
 def test_ones_own_tests(start_process: Any) -> None:
     tests = start_process(
-        "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_hello.py", cwd=EXAMPLES, INNGEST_DEV="1"
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "test_hello.py",
+        "test_command.py",
+        cwd=EXAMPLES,
+        INNGEST_DEV="1",
     )
     assert tests.ends() == 0, tests.text
-    assert "2 passed" in tests.text
+    assert "3 passed" in tests.text
 
 
 def test_each_is_small_and_tested_here() -> None:

@@ -1,0 +1,20 @@
+"""Testing a whole worker, a process, from a test that is not asynchronous: `pytest test_command.py` (needs the extra `testing`)."""
+
+import os
+import subprocess
+import sys
+
+from connect.gateway import ThreadedGateway
+
+pytest_plugins = ["connect.testing"]
+
+COMMAND = [sys.executable, "-m", "connect", "run", "hello:apps"]
+
+
+def test_the_command_greets_a_guest(connect_gateway_thread: ThreadedGateway) -> None:
+    gateway = connect_gateway_thread
+    with subprocess.Popen(COMMAND, env={**os.environ, "INNGEST_DEV": gateway.url}) as worker:
+        gateway.wait_for_worker(timeout=30)
+        run = gateway.invoke("hello-greet", {"name": "ada"})
+        worker.terminate()
+    assert (run.output, worker.returncode) == ("Hello, Ada!", 0)
