@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+CODE := connect statecharts tests benchmarks examples proto
 
 .PHONY: help demo lab test soak faults lint format types diagrams proto lock oldest bench clean
 
@@ -39,13 +40,13 @@ oldest: ## The bridge to the SDK, with the oldest release of it that is supporte
 	    tests/test_sdk.py tests/executors tests/worker/test_worker_first_light.py
 
 lint: $(READY) ## ruff and mypy --strict
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
 
 format: $(READY) ## Format the code
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
 
 diagrams: $(READY) ## Redraw diagrams/ from the charts
 	$(BIN)/python -m statecharts draw
