@@ -22,9 +22,10 @@ demo: $(READY) ## A worker's life in about ten seconds, no server needed
 lab: $(READY) ## A worker live on a web page, with buttons that do to it what the world does
 	$(BIN)/python -m connect lab
 
-test: $(READY) ## Every test; fails unless every transition of every chart is taken by a test of the real worker
+test: $(READY) ## Every test; fails unless tests of the real worker take every transition of the charts and see every guard both ways
 	$(BIN)/python -m pytest -n auto -p statecharts.tools.coverage --transition-cover \
-	    --transition-cover-from=tests/worker --transition-cover-min=100 $(PYTEST)
+	    --transition-cover-from=tests/worker --transition-cover-min=100 \
+	    --transition-cover-report=.transition-coverage $(PYTEST)
 
 soak: $(READY) ## 60 seconds of faults under load
 	$(BIN)/python -m pytest tests/soak --soak-seconds 60 -s $(PYTEST)

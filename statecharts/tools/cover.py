@@ -1,6 +1,6 @@
 """How much of a chart tests have covered: its transitions, both outcomes of its guards, and the events that moved nothing."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,16 +64,6 @@ class ChartCover:
     unmoved: tuple[Unmoved, ...]
 
     @property
-    def taken(self) -> int:
-        """How many of the transitions were taken."""
-        return sum(bool(transition.taken.count) for transition in self.transitions)
-
-    @property
-    def outcomes(self) -> list[Seen]:
-        """Both outcomes of every guard."""
-        return [seen for transition in self.transitions for seen in transition.outcomes]
-
-    @property
     def marks(self) -> dict[StateModel | EdgeModel, Mark]:
         """For pictures."""
         return {transition.edge: transition.mark for transition in self.transitions}
@@ -89,17 +79,20 @@ def cover(charts: Iterable[type[Any]], hits: Hits) -> list[ChartCover]:
     ]
 
 
-def percent(part: int, whole: int) -> float:
-    """Nothing of nothing is all of it."""
-    return 100 * part / whole if whole else 100.0
-
-
 def achieved(covers: Iterable[ChartCover]) -> float:
     """The lower of two percentages: of transitions that were taken, and of guards' outcomes that were seen."""
-    covers = list(covers)
-    outcomes = [bool(seen.count) for cover in covers for seen in cover.outcomes]
-    taken = percent(sum(cover.taken for cover in covers), sum(len(cover.transitions) for cover in covers))
-    return min(taken, percent(sum(outcomes), len(outcomes)))
+    transitions = [each for cover in covers for each in cover.transitions]
+    taken = [bool(each.taken.count) for each in transitions]
+    return min(_percent(taken), _percent([bool(seen.count) for each in transitions for seen in each.outcomes]))
+
+
+def part(done: Sequence[bool]) -> str:
+    """How much of it is."""
+    return f"{sum(done)} of {len(done)} ({_percent(done):.1f} %)" if done else "none"
+
+
+def _percent(done: Sequence[bool]) -> float:
+    return 100 * sum(done) / len(done) if done else 100.0
 
 
 class _Sight:

@@ -1,12 +1,11 @@
 """Transition coverage as lines on a terminal."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
-from statecharts.tools.cover import ChartCover, percent
-from statecharts.tools.ways import Ways
+from statecharts.tools.cover import ChartCover, part
+from statecharts.tools.ways import Gap
 
-_HEAD = ("chart", "transitions", "guards both ways", "guard outcomes", "events that moved nothing")
+_HEAD = ("chart", "transitions", "guard outcomes", "guards both ways", "events refused", "ignored")
 
 
 def table(covers: Sequence[ChartCover]) -> Iterator[str]:
@@ -18,33 +17,22 @@ def table(covers: Sequence[ChartCover]) -> Iterator[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def missing(chart: type[Any], cover: ChartCover) -> Iterator[str]:
-    """Each transition that was not taken, each guard seen one way only, and how they could be."""
-    ways = Ways(chart)
-    for each in cover.transitions:
-        if not each.taken.count:
-            yield f"not taken      {each.name}"
-            yield f"               {ways.to_take(each.edge)}"
-        if each.edge.guard and not each.held.count:
-            yield f"never held     {each.name}"
-            yield f"               {ways.to_take(each.edge)}"
-        if each.edge.guard and not each.refused.count:
-            yield f"never refused  {each.name}"
-            yield f"               {ways.to_refuse(each.edge)}"
+def missing(gaps: Iterable[Gap]) -> Iterator[str]:
+    """Two lines for each gap."""
+    for gap in gaps:
+        yield f"{gap.what:<13}  {gap.name}"
+        yield f"{'':<13}  {gap.way}"
 
 
 def _row(label: str, covers: Sequence[ChartCover]) -> tuple[str, ...]:
     transitions = [each for cover in covers for each in cover.transitions]
     guarded = [each for each in transitions if each.edge.guard]
-    outcomes = [seen for cover in covers for seen in cover.outcomes]
+    unmoved = [each for cover in covers for each in cover.unmoved]
     return (
         label,
-        _part(sum(cover.taken for cover in covers), len(transitions)),
-        _part(sum(all(seen.count for seen in each.outcomes) for each in guarded), len(guarded)),
-        _part(sum(bool(seen.count) for seen in outcomes), len(outcomes)),
-        str(sum(each.seen.count for cover in covers for each in cover.unmoved)),
+        part([bool(each.taken.count) for each in transitions]),
+        part([bool(seen.count) for each in guarded for seen in each.outcomes]),
+        f"{sum(all(seen.count for seen in each.outcomes) for each in guarded)} of {len(guarded)}",
+        str(sum(each.seen.count for each in unmoved if not each.ignored)),
+        str(sum(each.seen.count for each in unmoved if each.ignored)),
     )
-
-
-def _part(part: int, whole: int) -> str:
-    return f"{part} of {whole} ({percent(part, whole):.1f} %)"

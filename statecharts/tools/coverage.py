@@ -9,6 +9,7 @@ file lies under the prefix, so that only tests which drive the real worker prove
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 if TYPE_CHECKING:
     from statecharts.tools.cover import ChartCover
     from statecharts.tools.hits import Hits
+    from statecharts.tools.ways import Gap
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="record which transitions of this chart are taken; may be repeated; without a value: those of pyproject.toml, "
         "[tool.statecharts] charts",
     )
-    group.addoption("--transition-cover-from", default=".", metavar="PATH", help="count only tests under PATH")
+    group.addoption("--transition-cover-from", metavar="PATH", help="count only tests under PATH")
     group.addoption(
         "--transition-cover-min",
         type=float,
@@ -44,34 +46,39 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start recording, if asked to. Nothing is imported otherwise."""
+    """Start recording, if asked to; nothing is imported otherwise. Raises: pytest.UsageError."""
     asked = config.getoption("--transition-cover") or config.getini("transition_cover_charts")
     if asked:
-        config.pluginmanager.register(TransitionCover(config, [name for text in asked for name in text.split()]))
+        names = [name for text in asked for name in text.split()]
+        config.pluginmanager.register(TransitionCover(config, names), "transition-cover")
+    elif any(config.getoption(option) for option in _FURTHER):
+        raise pytest.UsageError(f"{', '.join(_FURTHER)} need --transition-cover")
+
+
+_FURTHER = ("--transition-cover-from", "--transition-cover-min", "--transition-cover-report")
 
 
 class TransitionCover:
     """The plugin: records while tests run, reports and judges at the end."""
 
     def __init__(self, config: pytest.Config, names: list[str]) -> None:
-        from statecharts.tools import load
         from statecharts.tools.children import Children, follow_forks
         from statecharts.tools.naming import identity
         from statecharts.tools.watch import Watch
 
-        try:
-            self._charts = [load.chart(name) for name in names or load.listed()]
-        except load.UnusableError as error:
-            raise pytest.UsageError(str(error)) from None
-        identities = [identity(chart) for chart in self._charts]
-        self._root = config.rootpath
-        self._prefix = (config.rootpath / config.getoption("--transition-cover-from")).resolve()
+        self._charts = _charts(names)
+        self._prefix = _prefix(config)
+        place = config.getoption("--transition-cover-from")
+        self._whose = f", by tests under {place}" if place else ""
+        self._folder = _folder(config)
         self._minimum: float = config.getoption("--transition-cover-min")
-        folder = config.getoption("--transition-cover-report") or config.getini("transition_cover_report")
-        self._folder = config.rootpath / folder if folder else None
         self._hits: Hits = Counter()
-        self._covers: list[ChartCover] = []
         self._counting: set[str] = set()
+        self._covers: list[ChartCover] = []
+        self._gaps: list[list[Gap]] = []
+        self._no_picture = ""
+        self._failed = False
+        identities = [identity(chart) for chart in self._charts]
         self._children = Children(identities)
         self._watch = Watch(identities)
         self._watch.begin()
@@ -98,7 +105,7 @@ class TransitionCover:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Hand the hits to the session that reports; there, fail below the minimum."""
-        from statecharts.tools import cover, cover_report, hits
+        from statecharts.tools import hits
 
         self._hits.update(self._watch.collect())
         found = self._children.hits()
@@ -107,9 +114,7 @@ class TransitionCover:
         if hasattr(session.config, "workeroutput"):
             session.config.workeroutput["transition_cover"] = hits.to_json(self._hits)
             return
-        self._covers = cover.cover(self._charts, self._hits)
-        if self._folder:
-            cover_report.write(self._covers, self._folder)
+        self._judge()
         if self._failed and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -118,14 +123,14 @@ class TransitionCover:
         from statecharts.tools import cover_text
 
         say = terminalreporter.write_line
-        terminalreporter.section(f"transitions of the charts, by tests under {self._prefix}")
+        terminalreporter.section(f"transitions of the charts{self._whose}")
         for line in cover_text.table(self._covers):
             say(line)
-        for chart, cover in zip(self._charts, self._covers, strict=True):
-            for line in cover_text.missing(chart, cover):
+        for gaps in self._gaps:
+            for line in cover_text.missing(gaps):
                 say(line)
         if self._folder:
-            say(f"written to {self._folder}")
+            say(f"written to {self._folder}{self._no_picture and f'; {self._no_picture}'}")
         if self._failed:
             say(f"FAIL: --transition-cover-min={self._minimum:g} was not reached", red=True)
 
@@ -134,13 +139,40 @@ class TransitionCover:
         self._watch.end()
         self._children.close()
 
-    @property
-    def _failed(self) -> bool:
-        """Whether transitions or outcomes of guards are below the minimum."""
-        from statecharts.tools.cover import percent
+    def _judge(self) -> None:
+        """Make of the hits what is reported."""
+        from statecharts.tools import cover, cover_report, ways
 
-        transitions = percent(
-            sum(cover.taken for cover in self._covers), sum(len(cover.transitions) for cover in self._covers)
-        )
-        outcomes = [seen for cover in self._covers for seen in cover.outcomes]
-        return min(transitions, percent(sum(bool(seen.count) for seen in outcomes), len(outcomes))) < self._minimum
+        self._covers = cover.cover(self._charts, self._hits)
+        self._gaps = [ways.gaps(chart, each) for chart, each in zip(self._charts, self._covers, strict=True)]
+        self._failed = cover.achieved(self._covers) < self._minimum
+        if self._folder:
+            self._no_picture = cover_report.write(self._covers, self._gaps, self._folder)
+
+
+def _charts(names: list[str]) -> list[type[Any]]:
+    from statecharts.tools import load
+
+    try:
+        return list(dict.fromkeys(load.chart(name) for name in names or load.listed()))
+    except load.UnusableError as error:
+        raise pytest.UsageError(f"--transition-cover: {error}") from None
+
+
+def _prefix(config: pytest.Config) -> Path:
+    prefix = (config.rootpath / (config.getoption("--transition-cover-from") or "")).resolve()
+    if not prefix.exists():
+        raise pytest.UsageError(f"--transition-cover-from: there is no {prefix}, so no test would count")
+    return prefix
+
+
+def _folder(config: pytest.Config) -> Path | None:
+    """Where the report goes; made at once, so that nobody waits for the end of the tests to hear that it cannot be."""
+    name = config.getoption("--transition-cover-report") or config.getini("transition_cover_report")
+    folder = config.rootpath / name if name else None
+    try:
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise pytest.UsageError(f"--transition-cover-report: cannot make {folder}: {error.strerror}") from None
+    return folder

@@ -44,6 +44,7 @@ class Watch:
         for engine in (SyncEngine, AsyncEngine):
             self._tap(engine, "select_transitions", _after(self._selection))
         self._tap(BaseEngine, "put", _before(self._arrival))
+        self._tap(BaseEngine, "_drop_external_events", _before(self._dropping))
         self._tap(Stepper, "_take", self._watched_take)
         self._tap(Stepper, "fire", self._watched_fire)
 
@@ -100,9 +101,15 @@ class Watch:
             self._unmoved(engine, trigger)
 
     def _arrival(self, engine: Any, trigger: Any, **_: Any) -> None:
-        """An event came; to a chart that has ended it means nothing any more."""
-        if not engine.running:
+        """An event came; from a strict chart that has ended the sender gets an exception."""
+        if not (engine.running or engine.sm.allow_event_without_transition):
             self._unmoved(engine, trigger)
+
+    def _dropping(self, engine: Any) -> None:
+        """The chart has ended; events that wait are dropped."""
+        for trigger in list(engine.external_queue.queue.queue):
+            if not trigger.cancelled:
+                self._unmoved(engine, trigger)
 
     def _unmoved(self, engine: Any, trigger: Any) -> None:
         naming = self._naming(type(engine.sm))

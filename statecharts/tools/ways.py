@@ -1,6 +1,8 @@
-"""How what no test has covered could be: the event, and a shortest way there."""
+"""What no test has covered, and how it could be: the event, and a shortest way there."""
 
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -10,6 +12,7 @@ from statemachine.exceptions import InvalidDefinition
 from statecharts import model
 from statecharts.model import ChartModel, EdgeModel
 from statecharts.tools import grid, labels, nesting, paths, routes
+from statecharts.tools.cover import ChartCover
 from statecharts.tools.paths import Configuration, EndlessError, Graph, Move, Route
 from statecharts.tools.replica import atoms
 
@@ -17,7 +20,31 @@ _TOO_MANY = 5000
 """Configurations times events: about as many steps of the library's engine as one waits for at the end of a test run."""
 
 
-class Ways:
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """*what*: the transition *name* was "not taken", or its guard "never held" or "never refused". *way*: how it could be."""
+
+    name: str
+    what: str
+    way: str
+
+
+def gaps(chart: type[StateChart[Any]], cover: ChartCover) -> list[Gap]:
+    """What is missing, in the order of declaration; the ways are looked for only if something is."""
+    return list(_gaps(_Ways(chart), cover))
+
+
+def _gaps(ways: "_Ways", cover: ChartCover) -> Iterator[Gap]:
+    for each in cover.transitions:
+        if not each.taken.count:
+            yield Gap(each.name, "not taken", ways.to_take(each.edge))
+        elif each.edge.guard and not each.held.count:
+            yield Gap(each.name, "never held", ways.to_take(each.edge))
+        if each.edge.guard and not each.refused.count:
+            yield Gap(each.name, "never refused", ways.to_refuse(each.edge))
+
+
+class _Ways:
     """The ways through one chart, found when first asked for."""
 
     def __init__(self, chart: type[StateChart[Any]]) -> None:
@@ -38,20 +65,19 @@ class Ways:
             (*route, move)
             for here, route in sorted(reached.items(), key=lambda item: len(item[1]))
             for move, arrival in graph[here].items()
-            if self._refuses(edge, arrival.configuration if not edge.event else here, move, arrival.taken)
+            if self._refuses(edge, here if edge.event else arrival.configuration, move, arrival.taken)
         )
         return self._told(edge, next(ways, None))
 
-    def _refuses(self, edge: EdgeModel, asked: Configuration, move: Move, taken: frozenset[str]) -> bool:
-        """Whether the guard is asked while the states *asked* are active, and says no: nothing that comes before it was taken."""
-        leaves = [
-            leaf for leaf in grid.leaves(self._chart) if leaf in asked and edge.source in grid.around(self._chart, leaf)
-        ]
-        if not leaves or edge.event not in ("", move.event):
+    def _refuses(self, edge: EdgeModel, active: Configuration, move: Move, taken: frozenset[str]) -> bool:
+        """Whether *move* asks the guard while the states *active* are, and it says no: nothing that is asked before was taken."""
+        around = (grid.around(self._chart, leaf) for leaf in grid.leaves(self._chart) if leaf in active)
+        leaf = next((states[0] for states in around if edge.source in states), None)
+        if leaf is None or edge.event not in ("", move.event):
             return False
-        candidates = grid.candidates(self._chart, leaves[0], edge.event)
-        upto = candidates[: candidates.index(edge) + 1]
-        return not taken.intersection(labels.wording(self._chart, other) for other in upto)
+        candidates = grid.candidates(self._chart, leaf, edge.event)
+        asked = candidates[: candidates.index(edge) + 1]
+        return not taken.intersection(labels.wording(self._chart, other) for other in asked)
 
     def _explored(self) -> tuple[Graph, dict[Configuration, Route]]:
         if self._found is None:
@@ -64,9 +90,8 @@ class Ways:
     def _told(self, edge: EdgeModel, way: Route | None) -> str:
         if not way:
             return f"by {labels.event(edge)}; no way there was found"
-        return f"by {self._move(way[-1])}" + (
-            f" after {', '.join(map(self._move, way[:-1]))}" if way[1:] else " at once"
-        )
+        *before, last = map(self._move, way)
+        return f"by {last} after {', '.join(before)}" if before else f"by {last} at once"
 
     def _move(self, move: Move) -> str:
         truths = ", ".join(sorted(self._names.get(guard, guard) for guard in move.truths))
