@@ -142,7 +142,9 @@ class _Writer:
         what = f'<FONT COLOR="{_SOFT}">{html.escape(doing)}</FONT>' if doing else ""
         events = [self._event(edge) for edge in edges]
         if len(events) == 1 or not doing:
-            return '<BR ALIGN="LEFT"/>'.join(labels.join(event, what) for event in events) + '<BR ALIGN="LEFT"/>'
+            # A second blank: a viewer's letters may be wider than those that the place of the next text was reckoned with.
+            gap = "&#160;" if doing else ""
+            return "".join(f'{labels.join(event + gap, what)}<BR ALIGN="LEFT"/>' for event in events)
         stacked = "".join(f'{event}<BR ALIGN="LEFT"/>' for event in events)
         bracket = f'<TD BORDER="1" SIDES="L" COLOR="{_LINE}"> {what}</TD>'
         return _table(f'<TR><TD ALIGN="LEFT" BALIGN="LEFT">{stacked}</TD>{bracket}</TR>', _TIGHT)
