@@ -17,6 +17,8 @@ from connect.backoff import Wait
 from connect.errors import ApiError, ConnectError
 
 REMEMBER_BYTES: Final = 64 * 1024 * 1024
+REMEMBER: Final = 20_000
+"""Delivered replies that are kept at most: small ones weigh little, but a busy worker would keep hundreds of thousands of them."""
 REPLY_SECONDS: Final = 2 * 60 * 60.0
 """How long the executor waits for a reply (PROTOCOL.md §6.4)."""
 FLUSHES_AT_ONCE: Final = 8
@@ -115,7 +117,7 @@ class Outbox:
         if reply and len(reply.body) <= REMEMBER_BYTES:
             self._remembered[request_id] = _Reply(reply.body, self._loop.time())
             self._remembered_size += len(reply.body)
-            while self._remembered_size > REMEMBER_BYTES:
+            while self._remembered_size > REMEMBER_BYTES or len(self._remembered) > REMEMBER:
                 self._forget(next(iter(self._remembered)))
 
     def recall(self, request_id: str) -> bytes | None:

@@ -174,3 +174,14 @@ async def test_each_reply_that_is_not_acknowledged_in_time_is_told_once_in_the_o
     await owner.until(lambda: "c" in owner.overdue)
     assert owner.overdue == ["a", "c"]
     await box.stop()
+
+
+async def test_memory_is_bounded_however_small_the_replies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest are kept."""
+    monkeypatch.setattr(module, "REMEMBER", 3)
+    box = made(Owner(), remember_seconds=60.0)
+    for name in "abcde":
+        box.hold(name, b"")
+        box.remember(name)
+        box.drop(name)
+    assert [name for name in "abcde" if box.recall(name) is not None] == ["c", "d", "e"]

@@ -14,7 +14,7 @@ import typer
 from connect import monitor
 from connect.errors import ConfigurationError, ConnectError, InternalError
 from connect.events import ReplyLost
-from connect.loops import new_loop
+from connect.loops import new_loop, spare_the_collector
 from connect.options import Isolation
 from connect.requests import OnLeaseLost
 from connect.worker import WorkerConnection, connect
@@ -126,6 +126,7 @@ def run(
 
         tracing.export()
     _log_to_stderr(log_level)
+    spare_the_collector()
     with asyncio.Runner(loop_factory=new_loop) as runner:
         raise typer.Exit(runner.run(_live(worker)))
 

@@ -24,7 +24,7 @@ from connect.executors import pipe, processes
 from connect.executors.base import Invocation, Outcome
 from connect.executors.pipe import Message, Pipe
 from connect.executors.setup import Setup
-from connect.loops import new_loop
+from connect.loops import new_loop, spare_the_collector
 
 FORMAT: Final = "%(asctime)s %(levelname)-7s %(processName)s %(name)s: %(message)s"
 
@@ -44,6 +44,7 @@ def main() -> None:
     apps = _imported(setup, end)
     _leave_to_the_worker(setup)  # whatever the import made of them
     _log_to_stderr(setup)
+    spare_the_collector()
     with asyncio.Runner(loop_factory=new_loop) as runner:
         child = Child(apps, runner.get_loop())
         try:
