@@ -73,4 +73,4 @@ bench: $(READY) ## Side by side with the official client; writes docs/performanc
 	nice $(BIN)/python -m benchmarks
 
 clean: ## Remove the virtual environments and caches
-	rm -rf $(VENV) $(VENV)-proto $(VENV)-oldest .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-proto $(VENV)-oldest .transition-coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis

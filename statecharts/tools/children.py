@@ -12,7 +12,7 @@ import multiprocessing.util
 import os
 import shutil
 import tempfile
-import uuid
+import time
 from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
@@ -84,6 +84,6 @@ def _write(watch: Watch, folder: Path) -> None:
     found = watch.collect()
     with suppress(FileNotFoundError):  # the session is over
         if found:
-            part = folder / f"{os.getpid()}-{uuid.uuid4().hex}"
+            part = folder / f"{os.getpid()}-{time.monotonic_ns()}"
             part.write_text(hits.to_json(found), encoding="utf-8")
             part.rename(part.with_suffix(".json"))

@@ -38,6 +38,14 @@ def declared(chart: ChartModel) -> list[EdgeModel]:
     return [edge for edge in chart.edges if not edge.default]
 
 
+def transitions(chart: type[StateChart[Any]]) -> Iterator[Any]:
+    """The library's own objects, one for each transition of the chart's model, in the same order."""
+    for state in iterate_states(chart.states):
+        for transition in state.transitions:
+            if not (transition.initial or state.is_history):
+                yield from (transition for _ in model.event_names(transition))
+
+
 class Naming:
     """The names of one chart class. May be asked from any thread."""
 
@@ -50,7 +58,7 @@ class Naming:
         self._known: dict[tuple[Any, str | None], str | None] = {}
         self._by_transition = {
             (transition, edge.event): self._names[edge]
-            for transition, edge in zip(_transitions(chart), self._edges, strict=True)
+            for transition, edge in zip(transitions(chart), self._edges, strict=True)
         }
         self.chart = identity(chart)
         self.guarded = frozenset(self._names[edge] for edge in self._edges if edge.guard)
@@ -79,11 +87,3 @@ class Naming:
         """How it is called that *event* moved nothing while the states *active* were; None where the chart has no such event."""
         name = event if event in self._events else event.replace(".", "_")
         return f"{'+'.join(leaf for leaf in self._leaves if leaf in active)} {name}" if name in self._events else None
-
-
-def _transitions(chart: type[StateChart[Any]]) -> Iterator[Any]:
-    """The library's own objects, one for each transition of the chart's model, in the same order."""
-    for state in iterate_states(chart.states):
-        for transition in state.transitions:
-            if not (transition.initial or state.is_history):
-                yield from (transition for _ in model.event_names(transition))

@@ -50,13 +50,17 @@ class _Ways:
     def __init__(self, chart: type[StateChart[Any]]) -> None:
         self._class = chart
         self._chart = model.read(chart)
+        self._begun: frozenset[str] = frozenset()
         self._found: tuple[Graph, dict[Configuration, Route]] | None = None
         self._names = {name: text for edge in self._chart.edges for text, name in atoms(edge.guard).items()}
 
     def to_take(self, edge: EdgeModel) -> str:
         """How *edge* could be taken."""
+        wording = labels.wording(self._chart, edge)
         graph, reached = self._explored()
-        return self._told(edge, routes.shortest(graph, reached).get(labels.wording(self._chart, edge)))
+        if wording in self._begun:
+            return "at the beginning"
+        return self._told(edge, routes.shortest(graph, reached).get(wording))
 
     def to_refuse(self, edge: EdgeModel) -> str:
         """How the guard of *edge* could be asked and refuse."""
@@ -84,6 +88,7 @@ class _Ways:
             self._found = {}, {}
             if _configurations(self._chart, None) * len(self._chart.events) <= _TOO_MANY:
                 with suppress(InvalidDefinition, EndlessError):
+                    self._begun = paths.beginning(self._class).taken
                     self._found = paths.explore(self._class)
         return self._found
 

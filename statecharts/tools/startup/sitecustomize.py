@@ -1,13 +1,15 @@
 """Run by Python itself at the start of every process that a test starts while transitions are covered: see `children`.
 
 It makes room for the `sitecustomize` that it hides, and waits for python-statemachine to be imported: a process without charts pays
-for this file alone, and so it imports nothing.
+for this file alone, and so it imports nothing that is not there yet.
 """
 
-import importlib
 import os
 import sys
-from typing import Any
+
+TYPE_CHECKING = False  # what typing calls so; importing that takes longer than all the rest
+if TYPE_CHECKING:
+    from typing import Any
 
 FOLDER = "TRANSITION_COVER_FOLDER"
 """Names the session's folder."""
@@ -19,7 +21,7 @@ def step_aside() -> None:
     here = os.path.dirname(__file__)
     sys.path[:] = [folder for folder in sys.path if folder != here]
     try:
-        importlib.import_module("sitecustomize")
+        __import__("sitecustomize")
     except ModuleNotFoundError as error:
         if error.name != "sitecustomize":
             raise
@@ -33,7 +35,7 @@ class Awaiting:
         self._folder = folder
         self._test = test
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+    def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "Any":
         """Called by the import system."""
         if name != "statemachine":
             return None
@@ -45,7 +47,7 @@ class Awaiting:
             spec.loader.exec_module = lambda module: self._run(execute, module)  # type: ignore[method-assign]
         return spec
 
-    def _run(self, execute: Any, module: Any) -> None:
+    def _run(self, execute: "Any", module: "Any") -> None:
         execute(module)
         if os.path.isdir(self._folder) and _finds_ours():
             from pathlib import Path

@@ -13,9 +13,10 @@ from connect.connection import Connection as ConnectionActor
 from connect.link import Link as LinkActor
 from connect.requests import Request as RequestActor
 from statecharts import CHARTS, Stepper, model
+from statecharts.compiler import Compiled
 from statecharts.compiler import Step as TableStep
+from statecharts.tools.naming import Naming
 from statecharts.tools.paths import Arrival
-from statecharts.tools.record import Record
 
 ACTORS = dict(zip(CHARTS, (ConnectionActor, LinkActor, RequestActor), strict=True))
 
@@ -55,7 +56,7 @@ class Journals:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.all: list[Journal] = []
-        self._record = Record(CHARTS, counting=True)
+        self._namings = {chart: Naming(chart) for chart in CHARTS}
         self._watchers: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._watch_charts(patch)
         self._watch_tables(patch)
@@ -92,11 +93,13 @@ class Journals:
         (journal.begin if new else journal.go_on)(taken, configuration)
         self.look()
 
-    def wording(self, note: Callable[[Record], None]) -> str:
-        """How the transition is called that *note* tells the record of."""
-        self._record.taken.clear()
-        note(self._record)
-        return self._record.taken.pop()
+    def transition(self, chart: type[StateChart[Any]], transition: Any, event: Any) -> str:
+        """What the library's *transition* is called, under *event*."""
+        return self._namings[chart].transition(transition, event) or ""
+
+    def table_step(self, compiled: Compiled, step: TableStep) -> str:
+        """What the transition is called that is *step* in the table."""
+        return next(name for known, name, _ in self._namings[compiled.chart].steps(compiled) if known is step)
 
     def _journal(self, actor: Any) -> Journal | None:
         return next((journal for journal in reversed(self.all) if journal.actor is actor), None)
@@ -136,7 +139,7 @@ class Journals:
         @functools.wraps(take)
         def watched_take(stepper: Stepper, step: TableStep) -> None:
             journal = self._journal(stepper.actor)
-            taken = self.wording(lambda record: record.step(stepper.compiled, step))
+            taken = self.table_step(stepper.compiled, step)
             try:
                 take(stepper, step)
             finally:
@@ -177,8 +180,7 @@ class _Ear:
         self._fresh = True
 
     def after_transition(self, transition: Any, event: Any, event_data: Any) -> None:
-        name = str(event or "").replace(".", "_")
-        taken = self._journals.wording(lambda record: record.transition(transition, name))
+        taken = self._journals.transition(self._journal.chart, transition, event)
         new = self._fresh or (bool(event) and event_data.trigger_data is not self._last)
         self._fresh, self._last = False, event_data.trigger_data
         configuration = frozenset(state.id for state in self._machine.configuration)
