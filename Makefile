@@ -33,6 +33,9 @@ soak: $(READY) ## 60 seconds of faults under load
 faults: $(READY) ## Take each line out that protects from a known fault, and see its tests fail (minutes)
 	$(BIN)/python -m tests.faults
 
+mutate: $(READY) ## Change the charts in one place after the other, and see tests of the worker fail (half an hour)
+	nice $(BIN)/python -m tests.mutate $(MUTATE)
+
 oldest: ## The bridge to the SDK, with the oldest release of it that is supported, and everything else as old as it may be
 	$(PYTHON) -m venv $(VENV)-oldest
 	$(VENV)-oldest/bin/python -m pip install --quiet --require-hashes --requirement requirements/oldest.txt
@@ -73,4 +76,4 @@ bench: $(READY) ## Side by side with the official client; writes docs/performanc
 	nice $(BIN)/python -m benchmarks
 
 clean: ## Remove the virtual environments and caches
-	rm -rf $(VENV) $(VENV)-proto $(VENV)-oldest .transition-coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-proto $(VENV)-oldest .mutation .transition-coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis

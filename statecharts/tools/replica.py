@@ -103,7 +103,15 @@ def _transition(edge: EdgeModel) -> dict[str, Any]:
     return {
         "target": " ".join(edge.targets) or None,
         "internal": edge.internal,
-        "cond": question(edge.guard) or None,
+        **_condition(question(edge.guard)),
         "on": list(edge.actions),
         "after": list(edge.after),
     }
+
+
+def _condition(guard: str) -> dict[str, str]:
+    """A negated name is one of the library's own guards; as an expression no table could hold it."""
+    negated = guard.removeprefix("not ")
+    if negated != guard and negated.isidentifier():
+        return {"unless": negated}
+    return {"cond": guard} if guard else {}

@@ -1,0 +1,50 @@
+"""docs/mutation.md: its list of survivors is read, its figures are written."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from statecharts.tools.markdown import row, rule
+from statecharts.tools.mutants import Mutant
+from tests.mutate.trial import ROOT
+from tests.mutate.verdicts import Verdict
+
+Found: TypeAlias = Sequence[tuple[Mutant, Verdict]]
+PAGE = ROOT / "docs/mutation.md"
+_FIGURES = re.compile(r"(?<=<!-- figures -->\n).*(?=<!-- end -->)", re.DOTALL)
+_SURVIVOR = re.compile(r"^\| `([^`]+)` \| (.+) \|$", re.MULTILINE)
+
+
+def survivors(page: Path = PAGE) -> dict[str, str]:
+    """Why no test kills them, by their names."""
+    return dict(_SURVIVOR.findall(page.read_text()))
+
+
+def write(found: Found, page: Path = PAGE) -> None:
+    """Put the figures in."""
+    page.write_text(_FIGURES.sub(lambda _: figures(found), page.read_text()))
+
+
+def figures(found: Found) -> str:
+    """The table of all mutants, by chart and by kind."""
+    lines = [row("chart", "change", "mutants", "refused", "killed", "survived"), rule(6)]
+    groups = dict.fromkeys((mutant.chart.name, mutant.kind) for mutant, _ in found)
+    for chart, kind in sorted(groups):
+        own = [verdict for mutant, verdict in found if (mutant.chart.name, mutant.kind) == (chart, kind)]
+        lines.append(_row(chart, kind, own))
+    verdicts = [verdict for _, verdict in found]
+    seconds = [verdict.seconds for verdict in verdicts]
+    lines += [
+        _row("all", "", verdicts),
+        "",
+        f"Trials: {sum(seconds) / 60:.0f} minutes, of which the longest took {max(seconds):.0f} s.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(chart: str, kind: str, verdicts: Iterable[Verdict]) -> str:
+    verdicts = list(verdicts)
+    outcomes = Counter(verdict.outcome for verdict in verdicts)
+    return row(chart, kind, str(len(verdicts)), *(str(outcomes[each]) for each in ("refused", "killed", "survived")))

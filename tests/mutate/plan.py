@@ -1,0 +1,70 @@
+"""Which tests are run with a mutant, and in which order: those first that go where it is changed."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import statecharts
+from statecharts import model
+from statecharts.tools.mutants import Mutant
+from statecharts.tools.naming import names
+from tests.mutate.install import IDENTITY
+from tests.mutate.trial import ROOT
+
+TESTS = "tests/worker"
+MODEL = "tests/worker/model"
+"""Tests that derive what they do from the chart: from a mutant's, others."""
+OF_THE_CHART_ALONE = f"{MODEL}/test_worker_paths.py::test_every_transition_and_every_refusal_has_a_path"
+"""A test that starts no worker. It would find many a mutant, and prove nothing about the others."""
+FIRST = 10
+"""That many tests are tried before all others."""
+
+
+class Plan:
+    """*cover*: a file that `statecharts.tools.coverage` wrote."""
+
+    def __init__(self, cover: Path) -> None:
+        charts = json.loads(cover.read_text())["charts"]
+        self._takers = {row["wording"]: _apart(row["tests"]) for each in charts.values() for row in each["transitions"]}
+        self._broad = Counter(test for tests in self._takers.values() for test in tests)
+        self._names = {model.read(chart).name: names(model.read(chart)) for chart in statecharts.CHARTS}
+
+    def rounds(self, mutant: Mutant) -> Iterator[tuple[str, ...]]:
+        """What pytest is given, one time after the other."""
+        first = self.first(mutant)
+        if first:
+            yield first
+        yield TESTS, f"--ignore={MODEL}"
+        yield MODEL, f"--deselect={OF_THE_CHART_ALONE}"
+
+    def first(self, mutant: Mutant) -> tuple[str, ...]:
+        """Tests that take a transition which runs through the change, those first that take few others."""
+        own = self._names[mutant.chart.name]
+        touched = [own[edge] for edge in mutant.touched] or list(own.values())
+        takers = {test for name in touched for test in self._takers.get(name, ())}
+        return tuple(sorted(takers, key=lambda test: (self._broad[test], test))[:FIRST])
+
+
+def record(folder: Path) -> None:
+    """Run every test with the charts unchanged, but made as mutants are, and leave in *folder* which transitions each takes.
+
+    Raises: RuntimeError: a test fails, so mutants would prove nothing.
+    """
+    command = [
+        *(sys.executable, "-m", "pytest", TESTS, "-q", "-p", "no:cacheprovider", "-p", "tests.mutate.plugin"),
+        *("-p", "statecharts.tools.coverage", "--transition-cover", f"--transition-cover-from={TESTS}"),
+        *(f"--transition-cover-report={folder}", "-n", "auto"),
+    ]
+    environment = {**os.environ, "MUTANT": IDENTITY}
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    if ran.returncode:
+        raise RuntimeError(f"the tests fail without any mutant:\n{ran.stdout[-3000:]}{ran.stderr[-1000:]}")
+
+
+def _apart(tests: Iterable[str]) -> list[str]:
+    """Those whose names do not come from a chart."""
+    return [test for test in tests if not test.startswith(MODEL)]

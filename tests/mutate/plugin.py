@@ -1,0 +1,12 @@
+"""A pytest plugin: tests run with a mutant in place of its chart.
+
+    MUTANT="Connection: exit of stopping without unwatch_work" python -m pytest -p tests.mutate.plugin tests/worker
+
+`MUTANT=identity`: with every chart unchanged, but made the way mutants are.
+"""
+
+import os
+
+from tests.mutate.install import install
+
+install(os.environ["MUTANT"])
