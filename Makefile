@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 CODE := connect statecharts tests benchmarks examples proto
 
-.PHONY: help demo lab test soak faults lint format types diagrams proto lock oldest bench clean
+.PHONY: help demo lab test soak faults mutate lint format types diagrams proto lock oldest bench clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
