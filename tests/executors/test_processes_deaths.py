@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 import tenacity
-from sdk_kit import PATIENCE
-from visits import Door
+from visits import PATIENCE, Door
 
 from connect import ConfigurationError, ConnectionState, Deadlines, connect
 from connect.backoff import STABLE_SECONDS, TABLE, Revival
@@ -68,7 +67,7 @@ async def test_crashes_under_load_lose_nothing_and_answer_each_request_once(gw: 
     assert summary["replied"] == summary["requests"] > 120
     died = [request for request in gw.ledger if b"ProcessDied" in request.reply.body]  # type: ignore[union-attr]
     assert len(died) >= 3
-    await gw.until(lambda: len(worker.status().processes) == 2)
+    await gw.until(lambda: len(worker.status().processes) == 2, timeout=PATIENCE)
 
 
 async def test_one_that_is_killed_from_outside_is_replaced(gw: Gateway, start: Any) -> None:
@@ -86,7 +85,7 @@ async def test_one_that_dies_while_it_finishes_its_share_is_told_of(
     run = gw.start_run("app-wait", {"door": door.port})
     await door.visit()
     assert (await gw.invoke("app-pid")).status == "completed"
-    await gw.until(lambda: len(worker.status().processes) == 2)
+    await gw.until(lambda: len(worker.status().processes) == 2, timeout=PATIENCE)
     os.kill(old.pid, signal.SIGKILL)
     assert "SIGKILL" in str((await done(run)).error)
     assert f"process 1 (pid {old.pid}) was ended by SIGKILL, with 1 executions in hand" in caplog.text
@@ -160,7 +159,7 @@ async def test_a_process_that_cannot_start_is_an_error_in_one_line(
     fickle.does(does)
     impatient = {"deadlines": Deadlines(process_start=1.0, process_end=0.2)} if "sleep" in does else {}
     with pytest.raises(ConfigurationError) as raised:
-        await start("fickle:apps", processes=2, **impatient)
+        await start("fickle:apps", processes=1, **impatient)
     assert said in str(raised.value)
     assert "cannot run fickle:apps" in str(raised.value)
     assert "\n" not in str(raised.value)
@@ -199,7 +198,7 @@ async def test_a_replacement_that_cannot_start_is_tried_again_and_requests_are_t
     assert "process 1 is not replaced, the next attempt comes in" in caplog.text
     fickle.does("")
     async with asyncio.timeout(PATIENCE):
-        while (await gw.invoke("app-pid")).status != "completed":
+        while (await gw.invoke("app-pid", {"seconds": 0.05})).status != "completed":
             pass
 
 
@@ -220,18 +219,19 @@ async def test_one_that_is_due_stays_while_no_successor_starts(gw: Gateway, star
         assert (await gw.invoke("app-pid")).output == old.pid
     fickle.does("")
     async with asyncio.timeout(PATIENCE):
-        while (await gw.invoke("app-pid")).output == old.pid:
+        while (await gw.invoke("app-pid", {"seconds": 0.05})).output == old.pid:
             pass
 
 
 async def test_a_worker_that_is_closed_while_its_processes_start_ends(door: Door, fickle: Fickle) -> None:
     """It waits for neither the import nor the time that a process has to finish its work."""
     fickle.does(CALL_AND_SLEEP.format(port=door.port))
-    connection = connect("fickle:apps", isolation="process", processes=2, shutdown_signals=[])
+    late = Deadlines(process_end=2 * PATIENCE)
+    connection = connect("fickle:apps", isolation="process", processes=2, shutdown_signals=[], deadlines=late)
     task = asyncio.create_task(connection.start())
     visits = await door.visits(2)
     await connection.close()
-    async with asyncio.timeout(4):  # one of them has 5 to end
+    async with asyncio.timeout(PATIENCE):
         await task
     assert [await visit.last_words() for visit in visits] == ["", ""]
     assert connection.get_state() is ConnectionState.CLOSED

@@ -12,8 +12,8 @@ from typing import Any
 import psutil
 import pytest
 import pytest_asyncio
-from sdk_kit import PATIENCE, Status, invocation
-from visits import Door
+from sdk_kit import Status, invocation
+from visits import PATIENCE, Door
 
 from connect import Deadlines, Outcome
 from connect.executors.processes import Plan, Processes

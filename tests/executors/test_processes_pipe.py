@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from sdk_kit import PATIENCE
+from visits import PATIENCE
 
 from connect.executors.pipe import DONE, RUN, Message, Pipe, frame
 

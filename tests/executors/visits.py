@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sdk_kit import PATIENCE
+PATIENCE = 30.0
+"""Seconds that anything may take: a loaded machine starts a process in ten times its usual time."""
 
 
 class Visit:
