@@ -36,6 +36,7 @@ from connect.executors import Executor
 from connect.hub import Hub
 from connect.leases import Leases, seconds_left
 from connect.link import Dial, Link, LinkPlan
+from connect.logs import REPEATS
 from connect.options import Options
 from connect.outbox import Outbox
 from connect.requests import Requests, Surroundings
@@ -328,7 +329,10 @@ class Connection:
     # -- from the dial loop ---------------------------------------------------------------------------------------------------
 
     def dial_failed(self, attempt: int, delay: float, error: Exception) -> None:
-        log.warning("attempt %d to connect failed, the next one comes in %.2f s: %s", attempt, delay, error)
+        about = {"attempt": attempt, "delay": delay, **REPEATS}
+        log.warning(
+            "attempt %d to connect failed, the next one comes in %.2f s: %s", attempt, delay, error, extra=about
+        )
         self._hub.emit(Reconnecting(attempt=attempt, delay=delay, error=error))
 
     def dial_rejected(self, error: Exception) -> None:
@@ -378,7 +382,12 @@ class Connection:
         lost = error if isinstance(error, LinkLost) else LinkLost(str(error))
         self._note_disconnected(link, lost.code, lost.reason or str(error))
         if link is self._current:
-            log.warning("lost the link %s: %s", link.connection_id, error)
+            log.warning(
+                "lost the link %s: %s",
+                link.connection_id,
+                error,
+                extra={"connection_id": link.connection_id, **REPEATS},
+            )
             self._current, self._loss = None, error
             self._chart.fire("link_lost")
 
@@ -431,7 +440,13 @@ class Connection:
         where = " · ".join(move.target)
         if move.source != move.target:
             link = f" {self._last_id}" if self._last_id else ""
-            log.info("%s → %s (%s)%s", " · ".join(move.source), where, move.event or "idle", link)
+            about = {
+                "event": move.event or "idle",
+                "from_state": " · ".join(move.source),
+                "to_state": where,
+                "connection_id": self._last_id,
+            }
+            log.info("%s → %s (%s)%s", about["from_state"], where, about["event"], link, extra=about)
         if after is not before:
             self._note_state(after, move.event or "idle")
         if move.event == "shutdown" and after is ConnectionState.DRAINING:

@@ -15,6 +15,7 @@ import tenacity
 
 from connect.backoff import Wait
 from connect.errors import ApiError, ConnectError
+from connect.logs import REPEATS
 
 REMEMBER_BYTES: Final = 64 * 1024 * 1024
 REMEMBER: Final = 20_000
@@ -219,7 +220,10 @@ class Outbox:
             self._owner.reply_undeliverable(request_id, f"the server refuses it for good: {error}")
             return True
         ours = not isinstance(error, ConnectError)
-        log.warning("cannot flush the reply to %s yet: %s", request_id, error, exc_info=error if ours else None)
+        about = {"request_id": request_id, **REPEATS}
+        log.warning(
+            "cannot flush the reply to %s yet: %s", request_id, error, exc_info=error if ours else None, extra=about
+        )
         self._owner.reply_not_flushed(request_id)
         return False
 

@@ -283,7 +283,8 @@ class Requests:
 
     def abort(self, request: Request) -> None:
         """An action of *request* raised: nothing can be promised for it any more, and nothing may wait for it."""
-        log.error("request %s (run %s) is given up: an action raised", request.id, request.data.run_id)
+        about = _about(request.data)
+        log.error("request %s (run %s) is given up: an action raised", request.id, request.data.run_id, extra=about)
         self.around.hub.emit(ReplyLost(request_id=request.id, reason="a bug in the worker"))
         self.cancel_handler(request)
         if self._open.get(request.id) is request:
@@ -347,6 +348,7 @@ class Requests:
             request.data.run_id,
             request.data.function_slug,
             "its function is cancelled" if cancelled else "its function goes on",
+            extra=_about(request.data),
         )
         self.around.hub.emit(
             LeaseLost(
@@ -360,7 +362,12 @@ class Requests:
     def note_discarded(self, request: Request) -> None:
         data = request.data
         log.error(
-            "no reply to request %s (run %s, %s): %s", data.request_id, data.run_id, data.function_slug, request.loss
+            "no reply to request %s (run %s, %s): %s",
+            data.request_id,
+            data.run_id,
+            data.function_slug,
+            request.loss,
+            extra=_about(data),
         )
         self.around.hub.emit(ReplyLost(request_id=request.id, reason=request.loss))
 
@@ -400,7 +407,7 @@ class Requests:
     def _answered(self, request: Request, task: asyncio.Task[bytes]) -> None:
         error = None if task.cancelled() else task.exception()
         if error:
-            log.error("the executor failed on request %s", request.id, exc_info=error)
+            log.error("the executor failed on request %s", request.id, exc_info=error, extra=_about(request.data))
         if self._open.get(request.id) is not request:
             return
         body = self._reply(request, BROKEN if error else CANCELLED) if error or task.cancelled() else task.result()
@@ -444,3 +451,8 @@ class Requests:
                 )
             )
         return serialise(request.data, outcome)
+
+
+def _about(data: wire.GatewayExecutorRequestData) -> dict[str, str]:
+    """What a log line is about (`connect.logs`)."""
+    return {"request_id": data.request_id, "run_id": data.run_id, "function": data.function_slug}

@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, NoReturn
 
 import typer
 
-from connect import monitor
+from connect import logs, monitor
 from connect.errors import ConfigurationError, ConnectError, InternalError
 from connect.events import ReplyLost
 from connect.loops import new_loop, spare_the_collector
@@ -93,6 +93,9 @@ def run(
         typer.Option("--traces", help="Send OpenTelemetry spans to OTEL_EXPORTER_OTLP_ENDPOINT; needs the extra otel."),
     ] = False,
     log_level: Annotated[Level, typer.Option(help="The least that is logged.", case_sensitive=False)] = "info",
+    log_format: Annotated[
+        logs.Format, typer.Option(help="text: for people; json: an object on each line.", case_sensitive=False)
+    ] = "text",
 ) -> None:
     """Connect to Inngest and run the functions of MODULE:APPS until told to stop.
 
@@ -125,7 +128,7 @@ def run(
         from connect import tracing  # needs what not everybody has installed
 
         tracing.export()
-    _log_to_stderr(log_level)
+    logs.to_stderr(log_level, log_format)
     spare_the_collector()
     with asyncio.Runner(loop_factory=new_loop) as runner:
         raise typer.Exit(runner.run(_live(worker)))
@@ -152,15 +155,6 @@ def _page_address(http: str | None, status_page: bool, allow_remote: bool) -> st
             f"--status-page on {host} shows request ids to other machines: pass --allow-remote too"
         )
     return http or PAGE
-
-
-def _log_to_stderr(level: Level) -> None:
-    """Without effect on the root logger where the user's module has set up logging itself: that module was imported before."""
-    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    log.setLevel(level.upper())
-    engine = logging.getLogger("statemachine")
-    if engine.level == logging.NOTSET:  # it tells of every event twice over; the worker tells what came of it
-        engine.setLevel(logging.WARNING)
 
 
 async def _live(worker: WorkerConnection) -> int:

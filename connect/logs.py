@@ -1,0 +1,95 @@
+"""The log as the command writes it: a line for each record, for people or as JSON, with failures that repeat summed up.
+
+What a record is about goes beside its words, as `extra`: under these names it stands in the JSON, where other programs find it.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+Format = Literal["text", "json"]
+
+FIELDS: Final = (
+    "request_id",
+    "run_id",
+    "function",
+    "connection_id",
+    "event",
+    "from_state",
+    "to_state",
+    "attempt",
+    "delay",
+    "repeated",
+)
+REPEATS: Final = {"repeats": True}
+"""As `extra`, on what is said again and again while one thing is broken: see `Summed`."""
+
+TEXT: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+_OFTEN, _WINDOW = 5, 60.0
+
+
+class JsonLines(logging.Formatter):
+    """An object per record: `at` (RFC 3339, UTC), `level`, `logger`, `process`, `message`, what it is about (`FIELDS`), and `error`
+    with the traceback where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "process": record.processName,
+            "message": record.getMessage(),
+        }
+        line |= {name: value for name in FIELDS if (value := getattr(record, name, None)) is not None}
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+class Summed(logging.Filter):
+    """Lets five records of a kind through in a minute; the next that passes says how many did not.
+
+    Only what is marked `REPEATS` is of a kind: the same words, whatever stands in them. Everything else passes.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._seen: dict[object, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not getattr(record, "repeats", False):
+            return True
+        kind, now = record.msg, self._clock()
+        since, count = self._seen.get(kind, (now, 0))
+        if now - since < _WINDOW:
+            self._seen[kind] = (since, count + 1)
+            return count < _OFTEN
+        self._seen[kind] = (now, 1)
+        if count > _OFTEN:
+            _add_up(record, count - _OFTEN, now - since)
+        return True
+
+
+def _add_up(record: logging.LogRecord, left_out: int, seconds: float) -> None:
+    record.__dict__["repeated"] = left_out
+    record.msg = f"{record.getMessage()} ({left_out} more like it in the last {seconds:.0f} s)"
+    record.args = ()
+
+
+def to_stderr(level: str, how: Format, text: str = TEXT) -> None:
+    """Log to standard error. Without effect on the root logger where the user's module has set up logging itself.
+
+    The statechart engine tells of every event twice over; it is kept to warnings unless somebody has given it a level.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines() if how == "json" else logging.Formatter(text))
+    handler.addFilter(Summed())
+    logging.basicConfig(level=level.upper(), handlers=[handler])
+    logging.getLogger("connect").setLevel(level.upper())
+    engine = logging.getLogger("statemachine")
+    if engine.level == logging.NOTSET:
+        engine.setLevel(logging.WARNING)

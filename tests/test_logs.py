@@ -1,0 +1,95 @@
+"""The command's log: a line for each record, machines can read it, and what repeats is summed up."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from connect.logs import REPEATS, JsonLines, Summed
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def logger(clock: Clock) -> Iterator[tuple[logging.Logger, io.StringIO]]:
+    """A logger of its own, whose lines are JSON, and what it has written."""
+    made, written = logging.Logger("connect.some"), io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(JsonLines())
+    handler.addFilter(Summed(clock))
+    made.addHandler(handler)
+    yield made, written
+    made.removeHandler(handler)
+
+
+def lines(written: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in written.getvalue().splitlines()]
+
+
+def test_a_line_says_what_it_is_about(logger: tuple[logging.Logger, io.StringIO]) -> None:
+    """Under stable names, and nothing that was not given."""
+    log, written = logger
+    log.warning("lost the lease of %s", "R", extra={"request_id": "R", "run_id": "U", "function": "f"})
+    (line,) = lines(written)
+    assert line["at"].endswith("+00:00")
+    assert {name: line[name] for name in line if name not in ("at", "process")} == {
+        "level": "warning",
+        "logger": "connect.some",
+        "message": "lost the lease of R",
+        "request_id": "R",
+        "run_id": "U",
+        "function": "f",
+    }
+
+
+def test_a_traceback_stays_on_its_line(logger: tuple[logging.Logger, io.StringIO]) -> None:
+    log, written = logger
+    try:
+        int("über\nzwei")
+    except ValueError:
+        log.exception("it failed")
+    (line,) = lines(written)
+    assert "ValueError: invalid literal" in line["error"]
+
+
+def test_what_repeats_is_summed_up(logger: tuple[logging.Logger, io.StringIO], clock: Clock) -> None:
+    """Five a minute; then one line that counts those that were left out, and the news of it."""
+    log, written = logger
+    for attempt in range(100):
+        log.warning("attempt %d failed: %s", attempt, "down", extra={"attempt": attempt, **REPEATS})
+        clock.now += 1.0
+    told = lines(written)
+    assert [line["attempt"] for line in told] == [0, 1, 2, 3, 4, 60, 61, 62, 63, 64]
+    assert told[5]["message"] == "attempt 60 failed: down (55 more like it in the last 60 s)"
+    assert [line.get("repeated") for line in told] == [None] * 5 + [55] + [None] * 4
+
+
+def test_what_is_said_for_each_request_is_always_said(logger: tuple[logging.Logger, io.StringIO]) -> None:
+    """A lost reply is no repetition of another."""
+    log, written = logger
+    for number in range(20):
+        log.error("no reply to request %s", number, extra={"request_id": number})
+    assert len(lines(written)) == 20
+
+
+def test_different_failures_do_not_hide_each_other(logger: tuple[logging.Logger, io.StringIO]) -> None:
+    log, written = logger
+    for _ in range(10):
+        log.warning("attempt failed", extra=REPEATS)
+        log.warning("flush failed", extra=REPEATS)
+    assert [line["message"] for line in lines(written)].count("flush failed") == 5
