@@ -33,8 +33,8 @@ class Children:
         self.path = Path(tempfile.mkdtemp(prefix="transition-cover-"))
         (self.path / _CHARTS).write_text(json.dumps(sorted(charts)), encoding="utf-8")
         hook = os.path.dirname(sitecustomize.__file__)
-        folders = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part not in ("", hook)]
-        ours = {sitecustomize.FOLDER: str(self.path), "PYTHONPATH": os.pathsep.join([hook, *folders])}
+        path = os.pathsep.join(filter(None, [hook, os.environ.get("PYTHONPATH")]))
+        ours = {sitecustomize.FOLDER: str(self.path), "PYTHONPATH": path}
         self._before = {name: os.environ.get(name) for name in ours}
         os.environ.update(ours)
 

@@ -48,10 +48,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Start recording, if asked to; nothing is imported otherwise. Raises: pytest.UsageError."""
     asked = config.getoption("--transition-cover") or config.getini("transition_cover_charts")
-    if asked:
+    if asked and not config.getoption("collectonly"):
         names = [name for text in asked for name in text.split()]
         config.pluginmanager.register(TransitionCover(config, names), "transition-cover")
-    elif any(config.getoption(option) for option in _FURTHER):
+    elif not asked and any(config.getoption(option) for option in _FURTHER):
         raise pytest.UsageError(f"{', '.join(_FURTHER)} need --transition-cover")
 
 

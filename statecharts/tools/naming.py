@@ -77,11 +77,12 @@ class Naming:
         return next(filter(None, found), None)
 
     def steps(self, compiled: Compiled) -> Iterator[tuple[Step, str, tuple[str, ...]]]:
-        """Each step of the chart's table, its name, and the names of the candidates before it."""
+        """Each step of the chart's table, its name, and the names of the candidates before it; not where the table was changed."""
         for (state, event), steps in compiled.table.items():
             candidates = [self._names[edge] for edge in self._edges if (edge.source, edge.event) == (state, event)]
-            for position, (step, name) in enumerate(zip(steps, candidates, strict=True)):
-                yield step, name, tuple(candidates[:position])
+            if len(steps) == len(candidates):
+                for position, (step, name) in enumerate(zip(steps, candidates, strict=True)):
+                    yield step, name, tuple(candidates[:position])
 
     def stuck(self, active: set[str], event: str) -> str | None:
         """How it is called that *event* moved nothing while the states *active* were; None where the chart has no such event."""

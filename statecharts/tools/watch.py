@@ -58,9 +58,9 @@ class Watch:
         tallies, steps = self._tallies, self._step_tallies
         self._clear()
         hits: Hits = Counter()
-        for hit, tally in tallies.items():
+        for hit, tally in list(tallies.items()):
             hits[hit] += next(tally)
-        for (test, step), tally in steps.items():
+        for (test, step), tally in list(steps.items()):
             times = next(tally)
             for chart, kind, what in self._steps[step]:
                 hits[Hit(chart, kind, what, test)] += times

@@ -58,6 +58,13 @@ def test_charts_are_named_by_option_by_ini_or_in_pyproject(pytester: pytest.Pyte
     assert (pytester.path / "here" / "coverage.json").exists()
 
 
+def test_where_no_test_runs_nothing_is_judged(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(lift=lift(), test_it=TICK)
+    result = pytester.runpytest_inprocess(*PLUGIN, LIFT, "--transition-cover-min=100", "--collect-only")
+    assert result.ret == pytest.ExitCode.OK
+    assert "transitions of the charts" not in result.stdout.str()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
