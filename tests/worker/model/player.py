@@ -4,16 +4,16 @@ A happening is over when the worker has noticed it: each waits for the one event
 """
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
 from typing import Any
 
 import inngest
 import pytest
 import tenacity
+from bugs import Bugs
+from job import Job
 from journal import Journals
 from rig import DOWN, Apps, Running
 from standing import Standing
@@ -28,39 +28,8 @@ from statecharts.tools import trail
 
 NEVER = 60.0
 """Seconds, for what must not run out."""
+SILENT = "the gateway left three heartbeats, 0.02 s apart, unanswered"
 PACE = Deadlines(start=5.0, socket=5.0, hello=5.0, ready=5.0, reply_ack=0.05, settle=0.1, pause=0.005)
-
-
-@dataclass
-class Job:
-    """One execution of the function `app-job`. A stubborn one cannot be cancelled."""
-
-    stubborn: bool
-    started: asyncio.Event = field(default_factory=asyncio.Event)
-    release: asyncio.Event = field(default_factory=asyncio.Event)
-    times: int = 0
-    id: str = ""
-    """The request's."""
-
-    async def work(self) -> str:
-        self.times += 1
-        self.started.set()
-        while not self.release.is_set():
-            with contextlib.suppress(*[asyncio.CancelledError] * self.stubborn):
-                await self.release.wait()
-        return "done"
-
-
-class Bugs(logging.Handler):
-    """The worker calls its own bugs by name in its log."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.found: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if "bug in the worker" in record.getMessage():
-            self.found.append(record.getMessage())
 
 
 class Player:
@@ -99,7 +68,7 @@ class Player:
             f"it should be: {self.facts}",
             f"it is: {status.state.value} {status.substates}, {status.in_flight}, {self.tasks}",
             f"links: {[link for link in self.links if link.states != ('CLOSED',)]}",
-            f"the gateway's log ends with:\n{self.gw.log.text(40)}",
+            f"at {self.loop.time():.3f} the gateway's log ends with:\n{self.gw.log.text(40)}",
             trail.render(model.read(ConnectionChart), [step.taken for step in journal.steps]),
         ]
         raise AssertionError("\n".join(lines))
@@ -139,7 +108,7 @@ class Player:
     # -- the beginning and the end
 
     async def worker_begins(self) -> None:
-        self.gw = Gateway(heartbeat_interval="60s", extend_lease_interval="50ms")
+        self.gw = Gateway(heartbeat_interval="60s", extend_lease_interval="50ms", heartbeat_timeout=NEVER)
         await self.gw.start()
         apps = Apps(self.gw)
 
@@ -308,14 +277,19 @@ class Player:
         await self._loses(lambda: asyncio.ensure_future(closing))
 
     async def link_falls_silent(self) -> None:
-        """It, or another in its place: only one with quick heartbeats notices soon. The others have none, which no slow machine
-        misses.
+        """Another in its place: one with quick heartbeats, so that it is noticed soon. The rest have none that a slow machine could
+        miss.
         """
+        mark, since = self.gw.mark, len(self.worker.told)
         self.gw.heartbeat_interval = "20ms"
-        await self.link_drops()
-        await self._get_there()
+        self.gw.faults.lose(Kind.GATEWAY_HEARTBEAT, count=None)
+        self.peer.drop()
+        await self.gw.wait_for(Kind.GATEWAY_CONNECTION_READY, since=mark)
         self.gw.heartbeat_interval = "60s"
-        await self._loses(self.peer.mute)
+        await self._tells(since, events.Disconnected, reason=SILENT)
+        self.gw.faults.clear()
+        if not self.facts.acks:
+            await self.acks_go()
 
     async def _loses(self, how: Callable[[], object]) -> None:
         since, lost = len(self.worker.told), self.peer.id
@@ -364,6 +338,12 @@ class Player:
         await self._redelivered(again)
         self.facts.answered.remove(again)
         self.facts.owed.add(again)
+
+    async def strange_work_comes(self, which: int) -> None:
+        """What is not in hand any more, to a worker that takes nothing; what is in hand, behind it, tells when it was read."""
+        strange = sorted(self.facts.answered | self.facts.lost)
+        await self.gw.redeliver(strange[which % len(strange)], self.peer)
+        await self.work_comes_again(which)
 
     async def _redelivered(self, request_id: str) -> None:
         since = self.gw.mark

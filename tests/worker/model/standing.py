@@ -72,6 +72,11 @@ class Standing:
         return self.state[0] is ConnectionState.ACTIVE
 
     @property
+    def takes_nothing_strange(self) -> bool:
+        """It has work and a link, but takes no more: there is something that it must not take."""
+        return self.closing and self.link and bool(self.work) and bool(self.answered | self.lost)
+
+    @property
     def dials(self) -> bool:
         """A link is being made."""
         return not self.over and (self.drained or not self.link)

@@ -24,6 +24,7 @@ from player import Player
 from rig import CLOSED, most_links
 from standing import Standing
 
+from connect import events
 from connect.gateway import GARBAGE, Call, Frame, Kind
 from connect.wire import SDKResponse
 
@@ -69,7 +70,8 @@ CHANCES = [
     Chance("flush_goes", lambda facts: 2 * facts.flush_up),
     Chance("work_ends", lambda facts: 2 * bool(facts.work) + len(facts.work), (WHICH,)),
     Chance("work_comes_again", lambda facts: 2 * (facts.link and bool(facts.work)), (WHICH,)),
-    Chance("answered_work_comes_again", lambda facts: facts.takes_work and bool(facts.answered), (WHICH,)),
+    Chance("answered_work_comes_again", lambda facts: 2 * (facts.takes_work and bool(facts.answered)), (WHICH,)),
+    Chance("strange_work_comes", lambda facts: 2 * facts.takes_nothing_strange, (WHICH,)),
     Chance("work_is_taken_away", lambda facts: facts.link and bool(facts.work), (WHICH,)),
     Chance("link_is_closed", linked(2), (st.sampled_from(GOODBYES),)),
     Chance("link_falls_silent", lambda facts: facts.link and facts.api_up),
@@ -151,7 +153,7 @@ class Whatever(RuleBasedStateMachine):
 
     def at_most_two_links_are_up_and_only_those_beat(self) -> None:
         up = [link for link in self.player.links if "UP" in link.states]
-        self.player.check(len(up) <= 2, "more than two links")
+        self.player.check(len(up) <= 2 * (not self.player.facts.over), f"links: {up}")
         self.player.check(most_links(self.player.gw) <= 2, "more than two sockets")
         retired = [link for link in up if link is not self.player.actor._current]
         self.player.check(all("RETIRED" in link.states for link in retired), "a replaced link was not retired")
@@ -169,6 +171,7 @@ class Whatever(RuleBasedStateMachine):
             left = request.id in facts.work | facts.owed | facts.lost
             self.player.check(left or request.reply, f"{request.id} was not answered")
         self.player.check(not gw.ledger.strangers, "an answer to nothing")
+        self.player.check(not self.player.worker.heard(events.ReplyLost), "a reply was given up")
         for replies in self._replies().values():
             self.player.check(len(set(replies)) == 1, f"different answers to one request: {replies}")
         for job in self.player.jobs:
