@@ -5,22 +5,26 @@ lost something; 2 misuse, with one line that says what to change.
 """
 
 import importlib.metadata
+import inspect
 import io
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
+from connect.cli import config
 from connect.cli.demo import demo
 from connect.cli.gateway import gateway
 from connect.cli.lab import lab
 from connect.cli.run import run
 from connect.errors import ConfigurationError
 
+_UsageError: Any = typer.BadParameter.__base__
+"""Of the command line's library, whichever typer brings."""
+
 app = typer.Typer(
     help="An Inngest Connect worker whose whole lifecycle is declared as statecharts.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
@@ -35,10 +39,17 @@ def main() -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     try:
-        sys.exit(app())
+        sys.exit(app(standalone_mode=False))
     except ConfigurationError as error:
-        typer.echo(f"statechart-connect: {' '.join(str(error).split())}", err=True)
-        sys.exit(2)
+        problem = str(error)
+    except _UsageError as error:
+        if not error.format_message():  # it has shown the help instead
+            sys.exit(2)
+        problem = f"{error.format_message()} (see --help)"
+    except typer.Abort:  # Ctrl-C, where nothing was there yet to end gracefully
+        sys.exit(130)
+    typer.echo(f"statechart-connect: {' '.join(problem.split())}", err=True)
+    sys.exit(2)
 
 
 def _show_version(asked: bool) -> None:
@@ -49,8 +60,9 @@ def _show_version(asked: bool) -> None:
 
 @app.callback()
 def _options(
+    ctx: typer.Context,
     _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    pass
+    ctx.default_map = {"run": config.defaults(inspect.signature(run).parameters)}

@@ -7,11 +7,14 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Final, Literal, NoReturn
 
 import typer
 
 from connect import logs, monitor
+from connect.cli import config, reloading
+from connect.cli.waits import Waits
 from connect.errors import ConfigurationError, ConnectError, InternalError
 from connect.events import ReplyLost
 from connect.loops import new_loop, spare_the_collector
@@ -35,6 +38,19 @@ def run(
             "imported from the current directory.",
         ),
     ],
+    app_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where MODULE is imported from; default: the current directory."),
+    ] = None,
+    env_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Sets what it says and the environment does not.")
+    ] = None,
+    reload: Annotated[
+        bool,
+        typer.Option(
+            "--reload", help="Start again when a Python file changes; for development. Needs the extra reload."
+        ),
+    ] = False,
     instance_id: Annotated[
         str | None, typer.Option(help="Identifies this process to the server; default: the host's name.")
     ] = None,
@@ -105,6 +121,12 @@ def run(
     SIGTERM or Ctrl-C: finish what is in flight, deliver every reply, exit 0.
     Again: cancel what is in flight, and still deliver. Exit 1: a reply is lost.
     """
+    if reload:
+        raise typer.Exit(reloading.run(app_dir or Path()))
+    if env_file:
+        config.load_environment(env_file)
+    if app_dir:
+        sys.path.insert(0, str(app_dir.resolve()))
     with _explained(log_level):
         worker = connect(
             apps,
@@ -161,6 +183,7 @@ async def _live(worker: WorkerConnection) -> int:
     """The worker's whole life; returns the exit code."""
     lost: list[str] = []
     worker.on(ReplyLost, lambda event: lost.append(event.request_id) if worker.is_closing else None)
+    waits = Waits(worker)
     code = 0
     try:
         await worker.start()
@@ -174,6 +197,8 @@ async def _live(worker: WorkerConnection) -> int:
     except ConnectError as error:
         code = 1
         log.error("stopped: %s", _told(error), exc_info=error if isinstance(error, InternalError) else None)  # noqa: TRY400
+    finally:
+        waits.end()
     stuck = worker.stuck()
     if stuck:
         log.warning(

@@ -1,0 +1,24 @@
+"""`run --reload`: the same command in a process of its own, ended and started again when a Python file changes."""
+
+import shlex
+import sys
+from pathlib import Path
+
+from connect.errors import ConfigurationError
+
+
+def run(folder: Path) -> int:
+    """Until Ctrl-C. The worker that is replaced ends gracefully, for at most five seconds.
+
+    Raises: ConfigurationError: watchfiles is not installed.
+    """
+    try:
+        import watchfiles
+    except ImportError:
+        raise ConfigurationError("--reload needs watchfiles: pip install 'statechart-connect[reload]'") from None
+    words = [word for word in sys.argv[1:] if word != "--reload"]
+    command = shlex.join([sys.executable, "-m", "connect", *words])
+    watchfiles.run_process(
+        folder, target=command, target_type="command", watch_filter=watchfiles.PythonFilter(), sigint_timeout=5
+    )
+    return 0
