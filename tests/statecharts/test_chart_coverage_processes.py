@@ -69,7 +69,7 @@ def test_processes_that_tests_start_record_for_them(pytester: pytest.Pytester) -
     """`python -m`, a path, processes of processes, one that fails; not one that is killed. What a program itself declares is known
     by the name under which it can be imported."""
     pytester.makepyfile(program=TICKET + PROGRAM, test_it=CHILDREN)
-    chart = found(pytester, "--transition-cover=program:Ticket", passed=5, in_process=False)["Ticket"]
+    chart = found(pytester, "--transition-cover=program:Ticket", passed=5)["Ticket"]
     assert taken(chart) == {"new --pay [rich]--> paid": 4, "paid --look--> (stays)": 4}
     assert guards(chart)["new --pay [rich]--> paid"] == (4, 0)
     assert takers(chart) == {f"test_it.py::test_{name}" for name in ("module", "path", "grandchild", "failing")}
@@ -114,7 +114,7 @@ if __name__ == "__main__":
             def test_it(): subprocess.run([sys.executable, "program.py"], check=True)
         """,
     )
-    chart = found(pytester, "--transition-cover=program:Ticket", in_process=False)["Ticket"]
+    chart = found(pytester, "--transition-cover=program:Ticket")["Ticket"]
     assert taken(chart) == {"new --pay [rich]--> paid": 1, "new --tear--> void": 1}
 
 
@@ -126,7 +126,7 @@ def test_children_of_tests_that_do_not_count_do_not_count(pytester: pytest.Pytes
     write(pytester.path / "counting" / "test_yes.py", run.format(["-c", ride.format("tick")]))
     write(pytester.path / "others" / "test_no.py", run.format(["-c", ride.format("call")]))
     write(pytester.path / "counting" / "test_pytest.py", run.format(["-m", "pytest", "-p", "no:asyncio", "inner.py"]))
-    chart = found(pytester, LIFT, "--transition-cover-from=counting", passed=3, in_process=False)["Lift"]
+    chart = found(pytester, LIFT, "--transition-cover-from=counting", passed=3)["Lift"]
     assert set(taken(chart)) == {
         "idle --tick--> (stays)",
         "idle --call [powered]--> moving",
