@@ -1,7 +1,8 @@
 """Whatever happens, in whatever order: the real worker stands where a model of a few lines says, and leaves nothing behind.
 
-By default the same few examples each time. `--hypothesis-profile thorough` tries many more, other ones each time. A failure prints
-the shortest sequence of happenings that hypothesis found for it, and the chart's picture with the way there marked.
+By default the same few examples each time; `pytest tests/worker/model --hypothesis-profile thorough` tries many more, and others
+each time. A failure prints the shortest sequence of happenings that hypothesis found for it, and the chart's picture with the way
+there marked.
 """
 
 from collections import defaultdict
