@@ -80,7 +80,7 @@ def _add_up(record: logging.LogRecord, left_out: int, seconds: float) -> None:
     record.args = ()
 
 
-def to_stderr(level: str, how: Format, text: str = TEXT) -> None:
+def to_stderr(level: str | int, how: Format, text: str = TEXT) -> None:
     """Log to standard error. Without effect on the root logger where the user's module has set up logging itself.
 
     The statechart engine tells of every event twice over; it is kept to warnings unless somebody has given it a level.
@@ -88,8 +88,9 @@ def to_stderr(level: str, how: Format, text: str = TEXT) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if how == "json" else logging.Formatter(text))
     handler.addFilter(Summed())
-    logging.basicConfig(level=level.upper(), handlers=[handler])
-    logging.getLogger("connect").setLevel(level.upper())
+    least = level.upper() if isinstance(level, str) else level
+    logging.basicConfig(level=least, handlers=[handler])
+    logging.getLogger("connect").setLevel(least)
     engine = logging.getLogger("statemachine")
     if engine.level == logging.NOTSET:
         engine.setLevel(logging.WARNING)

@@ -93,7 +93,7 @@ def resolve(
     """
     _one_of("isolation", isolation, ("thread", "none", "process"))
     numbers = DEFAULT_SIGNALS if shutdown_signals is None else tuple(shutdown_signals)
-    plan = _plan(apps, isolation, processes, recycle_after, executor, signing_key, numbers)
+    plan = _plan(apps, isolation, processes, recycle_after, executor, signing_key, numbers, traces)
     known = sdk.load(apps, signing_key)
     environment = env or known.env
     _one_of("on_lease_lost", on_lease_lost, ("cancel", "finish"))
@@ -152,6 +152,7 @@ def _plan(
     executor: Executor | None,
     signing_key: str | None,
     numbers: Iterable[int],
+    traces: bool,
 ) -> Plan | None:
     """What the processes are to be; None: there are none."""
     if isolation != "process":
@@ -174,6 +175,7 @@ def _plan(
         recycle_after=recycle_after,
         signing_key=Secret(signing_key) if signing_key else None,
         signals=tuple({signal.SIGINT, signal.SIGTERM, *numbers}),
+        traces=traces,
     )
 
 

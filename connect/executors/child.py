@@ -18,7 +18,7 @@ from operator import attrgetter
 from types import FrameType
 from typing import Final
 
-from connect import sdk
+from connect import logs, sdk
 from connect.errors import ConfigurationError
 from connect.executors import pipe, processes
 from connect.executors.base import Invocation, Outcome
@@ -44,6 +44,7 @@ def main() -> None:
     apps = _imported(setup, end)
     _leave_to_the_worker(setup)  # whatever the import made of them
     _log_to_stderr(setup)
+    _trace(setup, apps)
     spare_the_collector()
     with asyncio.Runner(loop_factory=new_loop) as runner:
         child = Child(apps, runner.get_loop())
@@ -153,10 +154,20 @@ def _imported(setup: Setup, end: socket.socket) -> sdk.Apps:
 
 
 def _log_to_stderr(setup: Setup) -> None:
-    """At the worker's levels, unless the user's module has set up logging itself."""
-    logging.basicConfig(format=FORMAT)
+    """At the worker's levels and in its form, unless the user's module has set up logging itself."""
+    logs.to_stderr(setup.levels[""], "json" if setup.json_logs else "text", FORMAT)
     for name, level in setup.levels.items():
         logging.getLogger(name).setLevel(level)
+
+
+def _trace(setup: Setup, apps: sdk.Apps) -> None:
+    """Open spans here, where the functions run; the provider is the module's own, or sends to where the environment says."""
+    if setup.traces:
+        from connect import tracing  # needs what not everybody has installed
+
+        if any(name.startswith("OTEL_EXPORTER_OTLP") for name in os.environ):
+            tracing.export()
+        apps.spans = tracing.Executions()
 
 
 def _end_now() -> None:

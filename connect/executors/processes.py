@@ -16,6 +16,7 @@ from operator import attrgetter
 
 import tenacity
 
+from connect import logs
 from connect.backoff import Revival
 from connect.errors import ConfigurationError
 from connect.executors.base import Invocation, Outcome
@@ -43,6 +44,7 @@ class Plan:
     recycle_after: int | None
     signing_key: Secret | None
     signals: tuple[int, ...]
+    traces: bool
 
 
 def cores() -> int:
@@ -124,6 +126,8 @@ class Processes:
             path=[str(entry) or os.getcwd() for entry in sys.path],
             python_path=os.environ.get("PYTHONPATH"),
             levels={"": log.root.level, "connect": logging.getLogger("connect").getEffectiveLevel()},
+            json_logs=any(isinstance(handler.formatter, logs.JsonLines) for handler in log.root.handlers),
+            traces=self.plan.traces,
             signals=[int(number) for number in self.plan.signals],
         )
         process = Process(setup, restarts, self.plan.recycle_after, self.deadlines.process_end, self._gone)

@@ -24,6 +24,10 @@ class Setup:
     """Log levels by logger; "" is the root's."""
     signals: list[int]
     """Those that only the worker answers to: a terminal or a supervisor sends them to all its processes."""
+    json_logs: bool
+    """Whether the worker logs as JSON."""
+    traces: bool
+    """Whether executions have spans."""
     pipe: int = -1
     """The file descriptor of the process's end."""
 
