@@ -277,9 +277,6 @@ class Connection:
     def watch_work(self) -> None:
         self._requests.watch(self._chart.fire)
 
-    def unwatch_work(self) -> None:
-        self._requests.watch(None)
-
     def arm_deadline(self) -> None:
         self._deadline.arm(self._options.shutdown_timeout)
 

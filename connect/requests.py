@@ -249,8 +249,8 @@ class Requests:
 
     # -- from the connection --------------------------------------------------------------------------------------------------
 
-    def watch(self, tell: Callable[[str], None] | None) -> None:
-        """Tell `work_done` whenever a request ends, `handlers_ended` once every open one has its reply; None: no longer."""
+    def watch(self, tell: Callable[[str], None]) -> None:
+        """Tell, from now on, `work_done` whenever a request ends, and `handlers_ended` once every open one has its reply."""
         self._watch = tell
         self._tell_if_answered()
 

@@ -31,7 +31,6 @@ class ConnectionActions(Protocol):
     def retire_old_link(self) -> None: ...
     def pause_links(self) -> None: ...
     def watch_work(self) -> None: ...
-    def unwatch_work(self) -> None: ...
     def arm_deadline(self) -> None: ...
     def disarm_deadline(self) -> None: ...
     def arm_give_up(self) -> None: ...
@@ -64,7 +63,7 @@ class Connection(StateChart[ConnectionActions]):
         stopping = State(
             "STOPPING",
             enter=["pause_links", "arm_deadline", "watch_work"],
-            exit=["unwatch_work", "disarm_deadline", "disarm_give_up"],
+            exit=["disarm_deadline", "disarm_give_up"],
         )
 
     closed = State("CLOSED", final=True, enter="release_all")
@@ -106,7 +105,6 @@ class Connection(StateChart[ConnectionActions]):
     tasks: ClassVar[dict[str, tuple[str, str]]] = {
         "connect timer": ("arm_connect_timer", "disarm_connect_timer"),
         "dial loop": ("dial", "link_ready release_all"),
-        "watch on work": ("watch_work", "unwatch_work"),
         "shutdown deadline": ("arm_deadline", "disarm_deadline"),
         "give-up timer": ("arm_give_up", "disarm_give_up"),
     }

@@ -1,6 +1,6 @@
 """A pytest plugin: tests run with a mutant in place of its chart.
 
-    MUTANT="Connection: exit of stopping without unwatch_work" python -m pytest -p tests.mutate.plugin tests/worker
+    MUTANT="Connection: exit of stopping without disarm_deadline" python -m pytest -p tests.mutate.plugin tests/worker
 
 `MUTANT=identity`: with every chart unchanged, but made the way mutants are.
 """
