@@ -1,0 +1,85 @@
+"""Every Python block and every `python -m connect` line of the documentation runs; what is shown of its output is what it says.
+
+A Python block is a file: its first line says which. Those of a page lie together in a folder. The README's blocks have a test of
+their own (tests/examples/test_readme.py); its commands are here.
+"""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connect.gateway import Gateway, ThreadedGateway, in_thread
+from tests.docs.pages import DOCS, PAGES, README, Block, Command, blocks, commands, files, masked
+
+BLOCKS = [block for page in PAGES for block in blocks(page, "python")]
+COMMANDS = [command for page in (README, *PAGES) for command in commands(page) if "python -m connect" in command.text]
+SERVERS = {"gateway": "gateway at", "lab": "the lab is at", "demo": "CONNECTING"}
+"""What does not end by itself, and the first line to wait for."""
+
+
+@pytest.fixture
+def gateway() -> Iterator[ThreadedGateway]:
+    with in_thread(Gateway()) as threaded:
+        yield threaded
+
+
+def write(page: str, folder: Path) -> None:
+    """The files that the Python blocks of *page* are."""
+    readme = page == README.name
+    named = {"hello.py": blocks(README, "python")[0].text} if readme else files(DOCS / page)
+    for name, text in named.items():
+        (folder / name).write_text(text)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_python_blocks_run(block: Block, tmp_path: Path, start_process: Any, gateway: ThreadedGateway) -> None:
+    assert block.file, "the first line of a Python block is the name of its file: # name.py"
+    write(block.page, tmp_path)
+    if block.file.startswith("test_"):
+        process = start_process("-m", "pytest", "-q", "-p", "no:cacheprovider", block.file, INNGEST_DEV="1")
+        assert process.ends() == 0, process.text
+        assert " passed" in process.text
+    elif "__main__" in block.text:
+        process = start_process(block.file, INNGEST_DEV=gateway.url)
+        gateway.wait_for_worker(timeout=30)
+        process.signal()
+        assert process.ends() == 0, process.text
+    else:
+        process = start_process("-c", f"import {block.file.removesuffix('.py')}", INNGEST_DEV=gateway.url)
+        assert process.ends() == 0, process.text
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=str)
+def test_commands_run(command: Command, tmp_path: Path, start_process: Any, gateway: ThreadedGateway) -> None:
+    write(command.page, tmp_path)
+    given, words = command.words
+    assert words[:3] == ["python", "-m", "connect"], "a line names the command first"
+    name, *arguments = words[3:]
+    arguments, env = on_free_ports(name, arguments), surroundings(given, gateway.url)
+    process = start_process("-m", "connect", name, *arguments, **env)
+    if name == "run":
+        gateway.wait_for_worker(timeout=30)
+        process.signal(signal.SIGINT if "--reload" in arguments else signal.SIGTERM)
+    elif name in SERVERS:
+        process.expect(SERVERS[name])
+        process.signal(signal.SIGINT)
+    assert process.ends() == 0, process.text
+    said = [masked(line) for line in process.text.splitlines()]
+    assert [line for line in command.shown if masked(line) not in (*said, "…")] == [], process.text
+
+
+def on_free_ports(name: str, arguments: list[str]) -> list[str]:
+    if name in ("gateway", "lab"):
+        return [*arguments, "--port", "0"]  # the last one counts
+    return [word.replace("127.0.0.1:9090", "127.0.0.1:0") for word in arguments]
+
+
+def surroundings(given: dict[str, str], url: str) -> dict[str, str]:
+    """The variables that a command is given, made to lead to the test's gateway, and keys made whole."""
+    env = {name: text.replace("…", "deadbeef") for name, text in given.items()}
+    if any(name.startswith("INNGEST_SIGNING_KEY") for name in env):
+        return {**env, "INNGEST_API_BASE_URL": url}
+    return {**env, "INNGEST_DEV": url}

@@ -1,0 +1,51 @@
+"""The quick start, as somebody who follows it lives through it: three terminals, and what each of them is said to show."""
+
+import json
+import re
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tests.docs.pages import DOCS, Command, blocks, commands, files, masked
+
+PAGE = DOCS / "quickstart.md"
+
+
+def test_the_page_shows_what_the_terminals_say(tmp_path: Path, start_process: Any) -> None:
+    (tmp_path / "hello.py").write_text(files(PAGE)["hello.py"])
+    served, worked, sent = commands_of_step_three()
+
+    gateway = start_process("-m", "connect", "gateway", "--port", "0")
+    url = re.findall(r"http://127\.0\.0\.1:\d+", gateway.expect("gateway at"))[0]
+    worker = start_process(*worked.words[1][1:], INNGEST_DEV=url)
+    gateway.expect("takes work")
+    answer = post(sent, url)
+    gateway.expect("DONE")
+    worker.signal()
+    assert worker.ends() == 0
+    gateway.signal()
+    assert gateway.ends() == 0
+
+    events, ending = (block.text.splitlines() for block in blocks(PAGE, "text"))
+    assert missing([*served.shown, *events], gateway.text) == [], gateway.text
+    assert missing([*worked.shown, *ending], worker.text) == [], worker.text
+    assert missing(list(sent.shown), answer) == []
+
+
+def commands_of_step_three() -> list[Command]:
+    """The server, the worker and the event."""
+    known = list(commands(PAGE))
+    first = next(at for at, command in enumerate(known) if command.text == "python -m connect gateway")
+    return known[first : first + 3]
+
+
+def post(command: Command, url: str) -> str:
+    [(path, body)] = re.findall(r"curl http://127\.0\.0\.1:8288(\S+) -d '(.*)'", command.text)
+    sent = json.dumps(json.loads(body)).encode()
+    with urllib.request.urlopen(url + path, sent, timeout=10) as answer:  # noqa: S310
+        return str(answer.read().decode())
+
+
+def missing(shown: list[str], said: str) -> list[str]:
+    there = {masked(line) for line in said.splitlines()}
+    return [line for line in shown if masked(line) not in there]
