@@ -1,0 +1,77 @@
+"""What only a changed chart would break: each test here kills mutants that every other test of the worker lets live.
+
+See docs/mutation.md.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rig import PATIENT, closed, patient
+
+from connect import events
+from connect.gateway import Gateway, Kind
+from connect.link import Link
+
+STAGES: dict[str, Callable[[Gateway], None]] = {
+    "STARTING": lambda gw: gw.starts.hold(),
+    "OPENING": lambda gw: gw.sockets.hold(),
+    "GREETING": lambda gw: gw.faults.lose(Kind.GATEWAY_HELLO),
+    "REGISTERING": lambda gw: gw.faults.lose(Kind.GATEWAY_CONNECTION_READY),
+}
+"""How the gateway keeps a handshake from leaving each of its stages."""
+
+
+def deadlines_of_links() -> int:
+    """How many of them the running loop has in store."""
+    scheduled: list[asyncio.TimerHandle] = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+    callbacks = [handle._callback for handle in scheduled if not handle.cancelled()]  # type: ignore[attr-defined]
+    return sum(getattr(callback, "__func__", None) is Link._stage_timed_out for callback in callbacks)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set as soon as a link has begun its start request."""
+    begun, post = asyncio.Event(), Link.post_start
+
+    def post_start(link: Link) -> None:
+        post(link)
+        begun.set()
+
+    monkeypatch.setattr(Link, "post_start", post_start)
+    return begun
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.usefixtures("quiet")
+async def test_every_stage_of_a_handshake_has_one_deadline_and_takes_it_along(
+    gw: Gateway, start: Any, asked: asyncio.Event, stage: str
+) -> None:
+    STAGES[stage](gw)
+    worker = await start(ready=False, isolation="none", retry=patient(), deadlines=PATIENT)
+    async with asyncio.timeout(5):
+        await asked.wait()
+    moves = list(STAGES).index(stage)
+    if moves:
+        await worker.hears(events.Moved, moves)
+    assert [link.states for link in worker.status().links] == [("HANDSHAKE", stage)]
+    assert deadlines_of_links() == 1
+    await worker.close()
+    await closed(worker)
+    assert deadlines_of_links() == 0
+
+
+@pytest.mark.parametrize("missing", [0, 1, 2])
+async def test_an_answered_heartbeat_makes_up_for_all_before_it(gw: Gateway, start: Any, missing: int) -> None:
+    """After it, as at first, it takes three unanswered ones to lose the link."""
+    gw.heartbeat_interval = "200ms"
+    if missing:
+        gw.faults.lose(Kind.GATEWAY_HEARTBEAT, count=missing)
+    gw.faults.delay(Kind.GATEWAY_HEARTBEAT, 0.0)
+    gw.faults.lose(Kind.GATEWAY_HEARTBEAT, count=None)
+    worker = await start()
+    link = gw.connections[0]
+    lost = await worker.hears(events.Disconnected)
+    assert "three heartbeats" in lost.reason
+    assert len(gw.frames(Kind.WORKER_HEARTBEAT, connection=link)) == missing + 1 + 3
