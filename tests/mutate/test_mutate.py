@@ -17,15 +17,11 @@ def test_charts_that_are_made_anew_pass() -> None:
     assert fails(IDENTITY, TESTS) is None
 
 
-def test_a_worker_that_announces_nothing_fails() -> None:
-    failure = fails("Connection: entry of active without announce_ready", TESTS)
+def test_a_bug_that_is_not_reported_fails() -> None:
+    bug = "tests/worker/test_worker_bugs.py::test_a_bug_while_connecting_closes_at_once"
+    failure = fails("Connection: connecting --error_execution--> closed without note_error", [bug])
     assert failure
-    assert failure.test.startswith(TESTS[0])
-    assert "no ready worker" in failure.why
-
-
-def test_a_table_is_replaced_too() -> None:
-    assert fails("Request: entry of executing without start_handler", TESTS)
+    assert failure.test == bug
 
 
 def test_the_plugin_says_that_there_is_no_such_mutant() -> None:
