@@ -97,7 +97,9 @@ def _charts(names: list[str]) -> list[type[Any]]:
     try:
         return list(dict.fromkeys(load.chart(name) for name in names or load.listed()))
     except load.UnusableError as error:
-        raise pytest.UsageError(f"--transition-cover: {error}") from None
+        paths = [name for name in names if ":" not in name]
+        hint = "; what follows a bare --transition-cover is taken for its value: put paths before it" if paths else ""
+        raise pytest.UsageError(f"--transition-cover: {error}{hint}") from None
 
 
 def _prefix(config: pytest.Config) -> Path:

@@ -31,8 +31,11 @@ ALL_OF_TICKET = """
 # -- opting in
 
 
-def test_without_the_option_nothing_is_imported_or_said(pytester: pytest.Pytester) -> None:
+def test_without_the_option_nothing_is_imported_or_said(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Loading the plugin is not yet using it."""
+    monkeypatch.delenv(sitecustomize.FOLDER, raising=False)  # of this session, where it is covered itself
     pytester.makepyfile("""
         import os, sys
         def test_it():
@@ -72,6 +75,7 @@ def test_where_no_test_runs_nothing_is_judged(pytester: pytest.Pytester) -> None
         (["--transition-cover=lift:Escalator"], "lift has no 'Escalator'; its charts: Lift"),
         (["--transition-cover=lift:ride"], "lift:ride is no chart class"),
         (["--transition-cover", "test_it.py"], "'test_it.py' names no chart: write MODULE:CHART"),
+        (["--transition-cover", "test_it.py"], "put paths before it"),
         (["--transition-cover"], "no chart named: give MODULE:CHART, or list them in"),
         ([LIFT, "--transition-cover-from=nowhere"], "nowhere, so no test would count"),
         ([LIFT, "--transition-cover-report=lift.py/here"], "--transition-cover-report: cannot make"),
