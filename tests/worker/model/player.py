@@ -26,6 +26,7 @@ from statecharts import Connection as ConnectionChart
 from statecharts import Link, model
 from statecharts.tools import trail
 
+LOG = logging.getLogger("connect")
 NEVER = 60.0
 """Seconds, for what must not run out."""
 SILENT = "the gateway left three heartbeats, 0.02 s apart, unanswered"
@@ -120,7 +121,8 @@ class Player:
 
         if not self.facts.api_up:
             self.gw.starts.standing = DOWN
-        logging.getLogger("connect").addHandler(self.bugs)
+        LOG.addHandler(self.bugs)
+        self._patch.setattr(LOG, "propagate", False)  # a test's log keeps what it hears, and here that is whole worlds
         self.worker = Running(
             connect(
                 [(apps.client, apps.functions)],
@@ -146,7 +148,7 @@ class Player:
             self.loop.run_until_complete(self._sweep())
             self.loop.close()
             self._patch.undo()
-            logging.getLogger("connect").removeHandler(self.bugs)
+            LOG.removeHandler(self.bugs)
 
     async def everything_gets_well(self) -> None:
         self.gw.starts.clear()
