@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [DOCS / f"{name}.md" for name in ("quickstart", "migrating")]
+PAGES = [DOCS / f"{name}.md" for name in ("quickstart", "migrating", "lifecycle")]
 README = ROOT / "README.md"
 
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
@@ -82,7 +82,7 @@ _MASKS = [
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}", "DATE"),
     (r"^\d\d:\d\d:\d\d", "TIME"),
     (r"\b[0-9A-HJKMNP-TV-Z]{26}\b", "ID"),
-    (r"127\.0\.0\.1:\d+", "LOOPBACK"),
+    (r"127\.0\.0\.1(:|', )\d+", "LOOPBACK"),
     (r"(worker|takes work:) \S+", r"\1 HOST"),
     (r"inngest \d+\.\d+\.\d+", "inngest VERSION"),
     (r"\d+\.\d+ ?s\b", "SECONDS"),
