@@ -45,7 +45,9 @@ def chart(name: str) -> type[StateChart[Any]]:
         raise UnusableError(f"{name} has no states")
     ids = Counter(state.id for state in iterate_states(found.states))
     if twice := [state for state, times in ids.items() if times > 1]:
-        raise UnusableError(f"{name} has states that share an id, by which states are told apart here: {', '.join(twice)}")
+        raise UnusableError(
+            f"{name} has states that share an id, by which states are told apart here: {', '.join(twice)}"
+        )
     return found  # type: ignore[no-any-return]
 
 
