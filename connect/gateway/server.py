@@ -28,6 +28,7 @@ class Gateway(Settings):
     """A gateway and its API on one loopback port. Every setting is a keyword, and an attribute that may be changed at any time.
 
     Use it on one event loop: `async with Gateway() as gw`, or `start()` and `close()`. From other threads, see `in_thread`.
+    What it did is in `log`; what it is to do wrong, in `faults` by frame kind, and in `starts`, `sockets` and `flushes` by HTTP.
     """
 
     def __post_init__(self) -> None:
