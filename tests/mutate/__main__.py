@@ -19,7 +19,7 @@ from tests.mutate.page import Found
 from tests.mutate.plan import Plan
 from tests.mutate.verdicts import FOLDER, Verdict, Verdicts, evidence
 
-AT_ONCE = (os.cpu_count() or 1) + 1
+AT_ONCE = 2 * (os.cpu_count() or 1)
 """Most trials wait, most of the time, for what does not come."""
 
 

@@ -28,9 +28,9 @@ class Jury:
         why = refusal(mutant)
         if why:
             return Verdict(mutant.name, "refused", why=why)
-        for number, tests in enumerate(self._plan.rounds(mutant)):
-            likely = number == 0 and mutant.name not in self._expected
-            failure = _failure(mutant, tests, likely=likely)
+        for each in self._plan.rounds(mutant):
+            likely = each.likely and mutant.name not in self._expected
+            failure = _failure(mutant, each.tests, likely=likely) if each.tests else None
             if failure:
                 return Verdict(mutant.name, "killed", time.monotonic() - began, failure.test, failure.why)
         return Verdict(mutant.name, "survived", time.monotonic() - began)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import statecharts
@@ -24,6 +25,14 @@ FIRST = 10
 """That many tests come before all others: mostly they suffice."""
 
 
+@dataclass(frozen=True)
+class Round:
+    """What pytest is given. *likely*: to find the mutant, so that a failure needs no second one to be believed."""
+
+    tests: tuple[str, ...]
+    likely: bool = False
+
+
 class Plan:
     """*cover*: a file that `statecharts.tools.coverage` wrote."""
 
@@ -33,12 +42,13 @@ class Plan:
         self._broad = Counter(test for tests in self._takers.values() for test in tests)
         self._names = {model.read(chart).name: names(model.read(chart)) for chart in statecharts.CHARTS}
 
-    def rounds(self, mutant: Mutant) -> Iterator[tuple[str, ...]]:
-        """What pytest is given, one time after the other."""
+    def rounds(self, mutant: Mutant) -> Iterator[Round]:
+        """One after the other, until a test fails."""
         takers = self.takers(mutant)
-        yield from filter(None, (takers[:FIRST], takers[FIRST:]))
-        yield TESTS, f"--ignore={MODEL}", *(f"--deselect={test}" for test in takers)
-        yield MODEL, f"--deselect={OF_THE_CHART_ALONE}"
+        yield Round(takers[:FIRST], likely=True)
+        yield Round(takers[FIRST:])
+        yield Round((TESTS, f"--ignore={MODEL}", *(f"--deselect={test}" for test in takers)))
+        yield Round((MODEL, f"--deselect={OF_THE_CHART_ALONE}"))
 
     def takers(self, mutant: Mutant) -> tuple[str, ...]:
         """Tests that take a transition which runs through the change, those first that take few others."""
