@@ -30,7 +30,8 @@ SUBPROTOCOL: Final = "v0.connect.inngest.com"
 READ_LIMIT: Final = 16 * 1024 * 1024
 """Bytes; a request is little over 4 MiB at most (PROTOCOL.md §2)."""
 
-_SHUTDOWN: Final = (1000, b"WORKER_SHUTDOWN")
+SHUTDOWN: Final = (1000, b"WORKER_SHUTDOWN")
+"""Code and reason of a close that the worker means."""
 _UNEXPECTED: Final = (4001, b"UNEXPECTED")
 
 log = logging.getLogger("connect.link")
@@ -107,7 +108,7 @@ class Link:
         self._pause = Timer(lambda: self._chart.fire("pause"))
         self._tickers: list[Ticker] = []
         self._stage: tuple[str, float] = ("start", 0.0)
-        self._close_with = _SHUTDOWN
+        self._close_with = SHUTDOWN
         self._takes_work = False
         self._owed: set[tuple[str, str]] = set()
         self.intervals = Intervals()
@@ -241,7 +242,7 @@ class Link:
         assert self._grant, "OPENING comes after the start request was granted"  # noqa: S101
         try:
             url = gateway_endpoint(self._plan.endpoint(self._grant.endpoint))
-            socket = await self._connect(url)
+            socket = await open_socket(self._plan.session, url)
         except ValueError as error:
             self._chart.fire("failed", error=ProtocolError(str(error)))
         except aiohttp.WSServerHandshakeError as error:
@@ -255,16 +256,6 @@ class Link:
             self._channel = Channel(socket, self._received, self._ended)
             self._owner.link_opened(self)
             self._chart.fire("opened")
-
-    async def _connect(self, url: str) -> aiohttp.ClientWebSocketResponse:
-        return await self._plan.session.ws_connect(
-            url,
-            protocols=(SUBPROTOCOL,),
-            max_msg_size=READ_LIMIT,
-            compress=0,
-            proxy=proxy_for(url),
-            timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
-        )
 
     def note_intervals(self, data: wire.GatewayConnectionReadyData) -> None:
         self.intervals = Intervals.of(data)
@@ -389,6 +380,18 @@ class Link:
 
     def _spawn(self, work: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:
         return self._loop.create_task(work, name=f"link-{what}")
+
+
+async def open_socket(session: aiohttp.ClientSession, url: str) -> aiohttp.ClientWebSocketResponse:
+    """A WebSocket to the gateway at *url*. Raises: aiohttp.ClientError, OSError."""
+    return await session.ws_connect(
+        url,
+        protocols=(SUBPROTOCOL,),
+        max_msg_size=READ_LIMIT,
+        compress=0,
+        proxy=proxy_for(url),
+        timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
+    )
 
 
 _HANDLERS: Final[dict[int, Callable[..., None]]] = {

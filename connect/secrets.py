@@ -89,6 +89,10 @@ class Keyring:
         """Every key has been refused since one was last accepted."""
         return self._refused >= max(1, len(self._keys))
 
+    def apart(self) -> list["Keyring"]:
+        """A ring for each key, the one in use first."""
+        return [Keyring(key) for key in self._keys]
+
     def refused(self, bearer: Secret | None) -> None:
         """*bearer* was answered with 401: turn to the other key, unless somebody already has."""
         if bearer == self.bearer:
