@@ -14,6 +14,7 @@ import typer
 
 from connect.cli import config
 from connect.cli.demo import demo
+from connect.cli.doctor import doctor
 from connect.cli.gateway import gateway
 from connect.cli.lab import lab
 from connect.cli.run import run
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.command(epilog="Example: INNGEST_DEV=http://127.0.0.1:8288 python -m connect run main:apps")(run)
 app.command(epilog="Example: python -m connect demo")(demo)
 app.command(epilog="Example: python -m connect lab main:apps")(lab)
+app.command(epilog="Example: python -m connect doctor main:apps --register")(doctor)
 app.command(epilog="Example: python -m connect gateway --port 8288 --heartbeat 1s")(gateway)
 
 
@@ -65,4 +67,6 @@ def _options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    ctx.default_map = {"run": config.defaults(inspect.signature(run).parameters)}
+    given = config.defaults(inspect.signature(run).parameters)
+    shared = inspect.signature(doctor).parameters
+    ctx.default_map = {"run": given, "doctor": {name: value for name, value in given.items() if name in shared}}

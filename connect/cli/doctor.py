@@ -1,0 +1,105 @@
+"""`doctor`: why a worker cannot connect."""
+
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from connect.cli import config
+from connect.doctor import CHECKS, Examination, Plan, scrubbed
+from connect.doctor.report import Json, Lines, Report, Screen, Verdict
+from connect.doctor.surroundings import secrets
+from connect.errors import ConfigurationError
+from connect.locate import locate
+
+
+def doctor(
+    apps: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODULE:APPS]", help="As for run; default: the environment alone.", show_default=False),
+    ] = None,
+    app_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where MODULE is imported from; default: the current directory."),
+    ] = None,
+    env_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Sets what it says and the environment does not.")
+    ] = None,
+    api_base_url: Annotated[str | None, typer.Option(help="Overrides the client's API address.")] = None,
+    gateway_url: Annotated[
+        str | None, typer.Option(help="Dial this ws or wss address, whatever the server grants.")
+    ] = None,
+    env: Annotated[str | None, typer.Option(help="The Inngest environment; overrides the client's.")] = None,
+    register: Annotated[
+        bool,
+        typer.Option(
+            "--register",
+            help="Go on to register MODULE:APPS: this syncs its functions, as the start of a worker does. "
+            "No work is taken.",
+        ),
+    ] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds for each check.")] = 5.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")] = False,
+) -> None:
+    """Find out why a worker cannot connect, without sending or taking work.
+
+    It goes a worker's way to the gateway, says what is wrong on it and what to
+    do next. Without --register it leaves after the gateway's hello: nothing is
+    registered, and nothing is reserved. No key is ever shown.
+
+    Exit 0: all well. 1: something is wrong. 2: misuse.
+    """
+    if env_file:
+        config.load_environment(env_file)
+    if app_dir:
+        sys.path.insert(0, str(app_dir.resolve()))
+    plan = Plan(
+        apps=_found(apps, register=register),
+        api_base_url=api_base_url,
+        gateway_url=gateway_url,
+        env=env,
+        register=register,
+        timeout=_positive(timeout),
+    )
+    raise typer.Exit(asyncio.run(_examine(plan, _report(as_json=as_json))).exit_code)
+
+
+def _found(apps: str | None, *, register: bool) -> Any:
+    """The user's apps. What their module prints is not the doctor's."""
+    if apps is None:
+        if register:
+            raise ConfigurationError("--register has nothing to register: name MODULE:APPS too")
+        return None
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return locate(apps)
+    except ConfigurationError as error:
+        raise ConfigurationError(scrubbed(str(error), secrets())) from None
+
+
+def _positive(timeout: float) -> float:
+    if not 0 < timeout <= 3600:
+        raise ConfigurationError(f"--timeout is {timeout:g}: it must be more than 0, and an hour at most")
+    return timeout
+
+
+def _report(*, as_json: bool) -> Report:
+    if as_json:
+        return Json()
+    return Screen(Console()) if sys.stdout.isatty() else Lines()
+
+
+async def _examine(plan: Plan, report: Report) -> Verdict:
+    findings = []
+    async with Examination(plan) as examination:
+        for check in CHECKS:
+            with report.looking(check.name):
+                findings.append(await examination.look(check))
+            report.tell(findings[-1])
+    verdict = Verdict(findings)
+    report.end(verdict)
+    return verdict

@@ -1,0 +1,173 @@
+"""The way to a server: its name, its port, its certificate."""
+
+import asyncio
+import contextlib
+import errno
+import os
+import re
+import socket
+import ssl
+import threading
+import urllib.parse
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+
+from connect.api import proxy_for
+from connect.doctor.findings import Seen, Skipped, Wrong
+
+_PORTS: Final = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+_NUMBER: Final = re.compile(r"\[Errno (\d+)\]")
+
+_TRUST: Final = "if it is a server of your own, put its authority's certificate into the file that SSL_CERT_FILE names"
+_CERTIFICATES: Final = {
+    9: ("is not valid yet", "set this machine's clock, or have the server's certificate replaced"),
+    10: ("has expired", "have the server's certificate renewed; or is this machine's clock ahead?"),
+    18: ("is self-signed", _TRUST),
+    19: ("comes from an authority that is not trusted here", _TRUST),
+    20: ("comes from an authority that is not known here", f"{_TRUST}; or install the system's ca-certificates"),
+    62: ("is for another host", "use the name that the certificate is for"),
+    64: ("is for another host", "use the name that the certificate is for, not the address"),
+}
+"""What OpenSSL's verification says, by its number."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a connection to a URL goes first: to its host, or to the proxy that the environment names."""
+
+    host: str
+    port: int
+    is_tls: bool
+    is_proxy: bool
+
+    @classmethod
+    def of(cls, url: str) -> "Target":
+        """Raises: Wrong: it has no host, or no valid port."""
+        proxy = proxy_for(url)
+        parts = urllib.parse.urlsplit(proxy or url)
+        try:
+            port = parts.port
+        except ValueError:
+            raise Wrong(f"{proxy or url} has a port that is none", "write a number of 1 to 65535") from None
+        if not parts.hostname:
+            raise Wrong(f"{proxy or url} names no host", "write http://HOST:PORT or https://HOST")
+        return cls(parts.hostname, port or _PORTS.get(parts.scheme, 80), parts.scheme in ("https", "wss"), bool(proxy))
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'proxy ' if self.is_proxy else ''}{host}:{self.port}"
+
+
+async def resolve(target: Target) -> Seen:
+    """The addresses of its name. Raises: Wrong."""
+    try:
+        addresses = await _addresses(target.host, target.port)
+    except socket.gaierror as error:
+        told = f"{target.host} does not resolve: {error.strerror}"
+        if error.errno == socket.EAI_AGAIN:
+            raise Wrong(
+                told, "no name server answers: check this machine's network, and its /etc/resolv.conf"
+            ) from None
+        raise Wrong(told, "is the name spelled right? If so, ask this machine's name server for it") from None
+    except UnicodeError:
+        raise Wrong(f"{target.host} is no host's name", "write http://HOST:PORT or https://HOST") from None
+    if addresses == [target.host]:
+        return Seen(f"{target.host} needs no name server")
+    return Seen(f"{target.host} is {', '.join(addresses[:3])}{' and others' if addresses[3:] else ''}")
+
+
+async def _addresses(host: str, port: int) -> list[str]:
+    """On a thread that nobody waits for: a name server that is silent holds `getaddrinfo` longer than a check may take."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[list[str]] = loop.create_future()
+
+    def settle(found: list[str] | Exception) -> None:
+        if future.done():
+            return
+        if isinstance(found, Exception):
+            future.set_exception(found)
+        else:
+            future.set_result(found)
+
+    def ask() -> None:
+        found: list[str] | Exception
+        try:
+            found = list(
+                dict.fromkeys(str(each[4][0]) for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            )
+        except (OSError, UnicodeError) as error:
+            found = error
+        with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile
+            loop.call_soon_threadsafe(settle, found)
+
+    threading.Thread(target=ask, name="doctor-resolve", daemon=True).start()
+    return await future
+
+
+async def reach(target: Target) -> Seen:
+    """Open its port. Raises: Wrong."""
+    try:
+        _, writer = await asyncio.open_connection(target.host, target.port, happy_eyeballs_delay=0.25)
+    except OSError as error:
+        raise closed(target, error) from None
+    writer.transport.abort()
+    return Seen(f"{target} is open")
+
+
+def closed(target: Target, error: OSError) -> Wrong:
+    """Why its port cannot be opened: one number for each address that was tried."""
+    numbers = {int(number) for number in _NUMBER.findall(str(error))}
+    if errno.ECONNREFUSED in numbers:
+        return Wrong(f"{target} refuses: nothing listens there", "start the server, or correct the address")
+    reasons = ", ".join(sorted(os.strerror(number) for number in numbers)) or str(error)
+    return Wrong(f"{target} cannot be reached: {reasons}", "check this machine's network, routes and firewall")
+
+
+async def trust(target: Target) -> Seen:
+    """Shake hands in TLS, and judge the certificate as the worker does. Raises: Wrong, Skipped."""
+    if target.is_proxy:
+        raise Skipped("behind the proxy: the next check speaks to the server itself")
+    if not target.is_tls:
+        raise Skipped("no TLS: the address begins with http or ws")
+    try:
+        _, writer = await asyncio.open_connection(
+            target.host, target.port, ssl=ssl.create_default_context(), server_hostname=target.host
+        )
+    except OSError as error:
+        raise untrusted(target, error) from None
+    until = writer.get_extra_info("peercert").get("notAfter", "an unknown date")
+    writer.transport.abort()
+    return Seen(f"valid for {target.host} until {until}")
+
+
+def untrusted(target: Target, error: Exception) -> Wrong:
+    """What is wrong in TLS."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        problem, cure = _CERTIFICATES.get(error.verify_code, ("is not trusted", _TRUST))
+        return Wrong(f"the certificate of {target} {problem} ({error.verify_message.rstrip('.')})", cure)
+    if isinstance(error, ssl.SSLError):
+        reason = (error.reason or str(error)).replace("_", " ").lower()
+        return Wrong(
+            f"{target} does not speak TLS as it should ({reason})", "is it http or ws, instead of https or wss?"
+        )
+    return Wrong(f"{target} ended the connection in the TLS handshake: {error}", "see the server's log, or a proxy's")
+
+
+def broken(target: Target, error: Exception) -> Wrong:
+    """Why an HTTP request to *target* came to nothing."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return untrusted(target, error.certificate_error)
+        case aiohttp.ClientHttpProxyError():
+            return Wrong(
+                f"the {target} refuses to connect on ({error.status} {error.message})", "ask who runs the proxy"
+            )
+        case aiohttp.ClientConnectorError():
+            return closed(target, error.os_error)
+        case _:
+            told = str(error) or type(error).__name__
+            return Wrong(
+                f"{target} takes connections but does not speak HTTP: {told}", "is another program on that port?"
+            )

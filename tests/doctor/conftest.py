@@ -1,0 +1,138 @@
+"""What tests of the doctor share: an environment without traces of this machine's, a gateway, and servers that are none."""
+
+import asyncio
+import contextlib
+import os
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import inngest
+import pytest
+from aiohttp import web
+
+from connect.doctor import CHECKS, Examination, Finding, Mark, Plan
+from connect.doctor.report import Verdict
+from connect.gateway import Gateway
+
+KEY = "signkey-test-" + "0123456789abcdef" * 4
+SECOND = "signkey-test-" + "fedcba9876543210" * 4
+CERTIFICATES = Path(__file__).parent / "certificates"
+SUBPROTOCOL = "v0.connect.inngest.com"
+
+
+class Findings(dict[str, Finding]):
+    """What an examination came to, by check."""
+
+    @property
+    def wrong(self) -> list[str]:
+        """The checks that failed."""
+        return [name for name, finding in self.items() if finding.mark is Mark.WRONG]
+
+    @property
+    def verdict(self) -> Verdict:
+        return Verdict(list(self.values()))
+
+    def diagnosis(self, check: str) -> str:
+        """What was found there, and the cure; the only thing that is wrong, and everything that needs it left out."""
+        assert self.wrong == [check], self
+        assert self[check].next, "every diagnosis says what to do next"
+        return f"{self[check].found} -> {self[check].next}"
+
+
+async def examine(**plan: Any) -> Findings:
+    async with Examination(Plan(**{"timeout": 5.0, **plan})) as examination:
+        return Findings({check.name: await examination.look(check) for check in CHECKS})
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody's settings but the test's: development mode, with the API where the test says."""
+    for name in list(os.environ):
+        if name.startswith("INNGEST_") or name.lower().endswith("_proxy") or name == "SSL_CERT_FILE":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("INNGEST_DEV", "1")
+
+
+@pytest.fixture
+async def gw() -> AsyncIterator[Gateway]:
+    async with Gateway() as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def dev(gw: Gateway, monkeypatch: pytest.MonkeyPatch) -> Gateway:
+    """The gateway as a development server."""
+    monkeypatch.setenv("INNGEST_DEV", gw.url)
+    return gw
+
+
+@pytest.fixture
+def cloud(gw: Gateway, monkeypatch: pytest.MonkeyPatch) -> Gateway:
+    """The gateway as the cloud, which knows two keys; they are in the environment."""
+    monkeypatch.delenv("INNGEST_DEV")
+    monkeypatch.setenv("INNGEST_API_BASE_URL", gw.url)
+    monkeypatch.setenv("INNGEST_SIGNING_KEY", KEY)
+    monkeypatch.setenv("INNGEST_SIGNING_KEY_FALLBACK", SECOND)
+    gw.signing_keys = (KEY, SECOND)
+    return gw
+
+
+@pytest.fixture
+def apps() -> Any:
+    """Made when it is used: a client takes the environment of that moment."""
+
+    async def echo(_: inngest.Context) -> None: ...
+
+    def make(padding: str = "") -> Any:
+        client = inngest.Inngest(app_id="app")
+        trigger = inngest.TriggerEvent(event="echo", expression=padding or None)
+        return [(client, [client.create_function(fn_id="echo", trigger=trigger)(echo)])]
+
+    return make
+
+
+Serve = Callable[..., Awaitable[str]]
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Serve *handler* for everything, with TLS where a *certificate* is named; returns the origin."""
+    runners: list[web.AppRunner] = []
+
+    async def begin(handler: Callable[[web.Request], Awaitable[web.StreamResponse]], certificate: str = "") -> str:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", handler)
+        runners.append(web.AppRunner(app, access_log=None, shutdown_timeout=0.1))
+        await runners[-1].setup()
+        context = None
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(CERTIFICATES / f"{certificate}.pem")
+        await web.TCPSite(runners[-1], "127.0.0.1", 0, ssl_context=context).start()
+        return f"{'https' if certificate else 'http'}://127.0.0.1:{runners[-1].addresses[0][1]}"
+
+    yield begin
+    for runner in runners:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def serve_raw() -> AsyncIterator[Callable[[bytes], Awaitable[str]]]:
+    """A port that says these bytes to whoever comes, and nothing else; returns the origin."""
+    servers: list[asyncio.Server] = []
+
+    async def begin(greeting: bytes) -> str:
+        async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(greeting)
+            with contextlib.suppress(ConnectionError):
+                await _.read()
+            writer.close()
+
+        servers.append(await asyncio.start_server(greet, "127.0.0.1", 0))
+        return f"http://127.0.0.1:{servers[-1].sockets[0].getsockname()[1]}"
+
+    yield begin
+    for server in servers:
+        server.close()
