@@ -343,9 +343,12 @@ class Player:
 
     async def strange_work_comes(self, which: int) -> None:
         """What is not in hand any more, to a worker that takes nothing; what is in hand, behind it, tells when it was read."""
-        strange = sorted(self.facts.answered | self.facts.lost)
-        await self.gw.redeliver(strange[which % len(strange)], self.peer)
+        strange, since = sorted(self.facts.answered | self.facts.lost), self.gw.mark
+        refused = strange[which % len(strange)]
+        await self.gw.redeliver(refused, self.peer)
         await self.work_comes_again(which)
+        acks = [frame.message.request_id for frame in self.gw.frames(Kind.WORKER_REQUEST_ACK, since=since)]
+        self.check(refused not in acks, f"{refused} was accepted")
 
     async def _redelivered(self, request_id: str) -> None:
         since = self.gw.mark

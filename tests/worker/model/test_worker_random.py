@@ -30,7 +30,7 @@ from connect.gateway import GARBAGE, Call, Frame, Kind
 from connect.wire import SDKResponse
 
 QUICK = settings(
-    max_examples=20,
+    max_examples=40,
     stateful_step_count=25,
     derandomize=True,
     deadline=None,
@@ -72,7 +72,7 @@ CHANCES = [
     Chance("work_ends", lambda facts: 2 * bool(facts.work) + len(facts.work), (WHICH,)),
     Chance("work_comes_again", lambda facts: 2 * (facts.link and bool(facts.work)), (WHICH,)),
     Chance("answered_work_comes_again", lambda facts: 2 * (facts.takes_work and bool(facts.answered)), (WHICH,)),
-    Chance("strange_work_comes", lambda facts: 2 * facts.takes_nothing_strange, (WHICH,)),
+    Chance("strange_work_comes", lambda facts: 6 * facts.takes_nothing_strange, (WHICH,)),
     Chance("work_is_taken_away", lambda facts: facts.link and bool(facts.work), (WHICH,)),
     Chance("link_is_closed", linked(2), (st.sampled_from(GOODBYES),)),
     Chance("link_falls_silent", lambda facts: facts.link and facts.api_up),
