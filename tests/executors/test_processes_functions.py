@@ -27,7 +27,7 @@ MIB = 2**20
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pool() -> AsyncIterator[Processes]:
     """One process, for all tests of this file: it survives each."""
-    plan = Plan("pool_functions:apps", count=1, recycle_after=None, signing_key=None, signals=())
+    plan = Plan("pool_functions:apps", count=1, recycle_after=None, signing_key=None, signals=(), traces=False)
     made = Processes(plan, Deadlines(process_end=2.0), random.Random(1), asyncio.sleep)
     await made.start()
     [first] = made.status
