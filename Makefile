@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
-CODE := connect statecharts tests benchmarks examples proto
+CODE := connect statecharts tests benchmarks examples proto docs
 
-.PHONY: help demo lab test soak faults mutate lint format types diagrams proto lock oldest bench clean
+.PHONY: help demo lab test soak faults mutate lint format types diagrams docs proto lock oldest bench clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -54,6 +54,10 @@ format: $(READY) ## Format the code
 
 diagrams: $(READY) ## Redraw diagrams/ from the charts
 	$(BIN)/python -m statecharts draw
+
+docs: $(READY) ## Write docs/api.md from the docstrings, and record docs/demo.svg
+	$(BIN)/python -m docs.api
+	$(BIN)/python -m docs.demo
 
 proto: ## Regenerate connect/wire/ from proto/, and say what changed
 	$(PYTHON) -m venv $(VENV)-proto
