@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from rig import PATIENT, closed, patient
+from rig import PATIENT, closed, patient, reported
 
 from connect import events
-from connect.gateway import Gateway, Kind
+from connect.gateway import Gateway, Kind, Opened
 from connect.link import Link
 
 STAGES: dict[str, Callable[[Gateway], None]] = {
@@ -60,6 +60,41 @@ async def test_every_stage_of_a_handshake_has_one_deadline_and_takes_it_along(
     await worker.close()
     await closed(worker)
     assert deadlines_of_links() == 0
+
+
+FAILURES: dict[str, Callable[[Gateway], object]] = {
+    "no grant": lambda gw: gw.starts.push(500),
+    "no socket": lambda gw: gw.sockets.push(503),
+    "functions refused": lambda gw: gw.faults.fail_sync(),
+    "socket lost": lambda gw: gw.faults.cut(Kind.GATEWAY_HELLO),
+    "a second hello": lambda gw: (gw.faults.repeat(Kind.GATEWAY_HELLO), gw.faults.lose(Kind.GATEWAY_CONNECTION_READY)),
+    "ready before hello": lambda gw: gw.faults.lose(Kind.GATEWAY_HELLO),
+    "a drain": lambda gw: gw.faults.lose(Kind.GATEWAY_HELLO),
+    "a bug": lambda _: None,
+}
+SAID = {"ready before hello": Kind.GATEWAY_CONNECTION_READY, "a drain": Kind.GATEWAY_CLOSING}
+"""What the gateway says where it should have said hello."""
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.usefixtures("quiet")
+async def test_a_handshake_that_fails_is_over(
+    gw: Gateway, start: Any, breaks: Any, caplog: pytest.LogCaptureFixture, failure: str
+) -> None:
+    """However it fails: the next attempt is another link's, and nothing goes on in this one."""
+    worker = await start(retry=patient(), deadlines=PATIENT)
+    FAILURES[failure](gw)
+    if failure == "a bug":
+        breaks(Link, "send_worker_connect")
+    gw.connections[0].drop()
+    if failure in SAID:
+        await gw.wait_for(lambda record: isinstance(record, Opened), count=2)
+        await gw.connections[-1].send(SAID[failure])
+    await worker.hears(events.Reconnecting)
+    assert {link.states for link in worker.status().links} <= {("CLOSED",)}
+    assert len(gw.calls("start")) == 2
+    if failure == "a bug":
+        reported(caplog)
 
 
 @pytest.mark.parametrize("missing", [0, 1, 2])
