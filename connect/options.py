@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import time
+import urllib.parse
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -106,11 +107,12 @@ def resolve(
         raise ConfigurationError(
             "retry has a stop condition, but a worker never gives up: leave `stop` out of the policy"
         )
+    keyring = _keyring(known, signing_key, signing_key_fallback, environment)
     return Options(
         apps=known,
-        origin=_origin(api_base_url or known.api_origin),
+        origin=_origin(api_base_url or known.api_origin, keyring),
         env=environment,
-        keyring=_keyring(known, signing_key, signing_key_fallback, environment),
+        keyring=keyring,
         caution=_caution(known, signing_key, api_base_url),
         registration=Registration(
             instance_id=_instance_id(instance_id),
@@ -234,9 +236,13 @@ def _instance_id(asked: str | None) -> str:
     return asked
 
 
-def _origin(text: str) -> str:
+def _origin(text: str, keyring: Keyring) -> str:
     if not text.startswith(("http://", "https://")):
         raise ConfigurationError(f"api_base_url {text!r} is no http or https address")
+    if keyring.bearer and "@" in urllib.parse.urlsplit(text).netloc:
+        raise ConfigurationError(
+            "the API address has a user name or password in it, which cannot be sent beside a signing key: leave it out"
+        )
     return text
 
 

@@ -81,6 +81,7 @@ def test_apps_that_cannot_work_are_refused_at_once(apps: Callable[[], Any], says
         ({"gateway_url": "http://127.0.0.1:8289"}, "must be ws or wss"),
         ({"gateway_url": "ws://"}, "a host is required"),
         ({"api_base_url": "127.0.0.1:8288"}, "no http or https address"),
+        ({"api_base_url": "http://me:word@127.0.0.1", "signing_key": PRIMARY}, "cannot be sent beside a signing key"),
         ({"instance_id": " "}, "instance_id is empty"),
         ({"max_worker_concurrency": -1}, "must not be negative"),
         ({"max_worker_concurrency": "5"}, "max_worker_concurrency is '5': it must be a whole number"),
