@@ -57,7 +57,7 @@ class Target:
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'proxy ' if self.is_proxy else ''}{host}:{self.port}"
+        return f"{'the proxy ' if self.is_proxy else ''}{host}:{self.port}"
 
 
 async def resolve(target: Target) -> Seen:
@@ -73,9 +73,10 @@ async def resolve(target: Target) -> Seen:
         raise Wrong(told, "is the name spelled right? If so, ask this machine's name server for it") from None
     except UnicodeError:
         raise Wrong(f"{target.host} is no host's name", "write http://HOST:PORT or https://HOST") from None
+    host = f"{'the proxy ' if target.is_proxy else ''}{target.host}"
     if addresses == [target.host]:
-        return Seen(f"{target.host} needs no name server")
-    return Seen(f"{target.host} is {', '.join(addresses[:3])}{' and others' if addresses[3:] else ''}")
+        return Seen(f"{host} needs no name server")
+    return Seen(f"{host} is {', '.join(addresses[:3])}{' and others' if addresses[3:] else ''}")
 
 
 async def _addresses(host: str, port: int) -> list[str]:
@@ -161,9 +162,7 @@ def broken(target: Target, error: Exception) -> Wrong:
         case aiohttp.ClientConnectorCertificateError():
             return untrusted(target, error.certificate_error)
         case aiohttp.ClientHttpProxyError():
-            return Wrong(
-                f"the {target} refuses to connect on ({error.status} {error.message})", "ask who runs the proxy"
-            )
+            return Wrong(f"{target} refuses to connect on ({error.status} {error.message})", "ask who runs the proxy")
         case aiohttp.ClientConnectorError():
             return closed(target, error.os_error)
         case _:

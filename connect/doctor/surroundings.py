@@ -64,7 +64,7 @@ async def settings(case: Case) -> Seen:
     case.origin_from = _origin_from(case)
     settled = case.options
     environment = f"environment {settled.env!r}" if settled.env else "no environment named"
-    told = f"{_mode(settled)}; API at {settled.origin} ({case.origin_from}); {environment}"
+    told = f"{_mode(settled)}; API at {settled.origin.rstrip('/')} ({case.origin_from}); {environment}"
     return Seen(told, settled.caution or "")
 
 
