@@ -65,14 +65,18 @@ async def test_every_stage_of_a_handshake_has_one_deadline_and_takes_it_along(
 FAILURES: dict[str, Callable[[Gateway], object]] = {
     "no grant": lambda gw: gw.starts.push(500),
     "no socket": lambda gw: gw.sockets.push(503),
-    "functions refused": lambda gw: gw.faults.fail_sync(),
+    "functions refused": lambda gw: gw.faults.lose(Kind.GATEWAY_HELLO),
     "socket lost": lambda gw: gw.faults.cut(Kind.GATEWAY_HELLO),
     "a second hello": lambda gw: (gw.faults.repeat(Kind.GATEWAY_HELLO), gw.faults.lose(Kind.GATEWAY_CONNECTION_READY)),
     "ready before hello": lambda gw: gw.faults.lose(Kind.GATEWAY_HELLO),
     "a drain": lambda gw: gw.faults.lose(Kind.GATEWAY_HELLO),
     "a bug": lambda _: None,
 }
-SAID = {"ready before hello": Kind.GATEWAY_CONNECTION_READY, "a drain": Kind.GATEWAY_CLOSING}
+SAID = {
+    "functions refused": Kind.SYNC_FAILED,
+    "ready before hello": Kind.GATEWAY_CONNECTION_READY,
+    "a drain": Kind.GATEWAY_CLOSING,
+}
 """What the gateway says where it should have said hello."""
 
 
