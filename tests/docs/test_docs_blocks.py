@@ -27,10 +27,9 @@ def gateway() -> Iterator[ThreadedGateway]:
 
 
 def write(page: str, folder: Path) -> None:
-    """The files that the Python blocks of *page* are."""
-    readme = page == README.name
-    named = {"hello.py": blocks(README, "python")[0].text} if readme else files(DOCS / page)
-    for name, text in named.items():
+    """The files that the Python blocks of *page* are; `hello.py` is the quick start's wherever a page has none of its own."""
+    own = {"hello.py": blocks(README, "python")[0].text} if page == README.name else files(DOCS / page)
+    for name, text in {"hello.py": files(DOCS / "quickstart.md")["hello.py"], **own}.items():
         (folder / name).write_text(text)
 
 
