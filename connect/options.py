@@ -237,9 +237,16 @@ def _instance_id(asked: str | None) -> str:
 
 
 def _origin(text: str, keyring: Keyring) -> str:
-    if not text.startswith(("http://", "https://")):
-        raise ConfigurationError(f"api_base_url {text!r} is no http or https address")
-    if keyring.bearer and "@" in urllib.parse.urlsplit(text).netloc:
+    try:
+        parts = urllib.parse.urlsplit(text)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, or half an IPv6 address
+        is_address = False
+    if not is_address:
+        raise ConfigurationError(
+            f"api_base_url {text!r} is no http or https address: write http://HOST:PORT or https://HOST"
+        )
+    if keyring.bearer and "@" in parts.netloc:
         raise ConfigurationError(
             "the API address has a user name or password in it, which cannot be sent beside a signing key: leave it out"
         )
