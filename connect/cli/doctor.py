@@ -89,8 +89,8 @@ def _positive(timeout: float) -> float:
 
 def _report(*, as_json: bool) -> Report:
     if as_json:
-        return Json()
-    return Screen(Console()) if sys.stdout.isatty() else Lines()
+        return Json(sys.stdout)
+    return Screen(Console()) if sys.stdout.isatty() else Lines(sys.stdout)
 
 
 async def _examine(plan: Plan, report: Report) -> Verdict:

@@ -73,27 +73,26 @@ class Examination:
     async def look(self, check: Check) -> Finding:
         """Make *check*; takes no longer than the plan's timeout."""
         began = asyncio.get_running_loop().time()
-        mark, seen = await self._see(check)
-        took = asyncio.get_running_loop().time() - began
-        found, cure = (scrubbed(text, self._case.secrets) for text in seen)
-        return Finding(check.name, mark, found, cure, round(took, 3))
-
-    async def _see(self, check: Check) -> tuple[Mark, Seen]:
-        if causes := [self._causes[name] for name in check.needs if name in self._causes]:
-            self._causes[check.name] = causes[0]
-            return Mark.SKIPPED, Seen(f"not checked, because of: {causes[0]}")
         try:
-            async with asyncio.timeout(self._case.plan.timeout):
-                return Mark.GOOD, await check.look(self._case)
+            mark, told = Mark.GOOD, await self._see(check)
         except Wrong as wrong:
-            return self._fail(check, Seen(wrong.found, wrong.cure))
+            mark, told = Mark.WRONG, Seen(wrong.found, wrong.cure)
+            self._causes[check.name] = check.name
         except Skipped as skipped:
+            mark, told = Mark.SKIPPED, Seen(skipped.why)
             if skipped.because:
                 self._causes[check.name] = skipped.because
-            return Mark.SKIPPED, Seen(skipped.why)
-        except TimeoutError:
-            return self._fail(check, Seen(f"nothing within {self._case.plan.timeout:g} s", check.silence))
+        took = asyncio.get_running_loop().time() - began
+        found, cure = (scrubbed(text, self._case.secrets) for text in told)
+        because = self._causes.get(check.name, "") if mark is Mark.SKIPPED else ""
+        return Finding(check.name, mark, found, cure, round(took, 3), because)
 
-    def _fail(self, check: Check, seen: Seen) -> tuple[Mark, Seen]:
-        self._causes[check.name] = check.name
-        return Mark.WRONG, seen
+    async def _see(self, check: Check) -> Seen:
+        for name in check.needs:
+            if name in self._causes:
+                raise Skipped(because=self._causes[name])
+        try:
+            async with asyncio.timeout(self._case.plan.timeout):
+                return await check.look(self._case)
+        except TimeoutError:
+            raise Wrong(f"nothing within {self._case.plan.timeout:g} s", check.silence) from None

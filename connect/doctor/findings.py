@@ -24,13 +24,15 @@ class Mark(enum.Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's: *found*, and what to do *next*; "" for nothing. *seconds* is how long it took."""
+    """One line of the doctor's: *found*, and what to do *next*; "" for nothing. *seconds* is how long it took. *because*: the check
+    that failed, for which this one could not be made."""
 
     check: str
     mark: Mark
     found: str
     next: str = ""
     seconds: float = 0.0
+    because: str = ""
 
 
 class Seen(NamedTuple):
@@ -50,11 +52,11 @@ class Wrong(Exception):  # noqa: N818 - a finding
 
 
 class Skipped(Exception):  # noqa: N818 - a finding
-    """There is nothing to check here. With *because*, the check that failed: nor where this one is needed."""
+    """There is nothing to check here; or it cannot be checked, *because* that check failed."""
 
-    def __init__(self, why: str, because: str = "") -> None:
+    def __init__(self, why: str = "", because: str = "") -> None:
         super().__init__(why)
-        self.why = why
+        self.why = why or f"not checked, because of: {because}"
         self.because = because
 
 

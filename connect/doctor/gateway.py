@@ -28,7 +28,7 @@ async def size(case: Case) -> Seen:
     if case.plan.apps is None:
         raise Skipped("no MODULE:APPS is given")
     if case.grant is None:
-        raise _no_grant()
+        raise Skipped(because="signing key")
     apps = case.options.apps.configurations
     case.introduction = case.options.registration.frame(case.grant)
     length = len(case.introduction)
@@ -38,14 +38,10 @@ async def size(case: Case) -> Seen:
     return Seen(told)
 
 
-def _no_grant() -> Skipped:
-    return Skipped("not checked, because of: signing key", "signing key")
-
-
 async def address(case: Case) -> Seen:
     """Where to dial. Raises: Wrong, Skipped."""
     if case.grant is None:
-        raise _no_grant()
+        raise Skipped(because="signing key")
     try:
         case.gateway_url = gateway_endpoint(case.options.endpoint(case.grant.endpoint))
     except ValueError as error:
@@ -65,11 +61,10 @@ async def name(case: Case) -> Seen:
 
 async def port(case: Case) -> Seen:
     """Raises: Wrong."""
-    try:
-        return await network.reach(case.gateway)
-    except Wrong as error:
-        hint = "open it in the firewall, publish it (8289 of a server of your own), or name another: --gateway-url"
-        raise Wrong(error.found, hint) from None
+    return await network.reach(
+        case.gateway,
+        "publish the gateway's port (8289 of a server of your own), or name another address: --gateway-url",
+    )
 
 
 async def certificate(case: Case) -> Seen:

@@ -46,11 +46,13 @@ class Target:
     def of(cls, url: str) -> "Target":
         """Raises: Wrong: it has no host, or no valid port."""
         proxy = proxy_for(url)
-        parts = urllib.parse.urlsplit(proxy or url)
         try:
+            parts = urllib.parse.urlsplit(proxy or url)
             port = parts.port
         except ValueError:
-            raise Wrong(f"{proxy or url} has a port that is none", "write a number of 1 to 65535") from None
+            raise Wrong(
+                f"{proxy or url} has a port that is none", "write SCHEME://HOST:PORT, with a port of 1 to 65535"
+            ) from None
         if not parts.hostname:
             raise Wrong(f"{proxy or url} names no host", "write http://HOST:PORT or https://HOST")
         return cls(parts.hostname, port or _PORTS.get(parts.scheme, 80), parts.scheme in ("https", "wss"), bool(proxy))
@@ -107,21 +109,21 @@ async def _addresses(host: str, port: int) -> list[str]:
     return await future
 
 
-async def reach(target: Target) -> Seen:
-    """Open its port. Raises: Wrong."""
+async def reach(target: Target, cure: str) -> Seen:
+    """Open its port; *cure* is for one that nobody listens on. Raises: Wrong."""
     try:
         _, writer = await asyncio.open_connection(target.host, target.port, happy_eyeballs_delay=0.25)
     except OSError as error:
-        raise closed(target, error) from None
+        raise closed(target, error, cure) from None
     writer.transport.abort()
     return Seen(f"{target} is open")
 
 
-def closed(target: Target, error: OSError) -> Wrong:
+def closed(target: Target, error: OSError, cure: str) -> Wrong:
     """Why its port cannot be opened: one number for each address that was tried."""
     numbers = {int(number) for number in _NUMBER.findall(str(error))}
     if errno.ECONNREFUSED in numbers:
-        return Wrong(f"{target} refuses: nothing listens there", "start the server, or correct the address")
+        return Wrong(f"{target} refuses: nothing listens there", cure)
     reasons = ", ".join(sorted(os.strerror(number) for number in numbers)) or str(error)
     return Wrong(f"{target} cannot be reached: {reasons}", "check this machine's network, routes and firewall")
 
@@ -164,7 +166,7 @@ def broken(target: Target, error: Exception) -> Wrong:
         case aiohttp.ClientHttpProxyError():
             return Wrong(f"{target} refuses to connect on ({error.status} {error.message})", "ask who runs the proxy")
         case aiohttp.ClientConnectorError():
-            return closed(target, error.os_error)
+            return closed(target, error.os_error, "see why its port has closed just now")
         case _:
             told = str(error) or type(error).__name__
             return Wrong(

@@ -27,7 +27,10 @@ async def name(case: Case) -> Seen:
 
 async def port(case: Case) -> Seen:
     """Raises: Wrong."""
-    return await network.reach(case.api)
+    return await network.reach(
+        case.api,
+        f"start the server (to try: python -m connect gateway), or correct the address ({case.origin_from})",
+    )
 
 
 async def certificate(case: Case) -> Seen:

@@ -1,10 +1,11 @@
 """What the doctor says: line by line as it goes, as a table on a terminal, or as JSON."""
 
 import contextlib
+import itertools
 import json
-import sys
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, Protocol
+from dataclasses import replace
+from typing import Any, Final, Protocol, TextIO
 
 from rich import box
 from rich.console import Console
@@ -14,8 +15,9 @@ from rich.text import Text
 from connect.doctor.findings import Finding, Mark
 
 _STYLES: Final = {Mark.GOOD: "green", Mark.WRONG: "bold red", Mark.SKIPPED: "dim"}
-_WORDS: Final = {Mark.GOOD: "ok", Mark.WRONG: "WRONG", Mark.SKIPPED: "-"}
-"""Where a terminal or file takes no such marks."""
+_ARROW: Final = "→"
+_PLAIN: Final = {Mark.GOOD.value: "ok", Mark.WRONG.value: "WRONG", Mark.SKIPPED.value: "-", _ARROW: "->"}
+"""What is written where the terminal or file has no such signs."""
 
 
 class Verdict:
@@ -60,6 +62,7 @@ def _fields(finding: Finding) -> dict[str, Any]:
         "found": finding.found,
         "next": finding.next,
         "seconds": finding.seconds,
+        "because": finding.because,
     }
 
 
@@ -79,20 +82,26 @@ class Report(Protocol):
 class Lines:
     """For a file or a pipe: each finding as it comes."""
 
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
     def looking(self, _: str) -> contextlib.AbstractContextManager[object]:
         return contextlib.nullcontext()
 
     def tell(self, finding: Finding) -> None:
-        self._print(f"{_mark(finding.mark, sys.stdout.encoding)} {finding.check}: {finding.found}")
+        self._print(f"{self._sign(finding.mark.value)} {finding.check}: {finding.found}")
         if finding.next:
-            self._print(f"  -> {finding.next}")
+            self._print(f"  {self._sign(_ARROW)} {finding.next}")
 
     def end(self, verdict: Verdict) -> None:
         self._print(str(verdict))
 
+    def _sign(self, sign: str) -> str:
+        return _sign(sign, self._out.encoding)
+
     def _print(self, line: str) -> None:
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
+        self._out.write(f"{line}\n")
+        self._out.flush()
 
 
 class Json(Lines):
@@ -124,27 +133,35 @@ class Screen:
         for name in ("mark", "check"):
             table.add_column(name, no_wrap=True)
         table.add_column("found", overflow="fold")
-        for finding in verdict.findings:
-            style = _STYLES[finding.mark]
-            mark = Text(_mark(finding.mark, self._console.encoding), style=style)
-            table.add_row(
-                mark, Text(finding.check, style="" if finding.mark is not Mark.SKIPPED else "dim"), _told(finding)
-            )
+        for because, findings in itertools.groupby(verdict.findings, lambda finding: finding.because):
+            self._add(table, because, list(findings))
         self._console.print(table)
-        colour = "bold red" if not verdict.connects else "yellow" if verdict.wrong else "bold green"
-        self._console.print(Text(str(verdict), style=colour))
+        style = "bold red" if not verdict.connects else "yellow" if verdict.wrong else "bold green"
+        self._console.print(Text(str(verdict), style=style))
+
+    def _add(self, table: Table, because: str, findings: Sequence[Finding]) -> None:
+        """A row each; but one for all that could not be checked."""
+        if because and findings[1:]:
+            findings = [replace(findings[0], check=f"{len(findings)} others")]
+        for finding in findings:
+            table.add_row(*self._row(finding))
+
+    def _row(self, finding: Finding) -> tuple[Text, Text, Text]:
+        rest = "dim" if finding.mark is Mark.SKIPPED else ""
+        found = Text(finding.found, style=rest)
+        if finding.next:
+            style = "bold" if finding.mark is Mark.WRONG else "yellow"
+            found.append(f"\n{self._sign(_ARROW)} {finding.next}", style=style)
+        return Text(self._sign(finding.mark.value), style=_STYLES[finding.mark]), Text(finding.check, style=rest), found
+
+    def _sign(self, sign: str) -> str:
+        return _sign(sign, self._console.encoding)
 
 
-def _told(finding: Finding) -> Text:
-    text = Text(finding.found, style="dim" if finding.mark is Mark.SKIPPED else "")
-    if finding.next:
-        text.append(f"\n-> {finding.next}", style="bold" if finding.mark is Mark.WRONG else "yellow")
-    return text
-
-
-def _mark(mark: Mark, encoding: str | None) -> str:
+def _sign(sign: str, encoding: str | None) -> str:
+    """*sign* as this encoding can write it."""
     try:
-        mark.value.encode(encoding or "ascii")
+        sign.encode(encoding or "ascii")
     except UnicodeEncodeError:
-        return _WORDS[mark]
-    return mark.value
+        return _PLAIN[sign]
+    return sign

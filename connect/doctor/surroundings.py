@@ -63,8 +63,8 @@ async def settings(case: Case) -> Seen:
     case.secrets |= {ring.bearer.reveal() for ring in case.options.keyring.apart() if ring.bearer}
     case.origin_from = _origin_from(case)
     settled = case.options
-    environment = f"environment {settled.env!r}" if settled.env else "no environment named"
-    told = f"{_mode(settled)}; API at {settled.origin.rstrip('/')} ({case.origin_from}); {environment}"
+    environment = f"; environment {settled.env!r}" if settled.env else ""
+    told = f"{_mode(settled)}; API at {settled.origin.rstrip('/')} ({case.origin_from}){environment}"
     return Seen(told, settled.caution or "")
 
 

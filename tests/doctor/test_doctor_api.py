@@ -66,11 +66,6 @@ async def test_what_can_be_no_name(url: str) -> None:
     assert "is no host's name" in (await examine(api_base_url=url)).diagnosis("API name")
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:99999", "http://"])
-async def test_an_address_without_host_or_port(url: str) -> None:
-    assert "write" in (await examine(api_base_url=url)).diagnosis("API name")
-
-
 async def test_a_closed_port(dev: Gateway) -> None:
     await dev.stop()
     assert "nothing listens there" in (await examine()).diagnosis("API port")

@@ -79,6 +79,11 @@ async def test_a_gateway_of_another_name(dev: Gateway) -> None:
     assert "is no host's name" in (await examine()).diagnosis("gateway name")
 
 
+async def test_a_port_that_is_none(dev: Gateway) -> None:
+    granting(dev, "http://127.0.0.1:99999")
+    assert "a port that is none -> write" in (await examine()).diagnosis("gateway name")
+
+
 async def test_a_granted_address_that_is_none(dev: Gateway) -> None:
     dev.advertise = lambda _: "http://127.0.0.1:1/"
     assert "must be ws or wss -> have the server grant" in (await examine()).diagnosis("gateway address")

@@ -29,7 +29,7 @@ async def test_an_sdk_out_of_range(dev: Gateway, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("version", ["0.5.0", "0.5.19", "0.5.20rc1"])
 async def test_an_sdk_in_range(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     monkeypatch.setattr(importlib.metadata, "version", lambda _: version)
-    assert (await examine(api_base_url="http://"))["SDK"].mark is Mark.GOOD
+    assert (await examine(until="SDK"))["SDK"].mark is Mark.GOOD
 
 
 async def test_cloud_mode_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +185,7 @@ async def test_a_malformed_key_is_not_shown(cloud: Gateway, monkeypatch: pytest.
 
 async def test_a_key_in_the_wrong_variable_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     findings = await examine(api_base_url=KEY)
-    assert "no http or https address" in findings["settings"].found
+    assert "no http or https address -> write http://HOST:PORT" in findings.diagnosis("settings")
     assert KEY not in repr(findings)
 
 
@@ -214,7 +214,7 @@ def test_the_verdict_in_json() -> None:
         "ok": False,
         "connects": False,
         "checks": [
-            {"check": "SDK", "result": "good", "found": "it is", "next": "", "seconds": 0.0},
-            {"check": "clock", "result": "wrong", "found": "late", "next": "set it", "seconds": 0.5},
+            {"check": "SDK", "result": "good", "found": "it is", "next": "", "seconds": 0.0, "because": ""},
+            {"check": "clock", "result": "wrong", "found": "late", "next": "set it", "seconds": 0.5, "because": ""},
         ],
     }
