@@ -78,6 +78,13 @@ def files(page: Path) -> dict[str, str]:
     return {block.file: block.text for block in blocks(page, "python")}
 
 
+def session() -> list[Command]:
+    """The quick start's three terminals: server, worker, event. They have a test of their own."""
+    known = list(commands(DOCS / "quickstart.md"))
+    first = next(at for at, command in enumerate(known) if command.text == "python -m connect gateway")
+    return known[first : first + 3]
+
+
 _MASKS = [
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}", "DATE"),
     (r"^\d\d:\d\d:\d\d", "TIME"),

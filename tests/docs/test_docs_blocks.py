@@ -12,11 +12,15 @@ from typing import Any
 import pytest
 
 from connect.gateway import Gateway, ThreadedGateway, in_thread
-from tests.docs.pages import DOCS, PAGES, README, Block, Command, blocks, commands, files, masked
+from tests.docs.pages import DOCS, PAGES, README, Block, Command, blocks, commands, files, masked, session
 
 BLOCKS = [block for page in PAGES for block in blocks(page, "python")]
-COMMANDS = [command for page in (README, *PAGES) for command in commands(page) if "python -m connect" in command.text]
-SERVERS = {"gateway": "gateway at", "lab": "the lab is at", "demo": "CONNECTING"}
+PROGRAMS = [block for block in BLOCKS if block.file.startswith("test_") or "__main__" in block.text]
+"""Those that run by themselves; the others are run by them, or by a command."""
+LINES = [command for page in (README, *PAGES) for command in commands(page) if "python -m connect" in command.text]
+COMMANDS = {repr(line.words): line for line in LINES if line not in session()}.values()
+"""Each is run once, however often it is named."""
+SERVERS = {"gateway": "gateway at", "lab": "the lab is at"}
 """What does not end by itself, and the first line to wait for."""
 
 
@@ -33,22 +37,29 @@ def write(page: str, folder: Path) -> None:
         (folder / name).write_text(text)
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=str)
-def test_python_blocks_run(block: Block, tmp_path: Path, start_process: Any, gateway: ThreadedGateway) -> None:
-    assert block.file, "the first line of a Python block is the name of its file: # name.py"
+@pytest.mark.parametrize("block", PROGRAMS, ids=str)
+def test_programs_and_tests_run(block: Block, tmp_path: Path, start_process: Any, gateway: ThreadedGateway) -> None:
     write(block.page, tmp_path)
     if block.file.startswith("test_"):
         process = start_process("-m", "pytest", "-q", "-p", "no:cacheprovider", block.file, INNGEST_DEV="1")
         assert process.ends() == 0, process.text
         assert " passed" in process.text
-    elif "__main__" in block.text:
+    else:
         process = start_process(block.file, INNGEST_DEV=gateway.url)
         gateway.wait_for_worker(timeout=30)
         process.signal()
         assert process.ends() == 0, process.text
-    else:
-        process = start_process("-c", f"import {block.file.removesuffix('.py')}", INNGEST_DEV=gateway.url)
-        assert process.ends() == 0, process.text
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block not in PROGRAMS], ids=str)
+def test_modules_are_run_by_something(block: Block) -> None:
+    """pytest itself runs `conftest.py`."""
+    assert block.file, "the first line of a Python block is the name of its file: # name.py"
+    name = block.file.removesuffix(".py")
+    programs = [other.text for other in PROGRAMS if other.page == block.page]
+    by_import = any(f"from {name} import" in text for text in programs)
+    by_command = any(f" {name}:" in line.text for line in LINES if line.page == block.page)
+    assert by_import or by_command or name == "conftest"
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=str)

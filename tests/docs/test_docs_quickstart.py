@@ -6,14 +6,14 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.docs.pages import DOCS, Command, blocks, commands, files, masked
+from tests.docs.pages import DOCS, Command, blocks, files, masked, session
 
 PAGE = DOCS / "quickstart.md"
 
 
 def test_the_page_shows_what_the_terminals_say(tmp_path: Path, start_process: Any) -> None:
     (tmp_path / "hello.py").write_text(files(PAGE)["hello.py"])
-    served, worked, sent = commands_of_step_three()
+    served, worked, sent = session()
 
     gateway = start_process("-m", "connect", "gateway", "--port", "0")
     url = re.findall(r"http://127\.0\.0\.1:\d+", gateway.expect("gateway at"))[0]
@@ -30,13 +30,6 @@ def test_the_page_shows_what_the_terminals_say(tmp_path: Path, start_process: An
     assert missing([*served.shown, *events], gateway.text) == [], gateway.text
     assert missing([*worked.shown, *ending], worker.text) == [], worker.text
     assert missing(list(sent.shown), answer) == []
-
-
-def commands_of_step_three() -> list[Command]:
-    """The server, the worker and the event."""
-    known = list(commands(PAGE))
-    first = next(at for at, command in enumerate(known) if command.text == "python -m connect gateway")
-    return known[first : first + 3]
 
 
 def post(command: Command, url: str) -> str:
