@@ -101,6 +101,27 @@ async def test_a_handshake_that_fails_is_over(
         reported(caplog)
 
 
+@pytest.mark.parametrize("event", ["lost", "beat", "error_execution"])
+async def test_a_link_that_was_up_and_is_lost_is_over(
+    gw: Gateway, start: Any, breaks: Any, caplog: pytest.LogCaptureFixture, event: str
+) -> None:
+    """Dropped, silent or broken: it moves to CLOSED and nowhere else."""
+    gw.heartbeat_interval = "50ms" if event == "beat" else "200ms"
+    if event == "error_execution":
+        breaks(Link, "send_heartbeat")
+    worker = await start(deadlines=PATIENT)
+    if event == "lost":
+        gw.connections[0].drop()
+    if event == "beat":
+        gw.connections[0].mute()
+    await worker.hears(events.Connected, 2)
+    first = worker.heard(events.Connected)[0].connection_id
+    moves = [(move.event, move.target) for move in worker.heard(events.Moved) if move.connection_id == first]
+    assert moves[-1] == (event, ("CLOSED",))
+    if event == "error_execution":
+        reported(caplog)
+
+
 @pytest.mark.parametrize("missing", [0, 1, 2])
 async def test_an_answered_heartbeat_makes_up_for_all_before_it(gw: Gateway, start: Any, missing: int) -> None:
     """After it, as at first, it takes three unanswered ones to lose the link."""
