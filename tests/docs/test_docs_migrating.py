@@ -1,0 +1,32 @@
+"""docs/migrating.md leaves no option and no member out."""
+
+import inspect
+import re
+
+import inngest.connect
+
+from connect import ConnectionState, WorkerConnection, connect
+from tests.docs.pages import DOCS
+
+PAGE = (DOCS / "migrating.md").read_text(encoding="utf-8")
+
+
+def first_cells(title: str) -> set[str]:
+    """What the first column of that section's table names."""
+    section = PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| ([^|]*) \|", section, re.MULTILINE)
+    return {name for cell in cells for name in re.findall(r"`(\w+)", cell)}
+
+
+def test_every_option_of_either_client_is_there() -> None:
+    ours, official = inspect.signature(connect).parameters, inspect.signature(inngest.connect.connect).parameters
+    assert first_cells("Options") == {*ours, *official}
+
+
+def test_every_member_is_there() -> None:
+    members = {name for name in vars(WorkerConnection) if not name.startswith("_")}
+    assert members <= first_cells("The object that `connect()` returns")
+
+
+def test_every_state_is_there() -> None:
+    assert [state.value for state in ConnectionState if state.value not in PAGE] == []
