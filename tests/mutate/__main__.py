@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
         return 0
     listed = page.survivors()
     found = run(chosen, listed)
-    bad = [*_surprises(found, listed), *_strangers(listed)]
+    bad = list(page.faults(found, listed, {mutant.name for mutant in every_mutant()}))
     _say("", page.figures(found), *bad)
     if options.write and not options.word:
         page.write(found)
@@ -66,21 +66,6 @@ def _cover() -> Path:
         plan.record(folder)
         mark.write_text(evidence())
     return folder / "coverage.json"
-
-
-def _surprises(found: Found, listed: Collection[str]) -> Iterator[str]:
-    for mutant, verdict in found:
-        if verdict.outcome == "survived" and mutant.name not in listed:
-            yield f"survives: {mutant.name}; write the test that kills it, or list it in {page.PAGE.name} with the reason"
-        if verdict.outcome != "survived" and mutant.name in listed:
-            yield f"{verdict}; {page.PAGE.name} lists it as a survivor"
-
-
-def _strangers(listed: Collection[str]) -> Iterator[str]:
-    known = {mutant.name for mutant in every_mutant()}
-    for name in listed:
-        if name not in known:
-            yield f"there is no mutant {name!r}, but {page.PAGE.name} lists it"
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,6 +20,18 @@ _SURVIVOR = re.compile(r"^\| `([^`]+)` \| (.+) \|$", re.MULTILINE)
 def survivors(page: Path = PAGE) -> dict[str, str]:
     """Why no test kills them, by their names."""
     return dict(_SURVIVOR.findall(page.read_text()))
+
+
+def faults(found: Found, listed: Collection[str], known: Collection[str]) -> Iterator[str]:
+    """Where the list of survivors is wrong, or the tests are; *known*: the names of all mutants there are."""
+    for mutant, verdict in found:
+        if verdict.outcome == "survived" and mutant.name not in listed:
+            yield f"survives: {mutant.name}; write the test that kills it, or list it in {PAGE.name} with the reason"
+        if verdict.outcome != "survived" and mutant.name in listed:
+            yield f"{verdict}; {PAGE.name} lists it as a survivor"
+    for name in listed:
+        if name not in known:
+            yield f"there is no mutant {name!r}, but {PAGE.name} lists it"
 
 
 def write(found: Found, page: Path = PAGE) -> None:
