@@ -103,7 +103,8 @@ def _granted(grant: Grant) -> str:
 def _refusal(case: Case, error: ConnectError, has_key: bool) -> Wrong:
     match error:
         case AuthenticationFailed() if has_key:
-            return Wrong(f"the API does not accept it (401): {error}".partition(": check")[0], _ROTATE)
+            said = str(error).partition("unauthorized")[2].partition(": check")[0]
+            return Wrong(f"the API does not accept it: 401{said}", _ROTATE)
         case AuthenticationFailed():
             return Wrong("the API wants a signing key (401), and development mode sends none", _unset(case))
         case ApiError(status=status) if 300 <= status < 400:

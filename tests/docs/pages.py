@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [DOCS / f"{name}.md" for name in ("quickstart", "migrating", "lifecycle", "testing", "runbook")]
+PAGES = [DOCS / f"{name}.md" for name in ("quickstart", "migrating", "lifecycle", "testing", "runbook", "doctor")]
 README = ROOT / "README.md"
 
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)

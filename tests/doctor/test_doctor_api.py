@@ -90,7 +90,7 @@ async def test_a_start_request_that_hangs_ends_with_the_timeout(dev: Gateway) ->
 async def test_the_first_key_alone_is_refused(cloud: Gateway) -> None:
     cloud.signing_keys = (SECOND,)
     findings = await examine()
-    assert "does not accept it (401)" in findings.diagnosis("signing key")
+    assert "does not accept it: 401 (authentication failed)" in findings.diagnosis("signing key")
     assert findings["fallback key"].mark is Mark.GOOD
     assert findings["hello"].mark is Mark.GOOD
     assert findings.verdict.connects
@@ -100,7 +100,7 @@ async def test_the_first_key_alone_is_refused(cloud: Gateway) -> None:
 async def test_the_fallback_alone_is_refused(cloud: Gateway) -> None:
     cloud.signing_keys = (KEY,)
     findings = await examine()
-    assert "does not accept it (401)" in findings.diagnosis("fallback key")
+    assert "does not accept it: 401 (authentication failed)" in findings.diagnosis("fallback key")
     assert findings["hello"].mark is Mark.GOOD
 
 

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,18 @@ def test_it_does_not_hang_where_a_server_does(doctor: Any, server: ThreadedGatew
     assert "✗ signing key: nothing within 0.3 s" in process.text
 
 
-def shown(report: Report, findings: list[Finding], out: io.StringIO) -> str:
+class Utf8(io.StringIO):
+    encoding = "utf-8"
+
+
+class Ascii(io.StringIO):
+    encoding = "ascii"
+
+
+def shown(make: Callable[[io.StringIO], Report], findings: list[Finding], kind: type[io.StringIO] = Utf8) -> str:
+    """What the report that is made for a file writes into it."""
+    out = kind()
+    report = make(out)
     for finding in findings:
         with report.looking(finding.check):
             pass
@@ -127,9 +138,7 @@ def shown(report: Report, findings: list[Finding], out: io.StringIO) -> str:
 
 
 def test_a_terminal_of_80_columns_gets_a_table_with_what_could_not_be_checked_on_one_line() -> None:
-    out = io.StringIO()
-    text = shown(Screen(Console(file=out, width=80, color_system=None)), FINDINGS, out)
-    lines = text.splitlines()
+    lines = shown(lambda out: Screen(Console(file=out, width=80, color_system=None)), FINDINGS).splitlines()
     assert max(map(len, lines)) <= 80
     assert [line for line in lines if "│" in line] == [
         "│ ✓ │ SDK      │ inngest 0.5.19                             │",
@@ -142,18 +151,14 @@ def test_a_terminal_of_80_columns_gets_a_table_with_what_could_not_be_checked_on
 
 @pytest.mark.parametrize(("no_color", "coloured"), [(False, True), (True, False)])
 def test_colours_are_left_out_where_nobody_wants_them(no_color: bool, coloured: bool) -> None:
-    out = io.StringIO()
-    console = Console(file=out, width=80, force_terminal=True, color_system="standard", no_color=no_color)
-    assert ("\x1b[1;31m" in shown(Screen(console), FINDINGS, out)) is coloured
+    def make(out: io.StringIO) -> Screen:
+        return Screen(Console(file=out, width=80, force_terminal=True, color_system="standard", no_color=no_color))
+
+    assert ("\x1b[1;31m" in shown(make, FINDINGS)) is coloured
 
 
 def test_a_pipe_that_has_no_such_signs_gets_words() -> None:
-    class Ascii(io.StringIO):
-        encoding = "ascii"
-
-    out = Ascii()
-    lines = shown(Lines(out), FINDINGS, out).splitlines()
-    assert lines == [
+    assert shown(Lines, FINDINGS, Ascii).splitlines() == [
         "ok SDK: inngest 0.5.19",
         "WRONG API port: 127.0.0.1:1 refuses: nothing listens there",
         "  -> start the server",
