@@ -14,7 +14,7 @@ import sys
 import time
 from array import array
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 from benchmarks import frames
 from benchmarks.app import RESULT
@@ -108,9 +108,13 @@ class LoadGateway:
         """Send *count* requests whose function sleeps *seconds*, evenly over the seconds of *over*."""
         sent, steps = 0, 100
         for step in range(1, steps + 1):
-            self._workers[name].hold(count * step // steps - sent, seconds)
+            self._workers[name].hold(count * step // steps - sent, {"hold": seconds})
             sent = count * step // steps
             await asyncio.sleep(over / steps)
+
+    def block(self, name: str, how: str, seconds: float) -> None:
+        """Send one request whose function is busy for *seconds* without a pause."""
+        self._workers[name].hold(1, {"hold": seconds, "block": how})
 
     def mark(self, name: str) -> dict[str, float]:
         """What was answered since the last mark; how old leases were when they were extended, and the gaps between heartbeats."""
@@ -157,8 +161,8 @@ class Worker:
         self._top_up(time.monotonic())
         self._socket.flush()
 
-    def hold(self, count: int, seconds: float) -> None:
-        held, now = frames.requests({"hold": seconds}), time.monotonic()
+    def hold(self, count: int, data: dict[str, Any]) -> None:
+        held, now = frames.requests(data), time.monotonic()
         for _ in range(count):
             request_id = next(self._ids)
             self._held[request_id] = now

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks import idle, inflight, lifecycle, memory, throughput
+from benchmarks import idle, inflight, lifecycle, memory, punctual, throughput
 from benchmarks.results import FOLDER, Part, load
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
@@ -31,6 +31,7 @@ class Chapter:
 CHAPTERS: Final = {
     "throughput": Chapter("Throughput", throughput.section, throughput.plots),
     "idle": Chapter("Starting, and idling", idle.section),
+    "punctual": Chapter("Punctual, whatever user code does", punctual.section),
     "inflight": Chapter("Many requests in flight", inflight.section, inflight.plots),
     "memory": Chapter("Memory over time", memory.section, memory.plots),
     "lifecycle": Chapter("Being away", lifecycle.section),
@@ -78,7 +79,7 @@ class Aim:
 
 
 def _aims(parts: dict[str, Part]) -> list[str]:
-    asked = {"throughput": _busy, "idle": _idle, "inflight": _many, "memory": _long}
+    asked = {"throughput": _busy, "idle": _idle, "punctual": _blocked, "inflight": _many, "memory": _long}
     rows = [aim.row() for name, aims in asked.items() if name in parts for aim in aims(parts[name])]
     return ["\n".join(["## Aims", "", "| figure | aim | measured | |", "|---|---|---|---|", *rows])] if rows else []
 
@@ -110,6 +111,15 @@ def _idle(part: Part) -> Iterator[Aim]:
         for what, figure in (("CPU while idle", "whole_cpu"), ("process start to routable", "start")):
             ratio = idle.median(part, "thread", figure) / idle.median(part, "official", figure)
             yield Aim(f"{what}: isolation `thread` to official", False, 1.0, ratio)
+
+
+def _blocked(part: Part) -> Iterator[Aim]:
+    for subject, way in (("thread", "sleep"), ("thread", "spin"), ("process", "gil")):
+        for sample in punctual.read(part):
+            if (sample.subject, sample.way) == (subject, way):
+                busy = f"isolation `{subject}`, busy with {punctual.WAYS[way]}"
+                yield Aim(f"{busy}: heartbeats late by at most", False, 100, sample.beat_late * 1e3, " ms")
+                yield Aim(f"{busy}: lease extensions late, p99", False, 100, sample.lease_late_p99 * 1e3, " ms")
 
 
 def _many(part: Part) -> Iterator[Aim]:

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import idle, inflight, memory, page, svg
+from benchmarks import idle, inflight, memory, page, punctual, svg
 from benchmarks.results import Part, save, surroundings
 from benchmarks.throughput import Sample, Throughput
 
@@ -58,10 +58,11 @@ async def test_every_part_that_drives_a_worker_ends_up_on_the_page(tmp_path: Pat
     one = ["none-noop"]
     save("idle", await idle.run(rounds=1, seconds=0.2, subjects=one), tmp_path)
     save("memory", await memory.run(requests=50, subjects=one), tmp_path)
+    save("punctual", await punctual.run(seconds=1.5, subjects=one, ways=["spin"]), tmp_path)
     save("inflight", await inflight.run(counts=[3, 5], seconds=1.0, subjects=one), tmp_path)
     page.write(tmp_path, tmp_path)
     text = (tmp_path / "performance.md").read_text()
-    assert text.count("| ours, isolation none, executing nothing |") == 4
+    assert text.count("| ours, isolation none, executing nothing |") == 5
     for plot in ("memory", "inflight-throughput", "inflight-leases"):
         ElementTree.parse(tmp_path / f"{plot}.svg")  # noqa: S314 - our own
 
