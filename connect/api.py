@@ -4,6 +4,7 @@ One request, one connection, one try: the API may sit behind a proxy that serves
 open, and whoever calls decides about trying again.
 """
 
+import io
 import json
 import urllib.parse
 import urllib.request
@@ -114,7 +115,7 @@ class Api:
         try:
             async with self._session.post(
                 url,
-                data=body,
+                data=io.BytesIO(body),  # of bytes aiohttp warns when they are many: in one piece they hold up the loop
                 headers=self._headers(bearer),
                 allow_redirects=False,
                 proxy=proxy_for(url),

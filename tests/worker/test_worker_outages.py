@@ -185,6 +185,19 @@ async def test_a_link_that_is_ready_cuts_the_flushers_wait_short(gw: Gateway, st
     assert [call.status for call in gw.calls("flush")] == [500, 200]
 
 
+@pytest.mark.parametrize("mebibytes", [1, 4])
+async def test_a_large_reply_is_flushed_as_any_other(gw: Gateway, start: Any, mebibytes: int) -> None:
+    """Where warnings are errors too: aiohttp has one for large bodies that it is given as bytes."""
+    gw.payload_limit = 16 * 1024 * 1024
+    worker = await start()
+    gw.faults.lose(Kind.WORKER_REPLY, count=None)
+    run = await gw.invoke("app-echo", {"value": "x" * mebibytes * 1024 * 1024})
+    assert (run.status, len(run.output)) == ("completed", mebibytes * 1024 * 1024)
+    assert gw.ledger[run.requests[0]].via == "flush"
+    await worker.hears(events.ReplyFlushed)
+    assert [call.status for call in gw.calls("flush")] == [200]
+
+
 async def test_three_immediate_reconnects_then_backoff(
     gw: Gateway, start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
