@@ -1,7 +1,8 @@
 """A channel: an open WebSocket as a queue of frames to write and a stream of frames that came.
 
 It knows bytes and close frames, nothing of what they mean. Writing never blocks its caller; a frame's *written* callback tells,
-later, whether the frame went out.
+later, whether the frame went out. What waits for a peer that does not read is counted: past a first mark the channel says that it
+is full, past a second it reads no more, so that the peer's own sending comes to a halt.
 """
 
 import asyncio
@@ -17,6 +18,12 @@ from connect.errors import GatewayDraining, LinkLost, TooManyApps
 
 CLOSE_SECONDS: Final = 1.0
 """How long writing what is queued, and then saying goodbye, may take each before TCP is dropped."""
+
+FULL: Final = 32 * 1024 * 1024
+"""Bytes that wait to be written, from which on what can go another way should."""
+HALT: Final = 4
+"""At that many times `FULL` nothing more is read. So far apart that replies alone, which stop at the first mark, never reach it:
+a peer that reads only while it is read from would wait for us, and we for it."""
 
 log = logging.getLogger("connect.link")
 
@@ -44,15 +51,24 @@ class Channel:
         self._closing = False
         self._broken = False
         self._told = False
-        self._outgoing: deque[tuple[bytes, Written | None]] = deque()
+        self._outgoing: deque[tuple[bytes, Written | None, int]] = deque()
+        self._waiting = 0
         self._wake = asyncio.Event()
+        self._less = asyncio.Event()
         loop = asyncio.get_running_loop()
         self._reader = loop.create_task(self._read(), name="link-read")
         self._writer = loop.create_task(self._write(), name="link-write")
 
-    def send(self, frame: bytes, written: Written | None) -> None:
-        """Queue *frame*."""
-        self._outgoing.append((frame, written))
+    @property
+    def full(self) -> bool:
+        """The peer does not take what it is sent."""
+        return self._waiting >= FULL
+
+    def send(self, frame: bytes, written: Written | None, kept: int = 0) -> None:
+        """Queue *frame*; *kept* is how many bytes somebody keeps until it is written."""
+        weight = len(frame) + kept
+        self._outgoing.append((frame, written, weight))
+        self._waiting += weight
         if self._broken:
             asyncio.get_running_loop().call_soon(self._fail_queued)
         self._wake.set()
@@ -77,14 +93,12 @@ class Channel:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            frame, written = self._outgoing.popleft()
             try:
-                await self._socket.send_bytes(frame)
-                if written:
-                    written(True)
+                # It stays in line until it is written: whoever cancels this has its sender told that it was not.
+                await self._socket.send_bytes(self._outgoing[0][0])
+                self._take_next(written=True)
             except Exception as error:
                 # aiohttp raises several types here; whichever it is, nothing more can be written to this socket.
-                self._outgoing.appendleft((frame, written))
                 self._broken = True
                 self._fail_queued()
                 # The gateway may have said why: what the reader knows comes first.
@@ -97,6 +111,9 @@ class Channel:
         try:
             while (message := await self._socket.receive()).type in kinds:
                 self._received(message.data if message.type is aiohttp.WSMsgType.BINARY else None)
+                while self._waiting >= HALT * FULL:
+                    self._less.clear()
+                    await self._less.wait()
         except Exception as error:
             log.exception("a bug in the worker, please report it: a frame could not be handled, its link is given up")
             self._end(LinkLost(f"a frame could not be handled: {error}"))
@@ -110,9 +127,14 @@ class Channel:
 
     def _fail_queued(self) -> None:
         while self._outgoing:
-            _, written = self._outgoing.popleft()
-            if written:
-                written(False)
+            self._take_next(written=False)
+
+    def _take_next(self, *, written: bool) -> None:
+        _, tell, weight = self._outgoing.popleft()
+        self._waiting -= weight
+        self._less.set()
+        if tell:
+            tell(written)
 
 
 def ending(last: aiohttp.WSMessage) -> Exception:

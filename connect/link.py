@@ -140,17 +140,17 @@ class Link:
         else:
             self._chart.fire("pause")
 
-    def send(self, frame: bytes, written: Callable[[bool], None] | None = None) -> None:
-        """Queue *frame*; *written* is told, later, whether it went out."""
+    def send(self, frame: bytes, written: Callable[[bool], None] | None = None, kept: int = 0) -> None:
+        """Queue *frame*; *written* is told, later, whether it went out. *kept*: bytes that the sender keeps until then."""
         if self._channel and self._closer is None:
-            self._channel.send(frame, written)
+            self._channel.send(frame, written, kept)
         elif written:
             self._loop.call_soon(written, False)
 
-    def send_ack(self, frame: bytes, written: Callable[[bool], None]) -> None:
+    def send_ack(self, frame: bytes, written: Callable[[bool], None], kept: int) -> None:
         """`send` for a WORKER_REQUEST_ACK: the pause keeps its distance."""
         self.facts.last_ack = self._loop.time()
-        self.send(frame, written)
+        self.send(frame, written, kept)
 
     def owe(self, what: str, request_id: str) -> None:
         """An answer to *what* about this request is awaited here."""
@@ -170,6 +170,11 @@ class Link:
         """Until the socket is gone and no task of this link is alive. Only after `close()`."""
         if self._closer:
             await self._closer
+
+    @property
+    def full(self) -> bool:
+        """The gateway does not take what it is sent: a reply had better go another way."""
+        return self._channel is not None and self._channel.full
 
     @property
     def connection_id(self) -> str:

@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
 from connect import codec, leases, wire
@@ -132,7 +133,8 @@ class Request:
         # Only the newest ACK decides: an older one may be stuck on a link that has been replaced.
         self._acks += 1
         serial = self._acks
-        self._origin.send_ack(codec.ack(self.data), lambda written: self._ack_written(serial, written))
+        tell = partial(self._ack_written, serial)
+        self._origin.send_ack(codec.ack(self.data), tell, kept=self.data.ByteSize())
 
     def start_handler(self) -> None:
         self._requests.start_handler(self)
@@ -168,7 +170,9 @@ class Request:
         return self._requests.around.on_lease_lost == "cancel"
 
     def link_up(self) -> bool:
-        return self._requests.around.current_link() is not None
+        """Whether a link takes replies: one whose gateway has stopped reading does not."""
+        link = self._requests.around.current_link()
+        return link is not None and not link.full
 
     def _ack_written(self, serial: int, written: bool) -> None:
         if serial != self._acks:
