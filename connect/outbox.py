@@ -5,6 +5,7 @@ everything found out here is told to the owner as an event of that request.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
@@ -34,6 +35,7 @@ class ReplyOwner(Protocol):
     def reply_flushed(self, request_id: str) -> None: ...
     def reply_not_flushed(self, request_id: str) -> None: ...
     def reply_undeliverable(self, request_id: str, reason: str) -> None: ...
+    def flushing_broke(self, error: Exception) -> None: ...
 
 
 @dataclass(slots=True)
@@ -170,6 +172,12 @@ class Outbox:
         self._to_flush.append((request_id, reply))
         if self._flusher is None or self._flusher.done():
             self._flusher = self._loop.create_task(self._flush_all(), name="flusher")
+            self._flusher.add_done_callback(self._flushed_all)
+
+    def _flushed_all(self, flusher: asyncio.Task[None]) -> None:
+        error = None if flusher.cancelled() else flusher.exception()
+        if isinstance(error, Exception):
+            self._owner.flushing_broke(error)
 
     def kick(self) -> None:
         """There is reason to think that the API is back: do not wait any longer."""
@@ -190,42 +198,45 @@ class Outbox:
     async def _flush_all(self) -> None:
         """Flush until nothing is queued; while the API is away, back off with one try at a time."""
         while self._to_flush:
-            policy = tenacity.AsyncRetrying(
-                retry=tenacity.retry_if_result(lambda delivered: not delivered),
-                wait=self._wait,
-                sleep=self._sleep,
-            )
-            await policy(self._flush_next, 1)
-            while self._to_flush and await self._flush_next(FLUSHES_AT_ONCE):
+            await tenacity.AsyncRetrying(wait=self._wait, sleep=self._sleep)(self._flush_first)
+            while self._to_flush and not await self._flush_next(FLUSHES_AT_ONCE):
                 pass
 
-    async def _flush_next(self, most: int) -> bool:
-        batch = [self._to_flush.popleft() for _ in range(min(most, len(self._to_flush)))]
-        return all(await asyncio.gather(*(self._flush_one(request_id, reply) for request_id, reply in batch)))
+    async def _flush_first(self) -> None:
+        # Raised, not returned: the user's own policy may go by what went wrong.
+        for error in await self._flush_next(1):
+            raise error
 
-    async def _flush_one(self, request_id: str, reply: _Reply) -> bool:
-        """Whether the API took it, or never will: False is "try again"."""
+    async def _flush_next(self, most: int) -> list[Exception]:
+        """Why, for those that are to be tried again."""
+        self._kicked.clear()  # a kick from here on is about what is tried now
+        batch = [self._to_flush.popleft() for _ in range(min(most, len(self._to_flush)))]
+        errors = await asyncio.gather(*(self._flush_one(request_id, reply) for request_id, reply in batch))
+        return [error for error in errors if error]
+
+    async def _flush_one(self, request_id: str, reply: _Reply) -> Exception | None:
+        """None: the API took it, or never will. An error: try again."""
         if self._held.get(request_id) is not reply:
-            return True
+            return None
         if self._loop.time() - reply.made_at > REPLY_SECONDS:
             self._owner.reply_undeliverable(request_id, "nobody has waited for it for two hours")
-            return True
+            return None
         error = await self._try(reply.body)
         if self._held.get(request_id) is not reply:
-            return True  # confirmed meanwhile
+            return None  # confirmed meanwhile
         if error is None:
             self._owner.reply_flushed(request_id)
-            return True
+            return None
         if isinstance(error, ApiError) and error.status == 400:
             self._owner.reply_undeliverable(request_id, f"the server refuses it for good: {error}")
-            return True
+            return None
         ours = not isinstance(error, ConnectError)
         about = {"request_id": request_id, **REPEATS}
         log.warning(
             "cannot flush the reply to %s yet: %s", request_id, error, exc_info=error if ours else None, extra=about
         )
         self._owner.reply_not_flushed(request_id)
-        return False
+        return error
 
     async def _try(self, body: bytes) -> Exception | None:
         try:
@@ -235,9 +246,6 @@ class Outbox:
         return None
 
     async def _sleep(self, seconds: float) -> None:
-        self._kicked.clear()
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._kicked.wait()
-        except TimeoutError:
-            pass

@@ -311,6 +311,9 @@ class Requests:
         if request:
             self._lose(request, reason)
 
+    def flushing_broke(self, error: Exception) -> None:
+        self.around.broken(error)
+
     def _fire(self, request_id: str, event: str) -> None:
         request = self._open.get(request_id)
         if request:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+import tenacity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +26,7 @@ class Owner:
         self.flushed: list[str] = []
         self.failed: list[str] = []
         self.lost: list[str] = []
+        self.broken: list[Exception] = []
         self._news = asyncio.Event()
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -49,6 +51,10 @@ class Owner:
     def reply_undeliverable(self, request_id: str, reason: str) -> None:
         self.lost.append(request_id)
         self.outbox.drop(request_id)
+        self._news.set()
+
+    def flushing_broke(self, error: Exception) -> None:
+        self.broken.append(error)
         self._news.set()
 
 
@@ -185,3 +191,63 @@ async def test_memory_is_bounded_however_small_the_replies(monkeypatch: pytest.M
         box.remember(name)
         box.drop(name)
     assert [name for name in "abcde" if box.recall(name) is not None] == ["c", "d", "e"]
+
+
+async def test_a_kick_in_the_middle_of_a_try_that_fails_is_not_lost() -> None:
+    """The API may have come back since that try began: the next one does not wait."""
+    owner, began, gone = Owner(), asyncio.Event(), asyncio.Event()
+
+    async def flush(_: bytes) -> None:
+        if not gone.is_set():
+            began.set()
+            await gone.wait()
+            raise LinkLost("gone")
+
+    box = made(owner, flush, wait=lambda _: 3600.0)
+    box.hold("a", b"reply")
+    box.queue_flush("a")
+    await began.wait()
+    box.kick()
+    gone.set()
+    await owner.until(lambda: bool(owner.flushed))
+    await box.stop()
+
+
+async def test_a_policy_that_goes_by_the_failure_sees_it() -> None:
+    owner, seen, answers = Owner(), list[BaseException](), [LinkLost("gone"), None]
+
+    async def flush(_: bytes) -> None:
+        if error := answers.pop(0):
+            raise error
+
+    def seconds(error: BaseException) -> float:
+        seen.append(error)
+        return 0.0
+
+    box = made(owner, flush, wait=tenacity.wait_exception(seconds))
+    box.hold("a", b"reply")
+    box.queue_flush("a")
+    await owner.until(lambda: bool(owner.flushed))
+    assert [str(error) for error in seen] == ["gone"]
+    await box.stop()
+
+
+async def test_a_policy_that_raises_is_told_to_the_owner_and_ends_the_flushing_alone() -> None:
+    owner, answers = Owner(), [LinkLost("gone"), None, None]
+
+    async def flush(_: bytes) -> None:
+        if error := answers.pop(0):
+            raise error
+
+    def wait(_: tenacity.RetryCallState) -> float:
+        raise ZeroDivisionError("a bug of the user's")
+
+    box = made(owner, flush, wait=wait)
+    box.hold("a", b"reply")
+    box.queue_flush("a")
+    await owner.until(lambda: bool(owner.broken))
+    assert isinstance(owner.broken[0], ZeroDivisionError)
+    box.hold("b", b"reply")
+    box.queue_flush("b")
+    await owner.until(lambda: owner.flushed == ["a", "b"])
+    await box.stop()
