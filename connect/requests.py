@@ -343,9 +343,15 @@ class Requests:
     def cancel_handler(self, request: Request) -> None:
         task = request.task
         if task and not task.done():
-            self._lingering[request.id] = task
-            task.add_done_callback(lambda _: self._lingering.pop(request.id, None))
+            self._linger(task)
             task.cancel()
+
+    def _linger(self, task: asyncio.Task[bytes]) -> None:
+        """Until *task* has ended, its request is not run anew. One that only waits for another leaves that in its place."""
+        request_id = task.get_name()
+        if request_id not in self._lingering:
+            self._lingering[request_id] = task
+            task.add_done_callback(lambda _: self._lingering.pop(request_id))
 
     def note_lease_lost(self, request: Request) -> None:
         cancelled = request.cancel_on_loss()

@@ -4,13 +4,15 @@
 """
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import aiohttp
+import inngest
 import pytest
-from rig import QUICK, Held, Running, reported
+from rig import QUICK, Apps, Held, Running, reported
 
 from connect import ConnectionState, events, wire
 from connect.errors import GatewayDraining, ProtocolError
@@ -219,6 +221,25 @@ async def test_a_request_whose_ack_is_stuck_at_the_end_is_reported(
     assert held.calls == 0
 
 
+@pytest.mark.usefixtures("quiet")
+async def test_a_request_whose_ack_is_stuck_on_a_link_that_ends_was_never_accepted(
+    gw: Gateway, held: Held, start: Any, clogged: Any
+) -> None:
+    """ACKED --ack_failed--> ABANDONED, when the link is closed: it is not kept, nor its lease, for the life of the worker."""
+    worker = await start()
+    stuck = clogged(Kind.WORKER_REQUEST_ACK)
+    gw.start_run("app-hold")
+    async with asyncio.timeout(5):
+        await stuck.wait()
+    assert [request.state for request in worker.status().in_flight] == ["ACKED"]
+    gw.starts.standing = DOWN  # it does not come again over another link
+    gw.connections[0].drop()
+    await worker.hears(events.Reconnecting)
+    await ended(worker)  # nothing is in flight that it would have to wait for
+    assert not worker.heard(events.ReplyLost)
+    assert held.calls == 0
+
+
 # -- request: while it runs --------------------------------------------------------------------------------------------------
 
 
@@ -251,6 +272,32 @@ async def test_a_lease_lost_while_it_runs_can_leave_the_function_alone(gw: Gatew
     await run.done()
     assert (run.status, run.output) == ("completed", "held")
     assert not gw.frames(Kind.WORKER_REQUEST_EXTEND_LEASE, since=mark)
+
+
+async def test_a_function_that_cannot_be_stopped_runs_once_however_often_its_lease_is_lost(
+    gw: Gateway, apps: Apps, start: Any
+) -> None:
+    """EXECUTING --lease_lost--> CANCELLED, twice: the second request, too, only waits for the run that the first one began."""
+    gw.heartbeat_interval = "60s"
+    calls, release = list[str](), threading.Event()
+
+    @apps.function("stuck")
+    def stuck(ctx: inngest.Context) -> str:
+        calls.append(ctx.run_id)
+        release.wait(10)
+        return "done"
+
+    worker = await start()
+    run = gw.start_run("app-stuck")
+    await worker.hears(events.RequestReceived)
+    for lost in (1, 2):
+        gw.faults.nack()
+        await worker.hears(events.LeaseLost, lost)
+        await gw.redeliver(run.requests[0], fresh_lease=True)
+        await worker.hears(events.RequestReceived, lost + 1)
+    release.set()
+    await run.done()
+    assert (run.status, run.output, calls) == ("completed", "done", [run.id])
 
 
 # -- request: its reply ------------------------------------------------------------------------------------------------------
