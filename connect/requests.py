@@ -127,6 +127,13 @@ class Request:
         link.owe("lease", self.id)
         link.send(codec.extend_lease(self.data, self.lease_id))
 
+    def release_links(self) -> None:
+        """No link need wait any more for what it still owes this request."""
+        if self.reply_link:
+            self.reply_link.paid("reply", self.id)
+        if self._lease_link:
+            self._lease_link.paid("lease", self.id)
+
     # -- the chart's actions --------------------------------------------------------------------------------------------------
 
     def send_ack(self) -> None:
@@ -395,6 +402,7 @@ class Requests:
     def forget(self, request: Request) -> None:
         del self._open[request.id]
         self.outbox.drop(request.id)
+        request.release_links()
         if self._watch:
             self._watch("work_done")
         self._has_answer(request)

@@ -414,3 +414,15 @@ async def test_a_reply_that_the_server_refuses_for_good_is_reported(gw: Gateway,
     assert lost.request_id == run.requests[0]
     assert "refuses it for good" in lost.reason
     assert len(gw.calls("flush")) == 1
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_a_retired_link_does_not_wait_for_what_is_no_longer_needed(gw: Gateway, start: Any) -> None:
+    """FLUSHED, entered: the REPLY_ACK that never came is owed no more, so the link ends with its drain."""
+    worker = await start(deadlines=replace(QUICK, settle=3600.0))
+    gw.faults.lose(Kind.WORKER_REPLY_ACK)
+    await gw.invoke("app-echo", {"value": 1})
+    await worker.hears(events.ReplyFlushed)
+    await gw.drain()
+    await worker.hears(events.Disconnected)
+    await ended(worker)
