@@ -15,15 +15,16 @@ from typing import Final
 import aiohttp
 
 from connect.errors import GatewayDraining, LinkLost, TooManyApps
-
-CLOSE_SECONDS: Final = 1.0
-"""How long writing what is queued, and then saying goodbye, may take each before TCP is dropped."""
+from connect.websocket import CLOSE_SECONDS, WebSocket
 
 FULL: Final = 32 * 1024 * 1024
 """Bytes that wait to be written, from which on what can go another way should."""
 HALT: Final = 4
 """At that many times `FULL` nothing more is read. So far apart that replies alone, which stop at the first mark, never reach it:
 a peer that reads only while it is read from would wait for us, and we for it."""
+
+PIECE: Final = 64 * 1024
+"""Bytes that are written at once, a larger frame alone: after as many aiohttp looks whether the peer still reads."""
 
 log = logging.getLogger("connect.link")
 
@@ -41,7 +42,7 @@ class Channel:
 
     def __init__(
         self,
-        socket: aiohttp.ClientWebSocketResponse,
+        socket: WebSocket,
         received: Callable[[bytes | None], None],
         ended: Callable[[Exception], None],
     ) -> None:
@@ -94,9 +95,11 @@ class Channel:
                 await self._wake.wait()
                 continue
             try:
-                # It stays in line until it is written: whoever cancels this has its sender told that it was not.
-                await self._socket.send_bytes(self._outgoing[0][0])
-                self._take_next(written=True)
+                # They stay in line until they are written: whoever cancels this has their senders told that they were not.
+                frames = self._piece()
+                await self._socket.send_together(frames)
+                for _ in frames:
+                    self._take_next(written=True)
             except Exception as error:
                 # aiohttp raises several types here; whichever it is, nothing more can be written to this socket.
                 self._broken = True
@@ -105,6 +108,17 @@ class Channel:
                 await asyncio.wait([self._reader], timeout=_LAST_WORDS)
                 self._end(LinkLost(f"cannot write to the gateway: {error}"))
                 return
+
+    def _piece(self) -> list[bytes]:
+        """Of what is queued, the frames that fit into one write; at least one."""
+        frames: list[bytes] = []
+        size = 0
+        for frame, _, _ in self._outgoing:
+            size += len(frame)
+            if frames and size > PIECE:
+                break
+            frames.append(frame)
+        return frames
 
     async def _read(self) -> None:
         kinds = (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT)

@@ -43,6 +43,7 @@ from connect.requests import Requests, Surroundings
 from connect.state import ConnectionState
 from connect.status import InFlight, LinkStatus, Status, Transition
 from connect.timers import Timer
+from connect.websocket import open_session
 from statecharts import Bound, Unexpected
 from statecharts import Connection as ConnectionChart
 from statecharts.binding import Move
@@ -114,8 +115,7 @@ class Connection:
             self._starting.result()
 
     async def _live(self) -> None:
-        connector = aiohttp.TCPConnector(force_close=True, limit=0)
-        async with aiohttp.ClientSession(connector=connector) as session:
+        async with open_session() as session:
             self._assemble(session)
             self._note_state(None, "start")
             self._chart.start()

@@ -15,20 +15,17 @@ from typing import Any, Final, Protocol
 import aiohttp
 
 from connect import codec, wire
-from connect.api import Api, Grant, gateway_endpoint, proxy_for
-from connect.channel import CLOSE_SECONDS, Channel
+from connect.api import Api, Grant, gateway_endpoint
+from connect.channel import Channel
 from connect.codec import Kind
 from connect.errors import GatewayDraining, HandshakeTimeout, LinkLost, ProtocolError, SyncFailed
 from connect.pace import Deadlines, Intervals
 from connect.registration import Registration
 from connect.timers import Ticker, Timer
+from connect.websocket import open_socket
 from statecharts import Bound
 from statecharts import Link as LinkChart
 from statecharts.binding import Move, Report
-
-SUBPROTOCOL: Final = "v0.connect.inngest.com"
-READ_LIMIT: Final = 16 * 1024 * 1024
-"""Bytes; a request is little over 4 MiB at most (PROTOCOL.md §2)."""
 
 SHUTDOWN: Final = (1000, b"WORKER_SHUTDOWN")
 """Code and reason of a close that the worker means."""
@@ -385,18 +382,6 @@ class Link:
 
     def _spawn(self, work: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:
         return self._loop.create_task(work, name=f"link-{what}")
-
-
-async def open_socket(session: aiohttp.ClientSession, url: str) -> aiohttp.ClientWebSocketResponse:
-    """A WebSocket to the gateway at *url*. Raises: aiohttp.ClientError, OSError."""
-    return await session.ws_connect(
-        url,
-        protocols=(SUBPROTOCOL,),
-        max_msg_size=READ_LIMIT,
-        compress=0,
-        proxy=proxy_for(url),
-        timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
-    )
 
 
 _HANDLERS: Final[dict[int, Callable[..., None]]] = {

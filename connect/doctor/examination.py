@@ -5,11 +5,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Self
 
-import aiohttp
-
 from connect.doctor import gateway, origin, surroundings
 from connect.doctor.case import Case, Plan
 from connect.doctor.findings import Finding, Mark, Seen, Skipped, Wrong, scrubbed
+from connect.websocket import open_session
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,7 @@ class Examination:
         """Of what failed, or could not be checked: the first failure that led to it."""
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(force_close=True)
-        session = aiohttp.ClientSession(connector=connector, trace_configs=[self._case.witness()])
+        session = open_session(trace_configs=[self._case.witness()])
         self._case.session = await self._case.cleanup.enter_async_context(session)
         return self
 

@@ -14,8 +14,8 @@ from connect.doctor.case import Case
 from connect.doctor.findings import Seen, Skipped, Wrong, wrong
 from connect.doctor.talk import Talk
 from connect.errors import ConnectError, GatewayDraining, LinkLost, ProtocolError, SyncFailed
-from connect.link import SUBPROTOCOL, open_socket
 from connect.pace import Intervals
+from connect.websocket import SUBPROTOCOL, open_socket
 
 _UPGRADES: Final = (
     "let what stands between pass WebSockets on (Upgrade, Connection), or name the gateway itself: --gateway-url"

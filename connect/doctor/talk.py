@@ -2,19 +2,18 @@
 
 import asyncio
 
-import aiohttp
-
 from connect import codec, wire
 from connect.channel import Channel
 from connect.codec import Frame, Kind
 from connect.errors import GatewayDraining, ProtocolError, SyncFailed
 from connect.link import SHUTDOWN
+from connect.websocket import WebSocket
 
 
 class Talk:
     """On *socket*, which is its own from here on."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(self, socket: WebSocket) -> None:
         self._heard: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
         self._channel = Channel(socket, self._heard.put_nowait, self._heard.put_nowait)
 

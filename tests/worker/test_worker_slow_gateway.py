@@ -51,7 +51,7 @@ def unsent(worker: Running) -> int:
     """Bytes that the worker keeps for its sockets: frames that wait, and what the transport has not got rid of."""
     channels = [link._channel for link in worker.connection._connection._links]
     frames = sum(len(frame) for each in channels for frame, *_ in each._outgoing)
-    return frames + sum(each._socket._writer.transport.get_write_buffer_size() for each in channels)
+    return frames + sum(each._socket._piece._transport.get_write_buffer_size() for each in channels)
 
 
 def unacked(worker: Running) -> int:
