@@ -71,7 +71,7 @@ class Hub:
         return box
 
     async def events(self) -> AsyncIterator[Event]:
-        """Every event from here on, up to and with `Closed`."""
+        """Every event from the first `anext` on, up to and with `Closed`."""
         queue: asyncio.Queue[Event] = asyncio.Queue()
         remove = self.on(Event, queue.put_nowait)
         try:

@@ -25,13 +25,10 @@ def handled(numbers: Iterable[signal.Signals], handler: Handler) -> Iterator[Non
         log.debug("not on the main thread: shutdown signals are left alone")
         yield
         return
-    before = {number: signal.signal(number, handler) for number in numbers}
-    try:
-        with _loop_woken(asyncio.get_running_loop()):
-            yield
-    finally:
-        for number, each in before.items():
-            signal.signal(number, each)
+    with contextlib.ExitStack() as before, _loop_woken(asyncio.get_running_loop()):
+        for number in numbers:
+            before.callback(signal.signal, number, signal.signal(number, handler))
+        yield
 
 
 @contextlib.contextmanager

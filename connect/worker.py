@@ -6,12 +6,12 @@ methods may be called from any thread and any loop. With `isolation="none"` ther
 """
 
 import asyncio
-import concurrent.futures
 import contextlib
+import functools
 import logging
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from types import FrameType, TracebackType
 from typing import Self, TypeVar
@@ -56,7 +56,7 @@ def connect(
     connect_timeout: float | None = None,
     shutdown_timeout: float | None = None,
     flush_timeout: float = 60.0,
-    retry: tenacity.BaseRetrying | None = None,
+    retry: tenacity.AsyncRetrying | None = None,
     isolation: Isolation = "thread",
     processes: int | None = None,
     recycle_after: int | None = None,
@@ -143,7 +143,7 @@ class WorkerConnection:
         self._closing = False
         self._signals = 0
         self._waiting: set[Callable[[], None]] = set()
-        self._ended: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._ended = False
         self._starter: asyncio.Task[None] | None = None
         if resolved.traces:
             from connect import tracing  # needs what not everybody has installed
@@ -227,16 +227,22 @@ class WorkerConnection:
         return CallerLoop(known.apps, home) if known.isolation == "thread" else SameLoop(known.apps)
 
     def _end(self) -> None:
-        if not self._ended.done():
-            self._ended.set_result(None)
+        if not self._ended:
+            self._ended = True
             for wake in list(self._waiting):
                 wake()
 
     async def __aenter__(self) -> Self:
-        """Start in the background and wait for ACTIVE. Raises: as `start()`."""
+        """Start in the background and wait for ACTIVE. Cancelling that ends the worker. Raises: as `start()`."""
         self._starter = asyncio.create_task(self.start())
         ready = asyncio.create_task(self.wait_for_state(ConnectionState.ACTIVE))
-        await asyncio.wait([self._starter, ready], return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await asyncio.wait([self._starter, ready], return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            # The block is not entered, so nobody will leave it.
+            self._starter.cancel()
+            await asyncio.gather(self._starter, ready, return_exceptions=True)
+            raise
         if self._starter.done():
             ready.cancel()
             await asyncio.wait([ready])
@@ -267,7 +273,25 @@ class WorkerConnection:
 
     async def closed(self) -> None:
         """Until the worker has ended; at once if it was closed without ever being started. Never raises."""
-        await asyncio.shield(asyncio.wrap_future(self._ended))
+        over = asyncio.Event()
+
+        def look() -> None:
+            if self._ended:
+                over.set()
+
+        with self._woken_at_the_end(look):
+            await over.wait()
+
+    @contextlib.contextmanager
+    def _woken_at_the_end(self, look: Callable[[], None]) -> Iterator[None]:
+        """*look* now, and once more, on this loop, when the worker has ended."""
+        wake = functools.partial(_soon, asyncio.get_running_loop(), look)
+        self._waiting.add(wake)
+        try:
+            look()
+            yield
+        finally:
+            self._waiting.discard(wake)
 
     def _request(self, hurry: bool = False) -> None:
         """Ask the connection to close; *hurry*: and to cancel user code. From any thread, a signal handler too."""
@@ -289,7 +313,7 @@ class WorkerConnection:
 
     def get_state(self) -> ConnectionState:
         """Where the worker stands: CONNECTING, ACTIVE, DRAINING, RECONNECTING or CLOSED."""
-        if self._ended.done():
+        if self._ended:
             return ConnectionState.CLOSED
         return self._connection.state if self._connection else ConnectionState.CONNECTING
 
@@ -322,7 +346,7 @@ class WorkerConnection:
 
         def look(_: Event | None = None) -> None:
             there = self.is_closing if state is ConnectionState.CLOSING else self.get_state() is state
-            if not reached.done() and (there or self._ended.done()):
+            if not reached.done() and (there or self._ended):
                 reached.set_result(there)
 
         def passed(event: StateChanged) -> None:
@@ -330,19 +354,12 @@ class WorkerConnection:
                 reached.set_result(True)
             look()
 
-        loop = reached.get_loop()
-
-        def wake() -> None:
-            _soon(loop, look)
-
         removers = [self._hub.on(StateChanged, passed), self._hub.on(Draining, look), self._hub.on(Closed, look)]
-        self._waiting.add(wake)
         try:
-            look()
-            if not await reached:
-                raise LinkLost(f"the worker closed before it was {state.value}")
+            with self._woken_at_the_end(look):
+                if not await reached:
+                    raise LinkLost(f"the worker closed before it was {state.value}")
         finally:
-            self._waiting.discard(wake)
             for remove in removers:
                 remove()
 
@@ -354,7 +371,7 @@ class WorkerConnection:
         return self._hub.on(kind, callback)
 
     def events(self) -> AsyncIterator[Event]:
-        """Every event from here on; ends after `Closed`."""
+        """Every event from the first time that it is asked for one; ends after `Closed`."""
         return self._hub.events()
 
     def status(self) -> Status:
@@ -396,5 +413,5 @@ def _dispose(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-    if not loop.is_closed():
+    with contextlib.suppress(RuntimeError):  # it is closed: nobody waits there any more
         loop.call_soon_threadsafe(call)

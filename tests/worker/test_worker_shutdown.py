@@ -1,6 +1,8 @@
 """Shutdown: before there is anything to shut down, twice, by signals, by a cancelled start(), and once more."""
 
 import asyncio
+import contextlib
+import gc
 import json
 import signal
 from dataclasses import replace
@@ -205,3 +207,36 @@ async def test_a_second_start_is_misuse(gw: Gateway, start: Any) -> None:
     await worker.close(wait=True)
     with pytest.raises(ConfigurationError, match="started before"):
         await worker.connection.start()
+
+
+@pytest.mark.parametrize("isolation", ["thread", "none"])
+async def test_a_block_that_is_cancelled_before_it_is_entered_leaves_no_worker_behind(
+    gw: Gateway, apps: Apps, isolation: Any
+) -> None:
+    """`async with` under a timeout: nobody could ever close a worker that went on dialling."""
+    gw.starts.standing = HANG
+    worker = connect([(apps.client, apps.functions)], isolation=isolation, shutdown_signals=[])
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1), worker:
+            pytest.fail("it cannot have connected")
+    assert worker.get_state() is CLOSED
+
+
+async def test_waiting_for_the_end_and_giving_up_leaves_nothing_behind(gw: Gateway, start: Any) -> None:
+    """However often: a program may look once a second for as long as the worker lives."""
+    worker = await start()
+
+    async def look() -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0):
+                await worker.connection.closed()
+
+    def kept() -> int:
+        gc.collect()
+        return sum(isinstance(each, asyncio.Future) for each in gc.get_objects())
+
+    await look()
+    before = kept()
+    for _ in range(50):
+        await look()
+    assert kept() < before + 25
