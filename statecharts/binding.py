@@ -89,6 +89,7 @@ class Bound:
         self._chart = chart
         self._machine: StateChart[Any] | None = None
         self._busy = False
+        self._states: tuple[str, ...] = ()
 
     def start(self) -> None:
         """Enter the initial state and run its entry actions, then what they fired."""
@@ -97,7 +98,7 @@ class Bound:
         field = f"_{self._name.lower()}_state"
         self._machine = self._chart(self._actor, state_field=field, listeners=[self._taken])
         self._busy = False
-        self._tell_moves()
+        self._settle()
         self._drain()
 
     def fire(self, event: str, **data: Any) -> None:
@@ -113,13 +114,8 @@ class Bound:
 
     @property
     def states(self) -> tuple[str, ...]:
-        """Names of the active states, outermost first."""
-        return tuple(str(state.name) for state in self._configuration())
-
-    @property
-    def top(self) -> str:
-        """Name of the active top-level state."""
-        return next(str(state.name) for state in self._configuration() if state.parent is None)
+        """Names of the active states, outermost first, as the last complete transition left them. From any thread."""
+        return self._states
 
     def _configuration(self) -> list[Any]:
         return list(self._machine.configuration) if self._machine else []
@@ -134,9 +130,11 @@ class Bound:
                 self._busy = False
             if not self._taken.moves:
                 self._report(event, states)
-            self._tell_moves()
+            self._settle()
 
-    def _tell_moves(self) -> None:
+    def _settle(self) -> None:
+        # The engine caches its configuration when it is asked for it, and must not be asked by two threads at once.
+        self._states = tuple(str(state.name) for state in self._configuration())
         moves, self._taken.moves = self._taken.moves, []
         if self._moved:
             for move in moves:

@@ -79,7 +79,6 @@ def test_states_are_named_outermost_first() -> None:
     hand = started()
     hand.door.fire("push")
     assert hand.door.states == ("WIDE", "AJAR")
-    assert hand.door.top == "WIDE"
 
 
 def test_an_unknown_event_is_a_lookup_error_that_names_the_events() -> None:
