@@ -24,7 +24,7 @@ from connect.errors import (
     LinkLost,
     ProtocolError,
 )
-from connect.secrets import Keyring, Secret
+from connect.secrets import Keyring, Secret, without_passwords
 
 GATEWAY_PATH: Final = "/v0/connect"
 
@@ -49,9 +49,10 @@ def gateway_endpoint(text: str) -> str:
     """
     parts = urllib.parse.urlsplit(text.strip())
     if parts.scheme not in ("ws", "wss"):
-        raise ValueError(f"gateway endpoint {text!r}: scheme {parts.scheme!r} is not valid, must be ws or wss")
+        wrong = f"scheme {parts.scheme!r} is not valid, must be ws or wss"
+        raise ValueError(f"gateway endpoint {without_passwords(text)!r}: {wrong}")
     if not parts.hostname:
-        raise ValueError(f"gateway endpoint {text!r}: a host is required")
+        raise ValueError(f"gateway endpoint {without_passwords(text)!r}: a host is required")
     return urllib.parse.urlunsplit(parts._replace(path=parts.path if parts.path.strip("/") else GATEWAY_PATH))
 
 
@@ -72,6 +73,7 @@ class Api:
     ) -> None:
         self._session = session
         self._origin = origin.rstrip("/")
+        self._shown = without_passwords(self._origin)
         self._env = env
         self._keyring = keyring
         self._timeout = timeout
@@ -85,7 +87,7 @@ class Api:
         answer = self._parse(wire.StartResponse(), body)
         if not answer.connection_id or not answer.gateway_endpoint:
             raise ProtocolError(
-                f"the start request to {self._origin} was answered without connection id or gateway endpoint"
+                f"the start request to {self._shown} was answered without connection id or gateway endpoint"
             )
         self._keyring.accepted()
         return Grant(
@@ -110,7 +112,8 @@ class Api:
         self._keyring.accepted()
 
     async def _post(self, what: str, body: bytes) -> bytes:
-        url = f"{self._origin}/v0/connect/{what}"
+        path = f"/v0/connect/{what}"
+        url, shown = self._origin + path, self._shown + path
         bearer = self._keyring.bearer
         try:
             async with self._session.post(
@@ -124,12 +127,13 @@ class Api:
                 content = await response.read()
         except TimeoutError:
             raise HandshakeTimeout(
-                f"no answer to the {what} request from {url} within {self._timeout:g} s", what
+                f"no answer to the {what} request from {shown} within {self._timeout:g} s", what
             ) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise LinkLost(f"cannot reach {url}: {error}") from error
+            # It may hold the address of a proxy, and with it a password.
+            raise LinkLost(f"cannot reach {shown}: {without_passwords(str(error))}") from None
         if response.status != 200:
-            raise self._refusal(what, url, response.status, content, bearer)
+            raise self._refusal(what, shown, response.status, content, bearer)
         return content
 
     def _headers(self, bearer: Secret | None) -> dict[str, str]:
@@ -157,7 +161,7 @@ class Api:
         try:
             message.ParseFromString(content)
         except DecodeError:
-            raise ProtocolError(f"{self._origin} answered with {len(content)} bytes that do not decode") from None
+            raise ProtocolError(f"{self._shown} answered with {len(content)} bytes that do not decode") from None
         return message
 
 

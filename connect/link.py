@@ -21,6 +21,7 @@ from connect.codec import Kind
 from connect.errors import GatewayDraining, HandshakeTimeout, LinkLost, ProtocolError, SyncFailed
 from connect.pace import Deadlines, Intervals
 from connect.registration import Registration
+from connect.secrets import without_passwords
 from connect.timers import Ticker, Timer
 from connect.websocket import open_socket
 from statecharts import Bound
@@ -248,10 +249,11 @@ class Link:
         except ValueError as error:
             self._chart.fire("failed", error=ProtocolError(str(error)))
         except aiohttp.WSServerHandshakeError as error:
-            refusal = LinkLost(f"{url} refused the WebSocket with status {error.status}")
-            self._chart.fire("failed", error=refusal)
+            refusal = f"{url} refused the WebSocket with status {error.status}"
+            self._chart.fire("failed", error=LinkLost(without_passwords(refusal)))
         except (aiohttp.ClientError, OSError) as error:
-            self._chart.fire("failed", error=LinkLost(f"cannot open a WebSocket to {url}: {error}"))
+            failure = f"cannot open a WebSocket to {url}: {error}"
+            self._chart.fire("failed", error=LinkLost(without_passwords(failure)))
         except Exception as error:
             self._chart.fire("failed", error=error)
         else:

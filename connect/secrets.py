@@ -9,6 +9,12 @@ from connect.errors import ConfigurationError
 
 _PREFIX: Final = re.compile(r"^signkey-[A-Za-z0-9_]+-")
 _ODD: Final = re.compile(r"([0-9a-fA-F]{2})*[0-9a-fA-F]")
+_PASSWORD: Final = re.compile(r"(?<=//)[^/\s]+@")
+
+
+def without_passwords(text: str) -> str:
+    """*text*, for a message: what stands before the host in an address (`http://user:password@proxy`) is blackened."""
+    return _PASSWORD.sub("***@", text)
 
 
 class Secret:

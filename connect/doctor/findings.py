@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-_PASSWORD: Final = re.compile(r"(?<=//)[^/@\s]+@")
+from connect.secrets import without_passwords
+
 _KEY: Final = re.compile(r"signkey-\w+-\w+")
 _CURE: Final = re.compile(r"[:;] (?=(?:set|pass|write|install|copy|leave|put|stop|spread|unset|it must)\b)")
 """Where this package's messages go over from what happened to what to do."""
@@ -65,7 +66,7 @@ def scrubbed(text: str, secrets: Iterable[str] = ()) -> str:
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= _SHORT:
             text = text.replace(secret, "***")
-    return " ".join(_PASSWORD.sub("***@", _KEY.sub("signkey-***", text)).split())
+    return " ".join(without_passwords(_KEY.sub("signkey-***", text)).split())
 
 
 def wrong(error: Exception) -> Wrong:
