@@ -40,6 +40,7 @@ from connect.logs import REPEATS
 from connect.options import Options
 from connect.outbox import Outbox
 from connect.requests import Requests, Surroundings
+from connect.secrets import without_passwords
 from connect.state import ConnectionState
 from connect.status import InFlight, LinkStatus, Status, Transition
 from connect.timers import Timer
@@ -93,16 +94,15 @@ class Connection:
         try:
             await self._start_executor()
             known = self._options.registration
-            log.info(
-                "worker %s starts: inngest %s, API at %s", known.instance_id, known.sdk_version, self._options.origin
-            )
+            origin = without_passwords(self._options.origin)
+            log.info("worker %s starts: inngest %s, API at %s", known.instance_id, known.sdk_version, origin)
             if self._options.caution:
                 log.warning(self._options.caution)
             await self._live()
         except Exception as error:
             self._failure = error
         finally:
-            await self._executor.stop()
+            await self._stop_executor()
             self._hub.emit(Closed(error=self._failure))
         if self._failure:
             raise self._failure
@@ -113,6 +113,13 @@ class Connection:
         await asyncio.wait([self._starting])
         if not self._starting.cancelled():
             self._starting.result()
+
+    async def _stop_executor(self) -> None:
+        try:
+            await self._executor.stop()
+        except Exception as error:
+            log.exception("the executor could not be stopped")
+            self._failure = self._failure or error
 
     async def _live(self) -> None:
         async with open_session() as session:
@@ -195,7 +202,9 @@ class Connection:
         """A snapshot. From any thread: what is read is replaced whole, never changed in place."""
         if not self._assembled:
             return Status(state=self.state, is_closing=self.is_closing)
-        now, current = self._loop.time(), self._current
+        now, dialler = self._loop.time(), self._dialler
+        # Each is read once: another thread may be asking, and the next reading may find it gone.
+        current, old, retry_at, failure = self._current, self._old, dialler.retry_at, dialler.last_error
 
         def ago(then: float | None) -> float | None:
             return None if then is None else now - then
@@ -206,7 +215,7 @@ class Connection:
             is_ready=self.is_ready,
             is_closing=self.is_closing,
             active_connection_id=current.connection_id if current else None,
-            draining_connection_id=self._old.connection_id if self._old else None,
+            draining_connection_id=old.connection_id if old else None,
             heartbeat_sent_ago=ago(current.facts.heartbeat_sent) if current else None,
             heartbeat_received_ago=ago(current.facts.heartbeat_seen) if current else None,
             frame_received_ago=ago(current.facts.frame_seen) if current else None,
@@ -234,10 +243,10 @@ class Connection:
             requests_received=self._requests.received,
             outbox_replies=len(self._outbox),
             outbox_bytes=self._outbox.size,
-            attempts=self._dialler.attempts,
-            next_retry_in=None if self._dialler.retry_at is None else max(0.0, self._dialler.retry_at - now),
-            last_error=str(self._dialler.last_error) if self._dialler.last_error else None,
-            excluded_gateways=tuple(sorted(self._dialler.excluded)),
+            attempts=dialler.attempts,
+            next_retry_in=None if retry_at is None else max(0.0, retry_at - now),
+            last_error=str(failure) if failure else None,
+            excluded_gateways=tuple(sorted(dialler.excluded)),
             unexpected_events=self._unexpected,
             history=tuple(self._history),
         )

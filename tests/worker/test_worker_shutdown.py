@@ -26,7 +26,7 @@ from rig import (
     patient,
 )
 
-from connect import connect, events
+from connect import Invocation, Outcome, connect, events
 from connect.errors import (
     AuthenticationFailed,
     ConfigurationError,
@@ -240,3 +240,35 @@ async def test_waiting_for_the_end_and_giving_up_leaves_nothing_behind(gw: Gatew
     for _ in range(50):
         await look()
     assert kept() < before + 25
+
+
+async def test_an_executor_that_cannot_be_stopped_is_an_error_of_start_and_the_end_is_told(
+    gw: Gateway, start: Any
+) -> None:
+    class Broken:
+        async def start(self) -> None: ...
+
+        async def execute(self, invocation: Invocation) -> Outcome:
+            raise NotImplementedError
+
+        async def stop(self) -> None:
+            raise OSError("cannot stop")
+
+    worker = await start(executor=Broken())
+    await worker.close()
+    await closed(worker)
+    assert isinstance(worker.task.exception(), OSError)
+    end = await worker.hears(events.Closed)
+    assert end.error is worker.task.exception()
+
+
+async def test_a_snapshot_is_taken_while_what_it_shows_goes_away(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`status()` on one thread, the connection on another: what was there a moment ago may be gone at the next look."""
+    worker = await start()
+    inner = worker.connection._connection
+    looks = {"_old": iter([inner._current, None]), "retry_at": iter([0.0, None])}
+    with monkeypatch.context() as patch:
+        patch.setattr(type(inner), "_old", property(lambda _: next(looks["_old"])), raising=False)
+        patch.setattr(type(inner._dialler), "retry_at", property(lambda _: next(looks["retry_at"])), raising=False)
+        status = worker.status()
+    assert (status.draining_connection_id, status.next_retry_in) == (status.active_connection_id, 0.0)
