@@ -22,7 +22,7 @@ from connect.executors.processes import Plan, cores
 from connect.pace import Deadlines
 from connect.registration import Registration
 from connect.requests import OnLeaseLost
-from connect.secrets import Keyring, Secret, SigningKey
+from connect.secrets import Keyring, Secret, SigningKey, without_passwords
 
 Isolation = Literal["thread", "none", "process"]
 
@@ -47,7 +47,7 @@ class Options:
     connect_timeout: float | None
     shutdown_timeout: float | None
     flush_timeout: float
-    retry: tenacity.BaseRetrying | None
+    retry: tenacity.AsyncRetrying | None
     isolation: Isolation
     processes: Plan | None
     executor: Executor | None
@@ -76,7 +76,7 @@ def resolve(
     connect_timeout: float | None,
     shutdown_timeout: float | None,
     flush_timeout: float,
-    retry: tenacity.BaseRetrying | None,
+    retry: tenacity.AsyncRetrying | None,
     isolation: Isolation,
     processes: int | None,
     recycle_after: int | None,
@@ -103,10 +103,8 @@ def resolve(
         raise ConfigurationError(
             f"shutdown_timeout is {shutdown_timeout}: it must not be negative, and None is no limit"
         )
-    if retry is not None and retry.stop is not tenacity.stop_never:
-        raise ConfigurationError(
-            "retry has a stop condition, but a worker never gives up: leave `stop` out of the policy"
-        )
+    if retry is not None:
+        _check_policy(retry)
     keyring = _keyring(known, signing_key, signing_key_fallback, environment)
     return Options(
         apps=known,
@@ -170,6 +168,9 @@ def _plan(
         raise ConfigurationError(
             'with isolation="process" each process imports the apps: pass their name, "MODULE:APPS", instead of themselves'
         )
+    for name, value in (("processes", processes), ("recycle_after", recycle_after)):
+        if value is not None:
+            _whole(name, value)
     _positive(processes=processes, recycle_after=recycle_after)
     return Plan(
         apps=apps,
@@ -211,7 +212,7 @@ def _caution(known: sdk.Apps, signing_key: str | None, api_base_url: str | None)
         cause, cure = "INNGEST_DEV is set", "unset it for production, or unset INNGEST_SIGNING_KEY"
     else:
         cause, cure = "the client has is_production=False", "leave that out: INNGEST_DEV decides then"
-    goes_to = api_base_url or known.api_origin
+    goes_to = without_passwords(api_base_url or known.api_origin)
     return f"there is a signing key, but {cause}, so this worker is in development mode and turns to {goes_to}: {cure}"
 
 
@@ -219,9 +220,7 @@ def _concurrency(asked: int | None, known: sdk.Apps) -> int | None:
     value = known.max_worker_concurrency if asked is None else asked
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigurationError(f"max_worker_concurrency is {value!r}: it must be a whole number")
-    if value < 0:
+    if _whole("max_worker_concurrency", value) < 0:
         raise ConfigurationError(f"max_worker_concurrency is {value}: it must not be negative, and None is no limit")
     return value
 
@@ -244,7 +243,7 @@ def _origin(text: str, keyring: Keyring) -> str:
         is_address = False
     if not is_address:
         raise ConfigurationError(
-            f"api_base_url {text!r} is no http or https address: write http://HOST:PORT or https://HOST"
+            f"api_base_url {without_passwords(text)!r} is no http or https address: write http://HOST:PORT or https://HOST"
         )
     if keyring.bearer and "@" in parts.netloc:
         raise ConfigurationError(
@@ -265,7 +264,17 @@ def _endpoint(gateway_url: str | None, rewrite: Callable[[str], str] | None) -> 
     return rewrite or (lambda granted: granted)
 
 
-def _sleep_of(retry: tenacity.BaseRetrying) -> Callable[[float], Awaitable[None]]:
+def _check_policy(retry: tenacity.AsyncRetrying) -> None:
+    if not isinstance(retry, tenacity.AsyncRetrying):
+        kind = type(retry).__name__
+        raise ConfigurationError(f"retry is a {kind}, which sleeps in everybody's way: pass a tenacity.AsyncRetrying")
+    if retry.stop is not tenacity.stop_never:
+        raise ConfigurationError(
+            "retry has a stop condition, but a worker never gives up: leave `stop` out of the policy"
+        )
+
+
+def _sleep_of(retry: tenacity.AsyncRetrying) -> Callable[[float], Awaitable[None]]:
     async def sleep(seconds: float) -> None:
         waited = retry.sleep(seconds)
         if waited is not None:
@@ -283,6 +292,12 @@ def _positive(**values: float | None) -> None:
     for name, value in values.items():
         if value is not None and not _number(name, value) > 0:
             raise ConfigurationError(f"{name} is {value}: it must be more than 0")
+
+
+def _whole(name: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigurationError(f"{name} is {value!r}: it must be a whole number")
+    return value
 
 
 def _number(name: str, value: float) -> float:

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import logging
 import pickle
+import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import Any
 
 import inngest
 import pytest
+import tenacity
 from aiohttp import WSMsgType, web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -85,6 +87,11 @@ def test_apps_that_cannot_work_are_refused_at_once(apps: Callable[[], Any], says
         ({"api_base_url": "http://127.0.0.1:99999"}, "no http or https address"),
         ({"api_base_url": "http://[::1"}, "no http or https address"),
         ({"api_base_url": "http://me:word@127.0.0.1", "signing_key": PRIMARY}, "cannot be sent beside a signing key"),
+        ({"api_base_url": "ftp://me:zzyzx@host"}, "api_base_url 'ftp://...@host' is no http"),
+        ({"gateway_url": "http://me:zzyzx@host"}, "gateway endpoint 'http://...@host': scheme"),
+        ({"retry": tenacity.Retrying()}, "a Retrying, which sleeps in everybody's way: pass a tenacity.AsyncRetrying"),
+        ({"retry": tenacity.AsyncRetrying(stop=tenacity.stop_after_attempt(3))}, "retry has a stop condition"),
+        ({"isolation": "process", "processes": 1.5}, "processes is 1.5: it must be a whole number"),
         ({"instance_id": " "}, "instance_id is empty"),
         ({"max_worker_concurrency": -1}, "must not be negative"),
         ({"max_worker_concurrency": "5"}, "max_worker_concurrency is '5': it must be a whole number"),
@@ -97,7 +104,8 @@ def test_apps_that_cannot_work_are_refused_at_once(apps: Callable[[], Any], says
 )
 def test_options_that_cannot_work_are_refused_at_once(options: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigurationError, match=says) as caught:
-        connect([an_app()], **options)
+        connect("main:apps" if "isolation" in options else [an_app()], **options)
+    assert "zzyzx" not in str(caught.value)
     assert not any(str(value) in str(caught.value) for name, value in options.items() if "key" in name)
 
 
@@ -461,6 +469,44 @@ async def test_no_secret_is_told_to_anybody(
     for secret in (PRIMARY, FALLBACK, *hashes, *tokens):
         assert len(secret) > 20
         assert not any(secret in text for text in shown)
+
+
+@pytest.fixture
+async def suspicious_proxy() -> AsyncIterator[str]:
+    """A proxy that nobody may pass, as an address with a password."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        yield f"http://me:p@zzyzx@127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.mark.parametrize("stage", ["start", "socket"])
+async def test_no_password_of_a_proxy_or_an_address_is_told_to_anybody(
+    gw: Gateway,
+    start: Any,
+    suspicious_proxy: str,
+    stage: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """aiohttp names a proxy that refuses it with all that its address holds."""
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("HTTPS_PROXY", suspicious_proxy)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    addresses = {
+        "start": {"api_base_url": "https://me:p@zzyzx@api.invalid"},
+        "socket": {"gateway_url": "wss://me:p@zzyzx@gateway.invalid"},
+    }
+    worker = await start(ready=False, **addresses[stage])
+    failed = await worker.hears(events.Reconnecting)
+    chained = "".join(traceback.format_exception(failed.error))
+    assert "407" in chained
+    for shown in (caplog.text, chained, repr(worker.told), repr(worker.status())):
+        assert "zzyzx" not in shown
 
 
 def test_a_secret_cannot_be_printed_or_pickled() -> None:
