@@ -13,6 +13,9 @@ from connect.gateway import Gateway, Kind
 
 MIB = 1024 * 1024
 RUNS = 24
+FULL = 4 * MIB
+MOST = FULL + 3 * MIB
+"""Past the mark one reply more may wait; the transport has a copy of the one that it is at."""
 
 pytestmark = pytest.mark.usefixtures("quiet", "small")
 
@@ -20,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("quiet", "small")
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A channel is full sooner, so that a test need not move a gigabyte."""
-    monkeypatch.setattr(channel, "FULL", 4 * MIB)
+    monkeypatch.setattr(channel, "FULL", FULL)
 
 
 @pytest.fixture
@@ -94,7 +97,7 @@ async def test_replies_that_a_link_does_not_take_go_over_http(gw: Gateway, start
     """Without waiting for the gateway to read, or for its silence to be noticed."""
     worker, runs = await stalled(gw, start, large)
     await gw.wait_for(lambda record: record in gw.calls("flush"))
-    assert unsent(worker) <= 5 * MIB
+    assert unsent(worker) <= MOST
     await completed(runs)
     assert {gw.ledger[run.requests[0]].via for run in runs} == {"flush"}
     gw.connections[0].resume()
@@ -108,7 +111,7 @@ async def test_replies_that_nobody_takes_are_kept_once_and_delivered_when_it_rea
     gw.flushes.standing = DOWN
     worker, runs = await stalled(gw, start, large)
     await clogged(gw, worker)
-    assert unsent(worker) <= 5 * MIB, "each flush that failed has put replies on a link that takes none"
+    assert unsent(worker) <= MOST, "each flush that failed has put replies on a link that takes none"
     assert worker.status().outbox_bytes <= (RUNS + 1) * MIB
     gw.connections[0].resume()
     assert await completed(runs) == ["x" * MIB] * RUNS
@@ -127,8 +130,8 @@ async def test_requests_whose_ack_cannot_be_written_are_left_with_the_gateway(
     more = [gw.start_run("app-weigh", {"text": "x" * MIB}) for _ in range(RUNS)]  # of two mebibytes each
     await gw.until(lambda: unacked(worker) >= 10 * MIB, timeout=20)  # it is asked whenever a flush has failed
     await clogged(gw, worker)
-    assert unacked(worker) <= 18 * MIB
-    assert unsent(worker) <= 5 * MIB
+    assert unacked(worker) <= channel.HALT * FULL + 3 * MIB
+    assert unsent(worker) <= MOST
     assert worker.status().requests_received < 2 * RUNS
     gw.connections[0].resume()
     assert await completed(more) == [MIB] * RUNS
