@@ -27,12 +27,13 @@ class Mailbox:
                 raise
 
     def _deliver(self) -> None:
-        # First the flag, then the calls: what is posted from here on is either seen below or wakes the loop again.
+        # First the flag, then the calls: what is posted from here on wakes the loop again, so that others have their turn on it.
         self._woken = False
         try:
-            while self._calls:
+            for _ in range(len(self._calls)):
                 call, arguments = self._calls.popleft()
                 call(*arguments)
-        finally:
-            if self._calls:  # one of them raised: that is its own affair
+        except BaseException:  # that is its own affair
+            if self._calls:
                 self._loop.call_soon(self._deliver)
+            raise

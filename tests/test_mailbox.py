@@ -64,3 +64,21 @@ async def test_a_closed_loop_is_refused_every_time() -> None:
         with pytest.raises(RuntimeError):
             mailbox.post(print)
     assert not mailbox._calls
+
+
+async def test_a_poster_that_keeps_up_does_not_keep_the_loop_to_itself() -> None:
+    """As events for a listener that is slower than they come: functions on the same loop have their turn all the same."""
+    loop, posted, turns = asyncio.get_running_loop(), 100, 0
+    mailbox, done = Mailbox(loop), asyncio.Event()
+
+    def again(left: int) -> None:
+        if left:
+            mailbox.post(again, left - 1)
+        else:
+            done.set()
+
+    mailbox.post(again, posted)
+    while not done.is_set():
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns >= posted
