@@ -80,7 +80,7 @@ class Bound:
         check(chart, actor)
         self._name = chart.__name__
         self._events = set(model.read(chart).events)
-        self._ignored: dict[str, frozenset[str]] = getattr(chart, "ignored", {})
+        self._ignored = model.further(chart, "ignored")
         self._unexpected = unexpected
         self._moved = moved
         self._inbox: deque[tuple[str, dict[str, Any]]] = deque()

@@ -4,6 +4,7 @@ Through the library a request costs a millisecond and 38 kB, through the table s
 The class stays the only declaration: same diagram, same tests. What the table cannot express is refused, not approximated.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +32,7 @@ class Compiled:
     initial: str
     final: frozenset[str]
     table: dict[tuple[str, str], tuple[Step, ...]]
-    ignored: dict[str, frozenset[str]]
+    ignored: Mapping[str, frozenset[str]]
 
     def ignores(self, state: str, event: str) -> bool:
         """Whether *event* means nothing in *state*, on purpose."""
@@ -60,7 +61,7 @@ def compile_chart(chart: type[StateChart[Any]]) -> Compiled:
         initial=chart.initial_state.id,
         final=frozenset(state.id for state in chart.final_states),
         table=table,
-        ignored=getattr(chart, "ignored", {}),
+        ignored=model.further(chart, "ignored"),
     )
 
 

@@ -96,7 +96,6 @@ class ChartModel:
 def read(chart: type[Any]) -> ChartModel:
     """Read *chart*, a `StateChart` class, on every level; nothing is instantiated."""
     states = list(iterate_states(chart.states))
-    tasks = getattr(chart, "tasks", {})
     return ChartModel(
         name=chart.__name__,
         doc=inspect.cleandoc(chart.__dict__.get("__doc__") or ""),
@@ -104,10 +103,17 @@ def read(chart: type[Any]) -> ChartModel:
         states=tuple(_state(chart, state) for state in states),
         edges=tuple(edge for state in states for edge in _edges(chart, state)),
         tasks=tuple(
-            TaskModel(name, tuple(begins.split()), tuple(ends.split())) for name, (begins, ends) in tasks.items()
+            TaskModel(name, tuple(begins.split()), tuple(ends.split()))
+            for name, (begins, ends) in further(chart, "tasks").items()
         ),
-        ignored={state: tuple(sorted(events)) for state, events in getattr(chart, "ignored", {}).items()},
+        ignored={state: tuple(sorted(events)) for state, events in further(chart, "ignored").items()},
     )
+
+
+def further(chart: type[Any], name: Literal["tasks", "ignored"]) -> Mapping[str, Any]:
+    """What *chart* says under *name*; nothing where that is something of its own, such as a state that is called so."""
+    said = getattr(chart, name, None)
+    return said if isinstance(said, Mapping) else {}
 
 
 def to_json(chart: ChartModel) -> str:

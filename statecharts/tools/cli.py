@@ -95,6 +95,9 @@ def _draw_options(command: argparse.ArgumentParser) -> None:
 def _draw(options: argparse.Namespace) -> int:
     charts = _by_stem(options.charts or load.listed())
     if options.format:
+        if len(charts) > 1 and options.format not in draw.JOINED:
+            names = ", ".join(chart.name for chart in charts.values())
+            raise UnusableError(f"{options.format} shows one chart, not {names}: choose with {_CHART}")
         render = draw.FORMATS[options.format]
         sys.stdout.write("".join(render(chart) for chart in charts.values()))
         return 0

@@ -20,6 +20,9 @@ FORMATS: dict[str, Callable[[ChartModel], str]] = {
     "svg": lambda chart: picture.svg(dot.render(chart)),
 }
 
+JOINED = ("page", "grid", "dot")
+"""Formats of which several after each other are still that format."""
+
 
 def command(folder: Path) -> str:
     """What redraws *folder*."""
@@ -67,7 +70,7 @@ def _svg(name: str) -> str:
 
 
 def _read(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.exists() else ""
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
 _OTHERS = {"grid.md": "every state, every event", "mmd": "Mermaid", "dot": "DOT", "json": "JSON"}

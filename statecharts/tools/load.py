@@ -6,6 +6,7 @@ import os
 import sys
 import tomllib
 from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,20 +49,40 @@ def chart(name: str) -> type[StateChart[Any]]:
         raise UnusableError(
             f"{name} has states that share an id, by which states are told apart here: {', '.join(twice)}"
         )
+    _check_further(name, found)
     return found  # type: ignore[no-any-return]
+
+
+def _check_further(name: str, found: type[Any]) -> None:
+    """What the library does not look at. Something else than a mapping is the chart's own affair."""
+    for attribute, (shape, example) in _FURTHER.items():
+        said = getattr(found, attribute, None)
+        if isinstance(said, Mapping) and not all(isinstance(key, str) and shape(it) for key, it in said.items()):
+            raise UnusableError(f"{name}.{attribute} does not say what it should: write {example}")
+
+
+def _are_words(it: Any) -> bool:
+    return isinstance(it, Collection) and not isinstance(it, str) and all(isinstance(word, str) for word in it)
+
+
+_FURTHER: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "tasks": (lambda it: _are_words(it) and len(it) == 2, '{"timer": ("arm_timer", "disarm_timer")}'),
+    "ignored": (_are_words, '{"state": {"event"}}'),
+}
 
 
 def listed() -> list[str]:
     """The names in the project's pyproject.toml. Raises: UnusableError: it lists none."""
     path = _project() / "pyproject.toml"
     try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        found: Any = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UnusableError(f"{path} cannot be read: {error}") from None
-    names = settings.get("tool", {}).get("statecharts", {}).get("charts", [])
-    if not names or not all(isinstance(name, str) for name in names):
+    for key in ("tool", "statecharts", "charts"):
+        found = found.get(key) if isinstance(found, dict) else None
+    if not found or not isinstance(found, list) or not all(isinstance(name, str) for name in found):
         raise UnusableError(f'no chart named: give MODULE:CHART, or list them in {path}: {SETTING} = ["MODULE:CHART"]')
-    return list(names)
+    return found
 
 
 def _project() -> Path:

@@ -22,11 +22,15 @@ def replica(chart: ChartModel, **checks: bool) -> type[StateChart[Any]]:
 
     Raises: statemachine.exceptions.InvalidDefinition: the library refuses such a chart.
     """
+    further = {
+        "ignored": {state: frozenset(events) for state, events in chart.ignored.items()},
+        "tasks": {task.name: (" ".join(task.begins), " ".join(task.ends)) for task in chart.tasks},
+    }
     return create_machine_class_from_definition(
         chart.name,
         cast(Any, {state.id: _definition(chart, state) for state in nesting.children(chart, None)}),
-        ignored={state: frozenset(events) for state, events in chart.ignored.items()},
-        tasks={task.name: (" ".join(task.begins), " ".join(task.ends)) for task in chart.tasks},
+        # Where there is nothing to say, a state may have the name.
+        **{name: said for name, said in further.items() if said},
         __module__=__name__,
         **checks,
     )

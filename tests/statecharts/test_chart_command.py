@@ -56,6 +56,13 @@ def charts(tmp_path: Path) -> Path:
         "    left.to(right, event='go')\n"
         "    right.to(left, event='go')\n"
         "Twice.left = None\n"
+        "class Other(Good): pass\n"
+    )
+    (tmp_path / "says.py").write_text(
+        "from good import Good\n"
+        "class Alone(Good): tasks = {'timer': ('arm',)}\n"
+        "class Word(Good): tasks = {'timer': 'ab'}\n"
+        "class Nothing(Good): ignored = {'on': None}\n"
     )
     (tmp_path / "also.py").write_text((tmp_path / "good.py").read_text())
     return tmp_path
@@ -77,6 +84,11 @@ BAD = {
     "table good:State": "good:State is no chart class, but <class 'statemachine.state.State'>; its charts: Good",
     "table empty:Empty": "empty:Empty has no states",
     "table good:Twice": "good:Twice has states that share an id, by which states are told apart here: same",
+    "table says:Alone": 'says:Alone.tasks does not say what it should: write {"timer": ("arm_timer", "disarm_timer")}',
+    "grid says:Word": "says:Word.tasks does not say what it should",
+    "diff good:Good says:Nothing": 'says:Nothing.ignored does not say what it should: write {"state": {"event"}}',
+    "draw good:Good good:Other --format svg": "svg shows one chart, not Good, Other: choose with MODULE:CHART",
+    "draw good:Good good:Other --format json": "json shows one chart, not Good, Other",
     "draw": "no chart named: give MODULE:CHART, or list them in",
     "draw good:Good --format png": "argument --format: invalid choice: 'png'",
     "draw good:Good --into good.py": "cannot write good.py: File exists; choose another folder with --into",
@@ -100,6 +112,24 @@ def test_bad_input_is_one_line_and_exit_code_2(line: str, charts: Path) -> None:
     (said,) = result.stderr.splitlines()
     assert said.startswith("statecharts: ")
     assert BAD[line] in said
+
+
+@pytest.mark.parametrize(
+    "settings", ["tool = 3", "[tool]\nstatecharts = 'good'", "[tool.statecharts]\ncharts = 'good:Good'"]
+)
+def test_a_project_that_lists_no_charts_says_how_to(settings: str, charts: Path) -> None:
+    (charts / "pyproject.toml").write_text(settings)
+    result = run("draw", cwd=charts)
+    assert (result.returncode, result.stdout) == (2, "")
+    (said,) = result.stderr.splitlines()
+    assert 'pyproject.toml: [tool.statecharts] charts = ["MODULE:CHART"]' in said
+
+
+def test_a_file_that_is_no_text_is_stale(charts: Path) -> None:
+    (charts / "good.md").write_bytes(b"\xff\xfe")
+    result = run("draw", "good:Good", "--check", "--into", ".", cwd=charts)
+    assert result.returncode == 1
+    assert result.stderr.startswith("stale: README.md, good.dot, good.grid.md, good.json, good.md,")
 
 
 @pytest.mark.parametrize("line", ["draw good:Good --format svg", "diff good:Good also:Good --format svg"])

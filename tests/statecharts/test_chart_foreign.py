@@ -12,7 +12,7 @@ import pytest
 from statemachine import Event, State, StateChart
 from statemachine.io import create_machine_class_from_definition
 
-from statecharts import model
+from statecharts import Bound, Unexpected, compile_chart, model
 from statecharts.tools import cli, dot, grid, labels, mermaid, nesting, paths, routes
 from statecharts.tools.diff import diff
 from statecharts.tools.load import UnusableError
@@ -294,6 +294,28 @@ class Graph(StateChart[Any]):
         edge = note.to(start_of_node) | start_of_node.to(note_to_class) | note_to_class.to(größe)
 
     strict = root.to(state) | state.to(node) | node.to(end)
+
+
+class Inbox(StateChart[Any]):
+    """Its states are called like what other charts declare about themselves."""
+
+    tasks = State(initial=True)
+    ignored = State(final=True)
+    drop = tasks.to(ignored)
+
+
+def test_states_may_be_called_like_what_a_chart_says_of_itself() -> None:
+    plain = model.read(Inbox)
+    assert (plain.tasks, plain.ignored) == ((), {})
+    assert model.read(replica(plain)).edges == plain.edges
+    assert "1 of 1 transitions can be taken" in routes.render(Inbox)
+    reports: list[Unexpected] = []
+    bound = Bound(Inbox, paths.note_taker(Inbox), reports.append)
+    bound.start()
+    bound.fire("drop")
+    bound.fire("drop")
+    assert [report.event for report in reports] == ["drop"]
+    assert compile_chart(Inbox).ignored == {}
 
 
 @needs_dot
