@@ -60,7 +60,7 @@ class Process:
         """It has been given as much as it is meant to serve."""
         self._exited: asyncio.Future[int] = self._loop.create_future()
         self._child, end = _spawn(setup)
-        threading.Thread(target=self._wait, name=f"{setup.name}-end", daemon=True).start()
+        self._watch(end)
         self.life = self._loop.create_task(self._live(end), name=setup.name)
         """Ends when nothing of it is left."""
 
@@ -142,6 +142,16 @@ class Process:
         """End it now. Again is harmless."""
         self._closed = True
         self._pipe.close()
+
+    def _watch(self, end: socket.socket) -> None:
+        """Wait for its exit, on a thread; where there can be no more threads there must be no process that nobody waits for."""
+        try:
+            threading.Thread(target=self._wait, name=f"{self._setup.name}-end", daemon=True).start()
+        except RuntimeError as error:
+            end.close()
+            self._child.kill()
+            self._child.wait()
+            raise OSError(error) from error
 
     def _wait(self) -> None:
         """On a thread of its own: until the process has exited."""

@@ -5,9 +5,11 @@ import json
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import tenacity
 from visits import PATIENCE, Door
@@ -170,6 +172,30 @@ async def test_one_that_the_system_refuses_is_an_error(start: Any, monkeypatch: 
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(ConfigurationError, match=r"process 1 cannot be started: .*/nowhere/python"):
         await start(processes=1)
+
+
+async def test_a_replacement_for_which_there_is_no_thread_is_tried_again_and_leaves_no_process(
+    gw: Gateway, start: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The system may give a process, and then no thread to wait for its end: a container's limit counts both."""
+    worker = await start(processes=1, retry=HEALING)
+    [old] = worker.status().processes
+    before, start_thread, refused = psutil.Process().children(), threading.Thread.start, list[psutil.Process]()
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "connect-1-end" and not refused:
+            refused.extend(child for child in psutil.Process().children() if child not in before)
+            raise RuntimeError("can't start new thread")
+        start_thread(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    os.kill(old.pid, signal.SIGKILL)
+    async with asyncio.timeout(PATIENCE):
+        while (await gw.invoke("app-pid", {"seconds": 0.05})).status != "completed":
+            pass
+    assert "process 1 cannot be started: can't start new thread" in caplog.text
+    assert len(refused) == 1
+    assert not refused[0].is_running()
 
 
 async def test_a_process_that_starts_a_worker_when_it_imports_is_an_error(
