@@ -78,7 +78,7 @@ class Request(StateChart[RequestActions]):
     )
 
     tasks: ClassVar[dict[str, tuple[str, str]]] = {
-        "lease": ("accept", "finished note_lease_lost forget"),
+        "lease": ("accept", "note_lease_lost forget"),
         "handler": ("start_handler", "finished cancel_handler"),
         "wait for REPLY_ACK": ("send_reply", "reply_acked reply_lost flush_ok forget"),
         "flush": ("queue_flush", "flush_ok reply_acked forget"),

@@ -369,6 +369,23 @@ async def test_a_buffered_reply_goes_out_over_the_link_again_until_somebody_has_
     assert not worker.heard(events.ReplyLost)
 
 
+async def test_a_lease_is_extended_until_somebody_has_the_reply(gw: Gateway, start: Any) -> None:
+    """REPLIED and BUFFERED, too, hold the lease: a server that let it lapse would take the work for lost (PROTOCOL.md §7)."""
+    gw.heartbeat_interval = "60s"
+    worker = await start()
+    gw.faults.lose(Kind.WORKER_REPLY, count=None)
+    gw.flushes.standing = DOWN
+    run = gw.start_run("app-echo", {"value": 1})
+    await worker.hears(events.ReplyBuffered)
+    await gw.wait_for(Kind.WORKER_REQUEST_EXTEND_LEASE, since=gw.mark)
+    gw.flushes.clear()
+    await worker.hears(events.ReplyFlushed)
+    await run.done()
+    mark = gw.mark
+    await ended(worker)
+    assert not gw.frames(Kind.WORKER_REQUEST_EXTEND_LEASE, since=mark)
+
+
 @pytest.mark.usefixtures("quiet")
 async def test_a_redelivery_over_a_retired_link_waits_for_the_flush(gw: Gateway, held: Held, start: Any) -> None:
     """BUFFERED --redelivered--> stays, without a link: the retired one is read to its end, but takes no reply."""
