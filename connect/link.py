@@ -7,9 +7,8 @@ the chart; while the link is UP they go straight to the owner, before that they 
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import aiohttp
@@ -19,6 +18,7 @@ from connect.api import Api, Grant, gateway_endpoint
 from connect.channel import Channel
 from connect.codec import Kind
 from connect.errors import GatewayDraining, HandshakeTimeout, LinkLost, ProtocolError, SyncFailed
+from connect.logs import REPEATS
 from connect.pace import Deadlines, Intervals
 from connect.registration import Registration
 from connect.secrets import without_passwords
@@ -84,8 +84,6 @@ class Facts:
     heartbeat_seen: float | None = None
     frame_seen: float | None = None
     last_ack: float = float("-inf")
-    oddities: Counter[str] = field(default_factory=Counter)
-    """What the gateway sent without sense: undecodable and text frames, unknown kinds."""
 
 
 class Link:
@@ -349,8 +347,11 @@ class Link:
             handle(self, frame.payload)
 
     def _odd(self, what: str) -> None:
-        self.facts.oddities[what] += 1
-        log.warning("%s: ignored a frame that means nothing here: %s", self.connection_id, what)
+        about = {
+            "connection_id": self.connection_id,
+            **REPEATS,
+        }  # a newer gateway may have a kind that it sends all the time
+        log.warning("%s: ignored a frame that means nothing here: %s", self.connection_id, what, extra=about)
 
     def _on_hello(self, _: object) -> None:
         self._chart.fire("gateway_hello")

@@ -123,4 +123,4 @@ class Link(StateChart[LinkActions]):
         "answered": frozenset({"heartbeat_seen"}),
         "closed": frozenset({"*"}),
     }
-    """What a gateway may say without meaning anything by it, and repeats. Each is counted by the link, none is a bug of ours."""
+    """What a gateway may say without meaning anything by it, and repeats. None of it is a bug of ours."""
