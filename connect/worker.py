@@ -84,8 +84,9 @@ def connect(
         connect_timeout: Seconds for the first ACTIVE; None: try for ever.
         shutdown_timeout: Seconds for work in flight to finish at shutdown, then it is cancelled; None: as long as it takes.
         flush_timeout: Seconds for the last replies to be delivered once work has ended.
-        retry: A tenacity policy: its `wait` is used between failed attempts, its `sleep` wherever the worker backs off. It must
-            not stop. How often a lost link is replaced at once, and the wait after that, is not its to say.
+        retry: A tenacity policy: its `wait` is used between failed attempts, to connect or to flush a reply; its `sleep` before
+            each dial, and before a process is replaced. It must not stop. How often a lost link is replaced at once, and the wait
+            after that, is not its to say.
         isolation: "thread": the connection on a thread of its own; "none": everything on the loop that calls `start()`;
             "process": as "thread", and functions run in processes that import *apps*, given as `"MODULE:APPS"`.
         processes: How many; default: one for each core that may be used.
