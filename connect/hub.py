@@ -55,6 +55,9 @@ class Hub:
     ) -> None:
         self._listeners = listeners
         self._wanted = {}
+        # A program may listen from one short-lived loop after another. The connection's thread may be adding a box meanwhile.
+        heard = {self._home, *(loop for _, _, loop in listeners)}
+        self._boxes = {loop: box for loop, box in list(self._boxes.items()) if loop in heard}
 
     def emit(self, event: Event) -> None:
         """Tell everybody; a listener that raises is logged and changes nothing."""
