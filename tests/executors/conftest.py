@@ -1,7 +1,9 @@
 """The rooms that functions run in: `room` is each of the two in this process in turn, `start` a worker with processes."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -12,6 +14,8 @@ from visits import Door
 from connect import Deadlines, WorkerConnection, connect
 from connect.gateway import Gateway
 
+HERE = Path(__file__).parent
+PATH = os.pathsep.join(map(str, (HERE, HERE.parent)))
 QUICK = Deadlines(settle=0.3, pause=0.01)
 """No wait that a test would have to sit out."""
 
@@ -57,13 +61,14 @@ async def gw() -> AsyncIterator[Gateway]:
 
 @pytest.fixture
 async def start(gw: Gateway) -> AsyncIterator[Callable[..., Any]]:
-    """Start a worker whose functions, those of `pool_functions`, run in processes; at the end nothing of it is left."""
+    """Start a worker whose functions, those of `pool_functions`, run in processes unless the options say otherwise; at the end
+    nothing of it is left."""
     before = set(psutil.Process().children(recursive=True))
     started: list[tuple[WorkerConnection, asyncio.Task[None]]] = []
 
     async def begin(apps: str = "pool_functions:apps", **options: Any) -> WorkerConnection:
-        options = {"shutdown_signals": [], "api_base_url": gw.url, "deadlines": QUICK, "flush_timeout": 5.0, **options}
-        worker = connect(apps, isolation="process", **options)
+        defaults = {"isolation": "process", "shutdown_signals": [], "api_base_url": gw.url, "deadlines": QUICK}
+        worker = connect(apps, **{**defaults, "flush_timeout": 5.0, **options})
         task = asyncio.create_task(worker.start())
         started.append((worker, task))
         ready = asyncio.create_task(gw.wait_for_worker(timeout=30))
@@ -82,6 +87,19 @@ async def start(gw: Gateway) -> AsyncIterator[Callable[..., Any]]:
         assert worker.status().unexpected_events == 0
         assert worker.status().processes == ()
     assert set(psutil.Process().children(recursive=True)) <= before
+
+
+@pytest.fixture
+def run(gw: Gateway, start_process: Any) -> Callable[..., Any]:
+    """The command, with two processes unless the arguments say otherwise."""
+
+    def begin(*arguments: str, apps: str = "pool_functions:apps", **env: str) -> Any:
+        arguments = arguments or ("--isolation", "process", "--processes", "2")
+        return start_process(
+            "-m", "connect", "run", apps, "--api-base-url", gw.url, *arguments, **{"PYTHONPATH": PATH, **env}
+        )
+
+    return begin
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -67,18 +68,31 @@ async def hold_gil(ctx: inngest.Context) -> int:
     return os.getpid()
 
 
-async def spin(ctx: inngest.Context) -> None:
-    """The loop stands still for ever."""
+async def block(ctx: inngest.Context) -> int:
+    """The loop stands still for `seconds`, in C, without the interpreter lock."""
+    with call(ctx):
+        time.sleep(float(str(ctx.event.data["seconds"])))  # noqa: ASYNC251
+    return os.getpid()
+
+
+async def spin(ctx: inngest.Context) -> int:
+    """The loop stands still for `seconds`, or for ever, in Python."""
     with call(ctx) as door:
         try:
-            while True:
+            end = time.monotonic() + float(str(ctx.event.data.get("seconds", "inf")))
+            while time.monotonic() < end:
                 pass
         finally:
             door.sendall(b"unwound")
+    return os.getpid()
 
 
 async def leave() -> None:
     sys.exit(4)
+
+
+async def leave_function(ctx: inngest.Context) -> None:
+    await leave()
 
 
 async def end(ctx: inngest.Context) -> None:
@@ -161,7 +175,9 @@ FUNCTIONS = (
     wait_unwatched,
     wait_for_ever,
     hold_gil,
+    block,
     spin,
+    leave_function,
     end,
     fragile,
     unserialisable,

@@ -1,9 +1,7 @@
 """`python -m connect run --isolation process`: what a terminal, a supervisor and an operator see of it."""
 
 import asyncio
-import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +11,8 @@ from visits import PATIENCE, Door
 
 from connect.gateway import Gateway, Kind
 
-HERE = Path(__file__).parent
-PATH = os.pathsep.join(map(str, (HERE, HERE.parent)))
 ORPHANED = 2.0
 """Seconds that a process may outlive its worker."""
-
-
-@pytest.fixture
-def run(gw: Gateway, start_process: Any) -> Callable[..., Any]:
-    """The command, with two processes unless the arguments say otherwise."""
-
-    def begin(*arguments: str, apps: str = "pool_functions:apps", **env: str) -> Any:
-        arguments = arguments or ("--isolation", "process", "--processes", "2")
-        return start_process(
-            "-m", "connect", "run", apps, "--api-base-url", gw.url, *arguments, **{"PYTHONPATH": PATH, **env}
-        )
-
-    return begin
 
 
 def everyone(command: Any) -> list[psutil.Process]:
