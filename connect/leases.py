@@ -92,7 +92,9 @@ class Leases:
 
     def _sweep(self) -> None:
         self._swept_at = asyncio.get_running_loop().time()
-        self._waiting = deque(self._holders())
+        # Where the loop is so late that the last sweep has not come to its end, its rest goes first: else the youngest never would.
+        late = set(map(id, self._waiting))
+        self._waiting.extend(holder for holder in self._holders() if id(holder) not in late)
         self._share = max(AT_ONCE, -(-len(self._waiting) // SHARES))
         self._extend_some()
 
