@@ -113,7 +113,9 @@ class Apps:
             if self._is_stopping():
                 raise
             return failure("CancelledError", "the function was cancelled by what it awaited, not by the worker")
-        except (Exception, SystemExit) as error:
+        except (KeyboardInterrupt, GeneratorExit):  # the process is to end, or this coroutine
+            raise
+        except BaseException as error:  # whatever else user code raises: unanswered, its request would never end
             self._logger.exception("request %s could not be run", invocation.request_id)
             return failure(type(error).__name__, "the function could not be run; the worker's log says why")
 

@@ -133,6 +133,14 @@ async def unpicklable(ctx: inngest.Context) -> None:
     raise Unpicklable
 
 
+class Odd(BaseException):
+    """No `except Exception` is to catch it."""
+
+
+async def odd(ctx: inngest.Context) -> None:
+    raise Odd("unheard of")
+
+
 async def speak(ctx: inngest.Context) -> None:
     print("\x00\x00\x00\x04 said to stdout", flush=True)  # noqa: T201
     print("said to stderr", file=sys.stderr, flush=True)  # noqa: T201
@@ -182,6 +190,7 @@ FUNCTIONS = (
     fragile,
     unserialisable,
     unpicklable,
+    odd,
     speak,
     close_stdout,
     change_directory,

@@ -52,6 +52,33 @@ async def test_sys_exit_in_a_function_is_its_own_failure_and_no_others(
     assert len(failures(caplog)) == 1
 
 
+class Odd(BaseException):
+    """As a test framework's, or another event loop's, that no `except Exception` is to catch."""
+
+
+@pytest.mark.parametrize("kind", ["sync", "async", "step"])
+async def test_an_exception_that_is_no_exception_is_its_functions_failure_too(
+    room: Room, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise Odd("unheard of")
+
+    def fail_sync(ctx: inngest.ContextSync) -> None:
+        fail()
+
+    async def fail_async(ctx: inngest.Context) -> None:
+        fail()
+
+    async def fail_in_a_step(ctx: inngest.Context) -> None:
+        await ctx.step.run("fail", fail)  # type: ignore[arg-type]
+
+    handler = {"sync": fail_sync, "async": fail_async, "step": fail_in_a_step}[kind]
+    outcome = await room.run(room.executor(make_apps(fail=handler)), invocation("app-fail"))
+    assert (outcome.status, outcome.no_retry, body(outcome)["name"]) == (Status.ERROR, False, "Odd")
+    assert "request request-1 could not be run" in caplog.text
+    assert "unheard of" in caplog.text
+
+
 async def test_what_a_function_came_to_is_kept_although_the_cancel_was_under_way(room: Room) -> None:
     """It blocks its loop, so that the cancel is heard only after its last line."""
 

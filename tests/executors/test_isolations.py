@@ -59,7 +59,8 @@ async def test_large_payloads_go_both_ways(gw: Gateway, worker_in: Any, size: in
 
 
 @pytest.mark.parametrize(
-    ("function", "error"), [("unserialisable", "OutputUnserializable"), ("leave_function", "FunctionExited")]
+    ("function", "error"),
+    [("unserialisable", "OutputUnserializable"), ("leave_function", "FunctionExited"), ("odd", "Odd")],
 )
 async def test_what_a_function_does_wrong_is_its_own_failure(
     gw: Gateway, worker_in: Any, function: str, error: str
