@@ -22,6 +22,7 @@ import tenacity
 
 from connect import Deadlines, WorkerConnection, connect, events
 from connect.link import Link
+from connect.loops import new_loop
 from connect.requests import Request
 
 HASTE = 200
@@ -155,4 +156,6 @@ async def main(isolation: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(main(sys.argv[1]))))
+    # As the command does: asyncio's own loop keeps a timer that was disarmed, and with it a link, until it would have been due.
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        print(json.dumps(runner.run(main(sys.argv[1]))))

@@ -50,7 +50,7 @@ async def gw() -> AsyncIterator[Gateway]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("isolation", "share"), [("thread", 1.0), ("process", 0.5)])
+@pytest.mark.parametrize(("isolation", "share"), [("thread", 1.0), ("none", 0.5), ("process", 0.5)])
 async def test_nothing_is_lost_and_nothing_is_done_twice(
     gw: Gateway, request: pytest.FixtureRequest, tmp_path: Path, isolation: str, share: float
 ) -> None:
