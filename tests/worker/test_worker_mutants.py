@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from rig import PATIENT, closed, patient, reported
+from rig import DOWN, DRAINING, PATIENT, Held, at_work, closed, patient, reaches, reported
 
 from connect import events
 from connect.gateway import Gateway, Kind, Opened
@@ -135,3 +135,25 @@ async def test_an_answered_heartbeat_makes_up_for_all_before_it(gw: Gateway, sta
     lost = await worker.hears(events.Disconnected)
     assert "three heartbeats" in lost.reason
     assert len(gw.frames(Kind.WORKER_HEARTBEAT, connection=link)) == missing + 1 + 3
+
+
+@pytest.mark.parametrize("stopping", [False, True])
+@pytest.mark.usefixtures("quiet")
+async def test_a_reply_that_waits_for_its_next_flush_does_not_wait_once_a_link_is_up(
+    gw: Gateway, start: Any, held: Held, stopping: bool
+) -> None:
+    """A start request that was answered says that the API is back, to a worker that stops too."""
+    worker = await start(retry=patient(), deadlines=PATIENT)
+    await at_work(gw, held)
+    if stopping:
+        await worker.close()
+        await reaches(worker, DRAINING)
+    gw.flushes.standing = DOWN
+    gw.starts.hold()
+    gw.connections[0].drop()
+    await worker.hears(events.Disconnected)
+    held.release.set()
+    await worker.hears(events.FlushFailed)
+    gw.flushes.clear()
+    gw.starts.release()
+    await worker.hears(events.ReplyFlushed)
