@@ -43,12 +43,15 @@ async def test_no_process_outlives_a_worker_that_is_killed(gw: Gateway, run: Any
             await visit.last_words()
 
 
-async def test_a_signal_to_all_of_them_is_a_graceful_shutdown(gw: Gateway, run: Any, door: Door) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_to_all_of_them_is_a_graceful_shutdown(
+    gw: Gateway, run: Any, door: Door, number: signal.Signals
+) -> None:
     command = run()
     await gw.wait_for_worker(timeout=30)
     started = [gw.start_run("app-wait", {"door": door.port}) for _ in range(2)]
     visits = await door.visits(2)
-    tell(command, signal.SIGTERM)
+    tell(command, number)
     await gw.wait_for(Kind.WORKER_PAUSE)
     for visit in visits:
         visit.let_go()
