@@ -78,6 +78,7 @@ class Dialler:
         self._ever_ready = True
         self._ready_seconds = self._deadlines.ready
         self.excluded.clear()
+        self.last_error = None
         self._backoff.link_ready(self._loop.time())
         self._outcome.set_result(None)
         self.link, self._outcome, self._task = None, None, None

@@ -27,6 +27,7 @@ from connect.secrets import Keyring, Secret, SigningKey, without_passwords
 Isolation = Literal["thread", "none", "process"]
 
 DEFAULT_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_UNCATCHABLE: Final = {getattr(signal, name, None) for name in ("SIGKILL", "SIGSTOP")}
 OUTBOX_LIMIT: Final = 256 * 1024 * 1024
 """Bytes of unconfirmed replies."""
 
@@ -93,7 +94,7 @@ def resolve(
     Raises: ConfigurationError: it says which option, and what to change.
     """
     _one_of("isolation", isolation, ("thread", "none", "process"))
-    numbers = DEFAULT_SIGNALS if shutdown_signals is None else tuple(shutdown_signals)
+    numbers = DEFAULT_SIGNALS if shutdown_signals is None else _signals(shutdown_signals)
     plan = _plan(apps, isolation, processes, recycle_after, executor, signing_key, numbers, traces)
     known = sdk.load(apps, signing_key)
     environment = env or known.env
@@ -286,6 +287,15 @@ def _sleep_of(retry: tenacity.AsyncRetrying) -> Callable[[float], Awaitable[None
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ConfigurationError(f"{name} is {value!r}: it must be one of {', '.join(allowed)}")
+
+
+def _signals(asked: Sequence[signal.Signals]) -> tuple[signal.Signals, ...]:
+    for number in asked:
+        if number not in signal.valid_signals():
+            raise ConfigurationError(f"shutdown_signals has {number!r}: name members of signal.Signals")
+        if number in _UNCATCHABLE:
+            raise ConfigurationError(f"shutdown_signals has {number!r}, which no program can catch: SIGTERM can be")
+    return tuple(asked)
 
 
 def _positive(**values: float | None) -> None:

@@ -77,6 +77,7 @@ class Status:
     next_retry_in: float | None = None
     """Seconds until the next attempt; None unless one is waited for."""
     last_error: str | None = None
+    """Why the last attempt failed; None once a link is ready."""
     excluded_gateways: tuple[str, ...] = ()
     unexpected_events: int = 0
     """Events that a chart did not expect: each is a bug of this package, and an ERROR line in the log."""

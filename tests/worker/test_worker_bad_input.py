@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import logging
 import pickle
+import signal
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -100,6 +101,8 @@ def test_apps_that_cannot_work_are_refused_at_once(apps: Callable[[], Any], says
         ({"shutdown_timeout": -1}, "shutdown_timeout is -1: it must not be negative, and None is no limit"),
         ({"connect_timeout": "soon"}, "connect_timeout is 'soon': it must be a number"),
         ({"flush_timeout": float("nan")}, "flush_timeout is nan: it must be more than 0"),
+        ({"shutdown_signals": [signal.SIGTERM, signal.SIGKILL]}, "no program can catch"),
+        ({"shutdown_signals": ["SIGTERM"]}, "shutdown_signals has 'SIGTERM': name members of signal.Signals"),
         ({"outbox_limit": True}, "outbox_limit is True: it must be a number"),
     ],
 )

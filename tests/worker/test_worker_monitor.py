@@ -75,6 +75,7 @@ async def test_ready_while_it_takes_work_and_not_before(gw: Gateway, serve: Any,
     gw.starts.clear()
     await reaches(worker, ACTIVE)
     assert await get("/readyz") == (200, {"ready": True, "state": "ACTIVE"})
+    assert worker.status().last_error is None
 
 
 async def test_ready_during_a_hand_over_not_during_a_shutdown(gw: Gateway, held: Held, serve: Any, get: Any) -> None:
