@@ -17,8 +17,8 @@ import aiohttp
 from connect.errors import GatewayDraining, LinkLost, TooManyApps
 from connect.websocket import CLOSE_SECONDS, WebSocket
 
-FULL: Final = 32 * 1024 * 1024
-"""Bytes that wait to be written, from which on what can go another way should."""
+FULL: Final = 16 * 1024 * 1024
+"""Bytes that wait to be written, from which on what can go another way should: heartbeats wait behind them."""
 HALT: Final = 4
 """At that many times `FULL` nothing more is read. So far apart that replies alone, which stop at the first mark, never reach it:
 a peer that reads only while it is read from would wait for us, and we for it."""
@@ -80,12 +80,13 @@ class Channel:
         self._wake.set()
         await asyncio.wait([self._writer], timeout=CLOSE_SECONDS)
         self._writer.cancel()
+        await asyncio.wait([self._writer])
         # Cancelled in it, aiohttp drops the transport: a peer that reads nothing gets no goodbye.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._socket.close(code=code, message=reason)
         self._reader.cancel()
-        await asyncio.wait([self._writer, self._reader])
+        await asyncio.wait([self._reader])
         self._fail_queued()
 
     async def _write(self) -> None:

@@ -43,15 +43,32 @@ def test_the_command_line_goes_first(run: Any, tmp_path: Path) -> None:
         ('insance-id = "x"', "[tool.connect] has 'insance-id'; it may have"),
         ("flush-timeout = [", "pyproject.toml cannot be read"),
         ('flush-timeout = "soon"', "Invalid value for '--flush-timeout'"),
+        ("apps = ['main:apps']", "[tool.connect] has a list as 'apps'"),
     ],
 )
 def test_a_wrong_table_is_refused(run: Any, tmp_path: Path, text: str, told: str) -> None:
-    """With what is wrong in it, and no traceback."""
+    """With what is wrong in it, on one line."""
     table(tmp_path, text)
     worker = run("main:apps")
     assert worker.ends() == 2
-    assert told in " ".join(worker.text.split())
-    assert "Traceback" not in worker.text
+    assert told in worker.text
+    assert len(worker.lines) == 1
+
+
+@pytest.mark.parametrize("text", ["tool = 3", "[tool]\nconnect = 3"])
+def test_what_is_no_table_is_refused(run: Any, tmp_path: Path, text: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
+    worker = run("main:apps")
+    assert worker.ends() == 2
+    assert worker.lines == ["statechart-connect: pyproject.toml: [tool.connect] is no table: write NAME = VALUE below it\n"]
+
+
+@pytest.mark.parametrize("words", [("run", "--help"), ("gateway", "--help"), ("demo", "--help")])
+def test_a_wrong_table_keeps_nobody_from_the_help(start_process: Any, tmp_path: Path, words: tuple[str, ...]) -> None:
+    table(tmp_path, "nonsense = 1")
+    command = start_process("-m", "connect", *words)
+    assert command.ends() == 0
+    assert "Usage" in command.text
 
 
 @pytest.mark.usefixtures("run")
@@ -74,6 +91,21 @@ def test_an_environment_file_that_is_not_there_is_refused(run: Any) -> None:
     worker = run("main:apps", "--env-file", "none.env")
     assert worker.ends() == 2
     assert "--env-file: cannot read none.env" in worker.text
+
+
+def test_an_environment_file_with_a_line_that_is_none_is_refused(run: Any, tmp_path: Path) -> None:
+    """It would otherwise be left out, and with it a key."""
+    (tmp_path / "bad.env").write_text("INNGEST_ENV=x\n\nINNGEST_SIGNING_KEY='signkey-prod-0\n")
+    worker = run("main:apps", "--env-file", "bad.env")
+    assert worker.ends() == 2
+    assert worker.lines == ["statechart-connect: --env-file: line 3 of bad.env cannot be read: write NAME=VALUE\n"]
+
+
+def test_a_folder_that_is_none_is_refused(run: Any) -> None:
+    """Though the module may be found elsewhere."""
+    worker = run("main:apps", "--app-dir", "none")
+    assert worker.ends() == 2
+    assert "Invalid value for '--app-dir': Directory 'none' does not exist" in worker.text
 
 
 def test_apps_are_found_in_another_folder(gateway: ThreadedGateway, run: Any, tmp_path: Path) -> None:
@@ -99,10 +131,31 @@ def test_it_starts_again_when_a_file_changes(gateway: ThreadedGateway, run: Any,
     assert worker.ends() == 0
 
 
-def test_the_shell_can_complete_the_command(start_process: Any) -> None:
-    shown = start_process("-m", "connect", "--show-completion", "bash", SHELL="/bin/bash")
-    shown.ends()
-    assert "complete" in shown.text
+@pytest.mark.usefixtures("run")
+def test_the_project_may_say_reload(gateway: ThreadedGateway, tmp_path: Path, start_process: Any) -> None:
+    """The process that is started again does not read it there once more, and start another."""
+    table(tmp_path, "reload = true")
+    worker = start_process("-m", "connect", "run", "main:apps", INNGEST_DEV=gateway.url)
+    worker.expect("CONNECTING → ACTIVE")
+    worker.signal(signal.SIGINT)
+    assert worker.ends() == 0
+    assert "stopped gracefully" in worker.text
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"), [("ru", ["run"]), ("run --log-f", ["--log-format"]), ("run --isolation t", ["thread"])]
+)
+def test_the_shell_completes_commands_options_and_values(start_process: Any, words: str, offered: list[str]) -> None:
+    """What the printed script asks, for the installed command's name, is answered; however the command was called."""
+    script = start_process("-m", "connect", "--show-completion", "bash", SHELL="/bin/bash")
+    assert script.ends() == 0
+    assert "_STATECHART_CONNECT_COMPLETE=complete_bash" in script.text
+    assert script.text.strip().endswith("complete -o default -F _statechart_connect_completion statechart-connect")
+    asked = f"statechart-connect {words}"
+    known = {"COMP_WORDS": asked, "COMP_CWORD": str(len(asked.split()) - 1)}
+    answer = start_process("-m", "connect", **known, _STATECHART_CONNECT_COMPLETE="complete_bash")
+    answer.ends()
+    assert answer.text.split() == offered
 
 
 def test_what_is_waited_for_is_said_in_words() -> None:
