@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from rig import DOWN, DRAINING, PATIENT, Held, at_work, closed, patient, reaches, reported
+from rig import DOWN, DRAINING, PATIENT, Held, at_work, closed, endings, patient, reaches, reported
 
 from connect import events
 from connect.gateway import Gateway, Kind, Opened
@@ -157,3 +157,14 @@ async def test_a_reply_that_waits_for_its_next_flush_does_not_wait_once_a_link_i
     gw.flushes.clear()
     gw.starts.release()
     await worker.hears(events.ReplyFlushed)
+
+
+async def test_a_link_that_is_retired_and_settled_is_over(gw: Gateway, start: Any) -> None:
+    """It says goodbye by itself, and is not first taken up again for somebody to close it."""
+    worker = await start(deadlines=PATIENT)
+    await gw.drain()
+    await worker.hears(events.Connected, 2)
+    first = worker.heard(events.Connected)[0].connection_id
+    await gw.until(lambda: 1 in endings(gw))
+    moves = [(move.event, move.target) for move in worker.heard(events.Moved) if move.connection_id == first]
+    assert moves[-1] == ("settled", ("CLOSED",))
