@@ -7,8 +7,9 @@ lost something; 2 misuse, with one line that says what to change.
 import importlib.metadata
 import inspect
 import io
+import os
 import sys
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
@@ -22,6 +23,8 @@ from connect.errors import ConfigurationError
 
 _UsageError: Any = typer.BadParameter.__base__
 """Of the command line's library, whichever typer brings."""
+_COMPLETE: Final = "_STATECHART_CONNECT_COMPLETE"
+"""The variable by which a shell asks for completions."""
 
 app = typer.Typer(
     help="An Inngest Connect worker whose whole lifecycle is declared as statecharts.",
@@ -41,7 +44,7 @@ def main() -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(app(standalone_mode=False, prog_name=_called()))
     except ConfigurationError as error:
         problem = str(error)
     except _UsageError as error:
@@ -52,6 +55,12 @@ def main() -> NoReturn:
         sys.exit(130)
     typer.echo(f"statechart-connect: {' '.join(problem.split())}", err=True)
     sys.exit(2)
+
+
+def _called() -> str | None:
+    """The command's name in its help; None: as it was called. A shell completes the installed name, and no other."""
+    by_shell = {"--show-completion", "--install-completion"} & set(sys.argv) or _COMPLETE in os.environ
+    return "statechart-connect" if by_shell else None
 
 
 def _show_version(asked: bool) -> None:
@@ -67,6 +76,8 @@ def _options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
+    if ctx.invoked_subcommand not in ("run", "doctor") or set(ctx.help_option_names) & set(sys.argv):
+        return  # a table that is wrong keeps nobody from the others, or from the help
     given = config.defaults(inspect.signature(run).parameters)
     shared = inspect.signature(doctor).parameters
     ctx.default_map = {"run": given, "doctor": {name: value for name, value in given.items() if name in shared}}

@@ -1,5 +1,6 @@
 """Defaults of the command from the working directory: `[tool.connect]` in pyproject.toml, and an environment file."""
 
+import io
 import os
 import tomllib
 from collections.abc import Iterable
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import dotenv
+from dotenv.parser import Original, parse_stream
 
 from connect.errors import ConfigurationError
 
@@ -22,24 +24,44 @@ def defaults(known: Iterable[str]) -> dict[str, Any]:
     if not FILE.exists():
         return {}
     try:
-        table = tomllib.loads(FILE.read_text(encoding="utf-8")).get("tool", {}).get("connect", {})
+        whole: Any = tomllib.loads(FILE.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigurationError(f"{FILE} cannot be read: {error}") from None
-    names, given = set(known), {name.replace("-", "_"): value for name, value in table.items()}
-    for name in given:
-        if name not in names:
-            told = ", ".join(sorted(each.replace("_", "-") for each in names))
-            raise ConfigurationError(f"{FILE}: {TABLE} has {name.replace('_', '-')!r}; it may have {told}")
+    for name in ("tool", "connect"):
+        whole = whole.get(name, {})
+        if not isinstance(whole, dict):
+            raise ConfigurationError(f"{FILE}: {TABLE} is no table: write NAME = VALUE below it")
+    given = {name.replace("-", "_"): value for name, value in whole.items()}
+    _check(given, set(known))
     return given
 
 
+def _check(given: dict[str, Any], known: set[str]) -> None:
+    for name, value in given.items():
+        written = name.replace("_", "-")
+        if name not in known:
+            told = ", ".join(sorted(each.replace("_", "-") for each in known))
+            raise ConfigurationError(f"{FILE}: {TABLE} has {written!r}; it may have {told}")
+        if isinstance(value, list | dict):
+            kind = "list" if isinstance(value, list) else "table"
+            raise ConfigurationError(f"{FILE}: {TABLE} has a {kind} as {written!r}: write one value")
+
+
 def load_environment(path: Path) -> None:
-    """Set what *path* says and the environment does not. Raises: ConfigurationError: it cannot be read."""
+    """Set what *path* says and the environment does not. Raises: ConfigurationError: it cannot be read, or not all of it."""
     try:
-        with path.open(encoding="utf-8") as lines:
-            values = dotenv.dotenv_values(stream=lines)
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"--env-file: cannot read {path}: {error}") from None
-    for name, value in values.items():
+    for line in parse_stream(io.StringIO(text)):
+        if line.error:
+            raise ConfigurationError(f"--env-file: line {_number(line.original)} of {path} is none: write NAME=VALUE")
+    for name, value in dotenv.dotenv_values(stream=io.StringIO(text)).items():
         if value is not None:
             os.environ.setdefault(name, value)
+
+
+def _number(original: Original) -> int:
+    """Of the line itself; empty ones before it are counted as its beginning."""
+    string = original.string
+    return original.line + string[: len(string) - len(string.lstrip())].count("\n")

@@ -24,7 +24,12 @@ def doctor(
     ] = None,
     app_dir: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Where MODULE is imported from; default: the current directory."),
+        typer.Option(
+            metavar="FOLDER",
+            exists=True,
+            file_okay=False,
+            help="Where MODULE is imported from; default: the current directory.",
+        ),
     ] = None,
     env_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Sets what it says and the environment does not.")

@@ -16,8 +16,8 @@ def run(folder: Path) -> int:
         import watchfiles
     except ImportError:
         raise ConfigurationError("--reload needs watchfiles: pip install 'statechart-connect[reload]'") from None
-    words = [word for word in sys.argv[1:] if word != "--reload"]
-    command = shlex.join([sys.executable, "-m", "connect", *words])
+    # Whatever said so, this line or pyproject.toml: the process that is started again watches nothing.
+    command = shlex.join([sys.executable, "-m", "connect", *sys.argv[1:], "--no-reload"])
     watchfiles.run_process(
         folder, target=command, target_type="command", watch_filter=watchfiles.PythonFilter(), sigint_timeout=5
     )

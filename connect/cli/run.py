@@ -40,7 +40,12 @@ def run(
     ],
     app_dir: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Where MODULE is imported from; default: the current directory."),
+        typer.Option(
+            metavar="FOLDER",
+            exists=True,
+            file_okay=False,
+            help="Where MODULE is imported from; default: the current directory.",
+        ),
     ] = None,
     env_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Sets what it says and the environment does not.")
@@ -48,7 +53,8 @@ def run(
     reload: Annotated[
         bool,
         typer.Option(
-            "--reload", help="Start again when a Python file changes; for development. Needs the extra reload."
+            "--reload/--no-reload",
+            help="Start again when a Python file changes; for development. Needs the extra reload.",
         ),
     ] = False,
     instance_id: Annotated[

@@ -60,7 +60,9 @@ def test_what_is_no_table_is_refused(run: Any, tmp_path: Path, text: str) -> Non
     (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
     worker = run("main:apps")
     assert worker.ends() == 2
-    assert worker.lines == ["statechart-connect: pyproject.toml: [tool.connect] is no table: write NAME = VALUE below it\n"]
+    assert worker.lines == [
+        "statechart-connect: pyproject.toml: [tool.connect] is no table: write NAME = VALUE below it\n"
+    ]
 
 
 @pytest.mark.parametrize("words", [("run", "--help"), ("gateway", "--help"), ("demo", "--help")])
@@ -98,14 +100,14 @@ def test_an_environment_file_with_a_line_that_is_none_is_refused(run: Any, tmp_p
     (tmp_path / "bad.env").write_text("INNGEST_ENV=x\n\nINNGEST_SIGNING_KEY='signkey-prod-0\n")
     worker = run("main:apps", "--env-file", "bad.env")
     assert worker.ends() == 2
-    assert worker.lines == ["statechart-connect: --env-file: line 3 of bad.env cannot be read: write NAME=VALUE\n"]
+    assert worker.lines == ["statechart-connect: --env-file: line 3 of bad.env is none: write NAME=VALUE\n"]
 
 
 def test_a_folder_that_is_none_is_refused(run: Any) -> None:
     """Though the module may be found elsewhere."""
     worker = run("main:apps", "--app-dir", "none")
     assert worker.ends() == 2
-    assert "Invalid value for '--app-dir': Directory 'none' does not exist" in worker.text
+    assert "Invalid value for '--app-dir': dir 'none' does not exist" in worker.text
 
 
 def test_apps_are_found_in_another_folder(gateway: ThreadedGateway, run: Any, tmp_path: Path) -> None:
