@@ -12,7 +12,10 @@ it answers only to that name.
 """
 
 import contextlib
+import ipaddress
 import json
+import logging
+import os
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +27,7 @@ from connect.status import Status
 if TYPE_CHECKING:
     from connect.metrics import Metrics, Source
 
-LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+log = logging.getLogger("connect")
 
 _WAITING: Final = {
     ConnectionState.CONNECTING: "not connected yet",
@@ -40,6 +43,14 @@ def address(text: str) -> tuple[str, int]:
     if not colon or not host or not port.isdecimal() or int(port) > 65_535:
         raise ConfigurationError(f"http is {text!r}: write HOST:PORT, such as 127.0.0.1:9090 or 0.0.0.0:9090")
     return host.strip("[]"), int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine reaches *host*."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 @contextlib.asynccontextmanager
@@ -61,7 +72,7 @@ async def monitored(
     host, port = http
     metrics = Metrics(worker)
     # On loopback a browser may have been lured here under another name; elsewhere any name may be right.
-    app = web.Application(middlewares=[only_here(lambda: runner.addresses[0][1])] if host in LOOPBACK else [])
+    app = web.Application(middlewares=[only_here(lambda: runner.addresses[0][1], host)] if is_loopback(host) else [])
     app.add_routes(_routes(worker, metrics))
     if status_page:
         _add_page(app, worker)
@@ -70,13 +81,21 @@ async def monitored(
     try:
         try:
             await web.TCPSite(runner, host, port).start()
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             cure = "choose another address, or stop what listens there"
-            raise ConfigurationError(f"http: cannot listen on {host}:{port} ({error.strerror}): {cure}") from error
+            raise ConfigurationError(f"http: cannot listen on {host}:{port} ({_why(error)}): {cure}") from error
+        what = "the live page, probes and metrics" if status_page else "probes and metrics"
+        log.info("%s: http://%s:%d/", what, f"[{host}]" if ":" in host else host, runner.addresses[0][1])
         yield
     finally:
         metrics.stop()
         await runner.cleanup()
+
+
+def _why(error: OSError | UnicodeError) -> str:
+    if isinstance(error, UnicodeError):
+        return "it is no host's name"
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
 
 
 def _routes(worker: "Source", metrics: "Metrics") -> Any:

@@ -1,19 +1,35 @@
-"""Defaults of the command from the working directory: `[tool.connect]` in pyproject.toml, and an environment file."""
+"""What decides where a worker comes from and goes to: `[tool.connect]` in pyproject.toml, an environment file, shared options."""
 
 import io
 import os
+import sys
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import dotenv
+import typer
 from dotenv.parser import Original, parse_stream
 
 from connect.errors import ConfigurationError
 
 FILE: Final = Path("pyproject.toml")
 TABLE: Final = "[tool.connect]"
+
+AppDir = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        exists=True,
+        file_okay=False,
+        help="Where MODULE is imported from; default: the current directory.",
+    ),
+]
+EnvFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Sets what it says and the environment does not.")]
+ApiBaseUrl = Annotated[str | None, typer.Option(help="Overrides the client's API address.")]
+GatewayUrl = Annotated[str | None, typer.Option(help="Dial this ws or wss address, whatever the server grants.")]
+Env = Annotated[str | None, typer.Option(help="The Inngest environment; overrides the client's.")]
 
 
 def defaults(known: Iterable[str]) -> dict[str, Any]:
@@ -47,7 +63,15 @@ def _check(given: dict[str, Any], known: set[str]) -> None:
             raise ConfigurationError(f"{FILE}: {TABLE} has a {kind} as {written!r}: write one value")
 
 
-def load_environment(path: Path) -> None:
+def prepare(app_dir: Path | None, env_file: Path | None) -> None:
+    """Before the user's module is imported: where from, and with which environment. Raises: ConfigurationError."""
+    if env_file:
+        _load(env_file)
+    if app_dir:
+        sys.path.insert(0, str(app_dir.resolve()))
+
+
+def _load(path: Path) -> None:
     """Set what *path* says and the environment does not. Raises: ConfigurationError: it cannot be read, or not all of it."""
     try:
         text = path.read_text(encoding="utf-8")

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -22,23 +21,11 @@ def doctor(
         str | None,
         typer.Argument(metavar="[MODULE:APPS]", help="As for run; default: the environment alone.", show_default=False),
     ] = None,
-    app_dir: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            exists=True,
-            file_okay=False,
-            help="Where MODULE is imported from; default: the current directory.",
-        ),
-    ] = None,
-    env_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Sets what it says and the environment does not.")
-    ] = None,
-    api_base_url: Annotated[str | None, typer.Option(help="Overrides the client's API address.")] = None,
-    gateway_url: Annotated[
-        str | None, typer.Option(help="Dial this ws or wss address, whatever the server grants.")
-    ] = None,
-    env: Annotated[str | None, typer.Option(help="The Inngest environment; overrides the client's.")] = None,
+    app_dir: config.AppDir = None,
+    env_file: config.EnvFile = None,
+    api_base_url: config.ApiBaseUrl = None,
+    gateway_url: config.GatewayUrl = None,
+    env: config.Env = None,
     register: Annotated[
         bool,
         typer.Option(
@@ -58,10 +45,7 @@ def doctor(
 
     Exit 0: all well. 1: something is wrong. 2: misuse.
     """
-    if env_file:
-        config.load_environment(env_file)
-    if app_dir:
-        sys.path.insert(0, str(app_dir.resolve()))
+    config.prepare(app_dir, env_file)
     plan = Plan(
         apps=_found(apps, register=register),
         api_base_url=api_base_url,

@@ -72,8 +72,12 @@ async def _listen(served: Gateway) -> None:
     try:
         await served.start()
     except OSError as error:
-        why = os.strerror(error.errno or 0)
-        raise ConfigurationError(f"cannot listen on port {served.port} ({why}): pass another --port") from None
+        raise cannot_listen(served.port, error) from None
+
+
+def cannot_listen(port: int, error: OSError) -> ConfigurationError:
+    """Why nothing can be served there."""
+    return ConfigurationError(f"cannot listen on port {port} ({os.strerror(error.errno or 0)}): pass another --port")
 
 
 def _greet(served: Gateway) -> None:

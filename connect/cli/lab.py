@@ -11,9 +11,9 @@ import tenacity
 import typer
 from aiohttp import web
 
-from connect.cli.gateway import duration
+from connect.cli.gateway import cannot_listen, duration
 from connect.cli.shop import Shop
-from connect.errors import ConfigurationError, ConnectError
+from connect.errors import ConnectError
 from connect.gateway import Gateway, ThreadedGateway, in_thread
 from connect.lab.controls import Controls, Life
 from connect.lab.page import Page, only_here
@@ -136,5 +136,5 @@ async def _serve(gateway: Gateway, port: int, life: Life) -> tuple[Story, str]:
     try:
         await web.TCPSite(runner, "127.0.0.1", port).start()
     except OSError as error:
-        raise ConfigurationError(f"cannot listen on port {port} ({error.strerror}): pass another --port") from None
+        raise cannot_listen(port, error) from None
     return story, f"http://127.0.0.1:{runner.addresses[0][1]}/"

@@ -38,18 +38,8 @@ def run(
             "imported from the current directory.",
         ),
     ],
-    app_dir: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            exists=True,
-            file_okay=False,
-            help="Where MODULE is imported from; default: the current directory.",
-        ),
-    ] = None,
-    env_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Sets what it says and the environment does not.")
-    ] = None,
+    app_dir: config.AppDir = None,
+    env_file: config.EnvFile = None,
     reload: Annotated[
         bool,
         typer.Option(
@@ -77,11 +67,9 @@ def run(
             "a sync one, on its thread, cannot be stopped. What is left then is lost."
         ),
     ] = 60.0,
-    api_base_url: Annotated[str | None, typer.Option(help="Overrides the client's API address.")] = None,
-    gateway_url: Annotated[
-        str | None, typer.Option(help="Dial this ws or wss address, whatever the server grants.")
-    ] = None,
-    env: Annotated[str | None, typer.Option(help="The Inngest environment; overrides the client's.")] = None,
+    api_base_url: config.ApiBaseUrl = None,
+    gateway_url: config.GatewayUrl = None,
+    env: config.Env = None,
     isolation: Annotated[
         Isolation,
         typer.Option(
@@ -101,14 +89,16 @@ def run(
     http: Annotated[
         str | None,
         typer.Option(
-            metavar="HOST:PORT", help="Serve /livez, /readyz, /status and /metrics there; 0.0.0.0:PORT: to anybody."
+            metavar="HOST:PORT",
+            help="Serve /livez, /readyz, /status and /metrics there; beyond loopback with --allow-remote.",
         ),
     ] = None,
     status_page: Annotated[
         bool, typer.Option("--status-page", help="Serve the live page, read-only, at --http; default 127.0.0.1:9090.")
     ] = False,
     allow_remote: Annotated[
-        bool, typer.Option("--allow-remote", help="Let --status-page be served to other machines too.")
+        bool,
+        typer.Option("--allow-remote", help="Let --http be an address that other machines reach, as 0.0.0.0:9090."),
     ] = False,
     traces: Annotated[
         bool,
@@ -129,10 +119,7 @@ def run(
     """
     if reload:
         raise typer.Exit(reloading.run(app_dir or Path()))
-    if env_file:
-        config.load_environment(env_file)
-    if app_dir:
-        sys.path.insert(0, str(app_dir.resolve()))
+    config.prepare(app_dir, env_file)
     with _explained(log_level):
         worker = connect(
             apps,
@@ -148,7 +135,7 @@ def run(
             processes=processes,
             recycle_after=recycle_after,
             on_lease_lost=on_lease_lost,
-            http=_page_address(http, status_page, allow_remote),
+            http=_address(http or (PAGE if status_page else None), allow_remote=allow_remote),
             status_page=status_page,
             traces=traces,
         )
@@ -173,16 +160,12 @@ def _explained(level: Level) -> Iterator[None]:
         raise
 
 
-def _page_address(http: str | None, status_page: bool, allow_remote: bool) -> str | None:
-    """Where to serve. Raises: ConfigurationError: the page would be there for other machines, and nobody said that it may."""
-    if not status_page:
-        return http
-    host, _ = monitor.address(http or PAGE)
-    if host not in monitor.LOOPBACK and not allow_remote:
-        raise ConfigurationError(
-            f"--status-page on {host} shows request ids to other machines: pass --allow-remote too"
-        )
-    return http or PAGE
+def _address(http: str | None, *, allow_remote: bool) -> str | None:
+    """Where to serve. Raises: ConfigurationError: other machines could read it, and nobody said that they may."""
+    if http and not allow_remote and not monitor.is_loopback(monitor.address(http)[0]):
+        told = f"--http {http} shows ids and errors to other machines"
+        raise ConfigurationError(f"{told}: pass --allow-remote too, or a loopback address")
+    return http
 
 
 async def _live(worker: WorkerConnection) -> int:

@@ -65,8 +65,9 @@ class Page:
 
     async def _feed(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events: a snapshot whenever something has happened. The id is the timeline's, so a page that was away catches
-        up."""
-        seen = int(request.headers.get("Last-Event-ID", "0") or 0)
+        up; one that knew another process, whose numbers were others, is told everything."""
+        session, _, number = request.headers.get("Last-Event-ID", "").partition("-")
+        seen = int(number) if session == self._story.session and number.isdecimal() else 0
         answer = web.StreamResponse(headers={**_HEADERS, "Content-Type": "text/event-stream"})
         await answer.prepare(request)
         with contextlib.suppress(ConnectionResetError):
@@ -74,19 +75,18 @@ class Page:
                 snapshot = self._story.snapshot(seen) | self._extra()
                 seen = max([seen, *(moment["number"] for moment in snapshot["moments"])])
                 data = json.dumps(snapshot, default=str)
-                await answer.write(f"id: {seen}\ndata: {data}\n\n".encode())
+                await answer.write(f"id: {self._story.session}-{seen}\ndata: {data}\n\n".encode())
                 await self._story.news(IDLE_SECONDS)
                 await asyncio.sleep(FEED_SECONDS)
         return answer
 
 
-def only_here(port: Callable[[], int], hosts: tuple[str, ...] = ()) -> Any:
-    """A middleware: requests must name this machine's loopback, or one of *hosts*, as their host; 403 otherwise."""
+def only_here(port: Callable[[], int], host: str = "127.0.0.1") -> Any:
+    """A middleware: requests must name this machine's loopback, or *host*, the address of it that is listened on; 403 otherwise."""
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        names = {*(f"{name}:{port()}" for name in ("127.0.0.1", "localhost", "[::1]")), *hosts}
-        if request.host not in names:
+        if request.host not in {f"{name}:{port()}" for name in ("127.0.0.1", "localhost", "[::1]", host)}:
             raise web.HTTPForbidden(text=f"this page is not served as {request.host}\n")
         return await handler(request)
 

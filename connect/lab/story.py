@@ -1,6 +1,7 @@
 """What the page shows of a worker: where its charts stand, what they went through, and what it has to do."""
 
 import asyncio
+import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -28,6 +29,8 @@ class Story:
     """One worker after another, from the moment when each is followed. On one loop only."""
 
     def __init__(self) -> None:
+        self.session = secrets.token_hex(4)
+        """Tells the numbers of this timeline from those of another process."""
         self._worker: Worker | None = None
         self._remove: Callable[[], None] | None = None
         self._moments: deque[dict[str, Any]] = deque(maxlen=MOMENTS)
@@ -63,6 +66,7 @@ class Story:
         status = self._worker.status() if self._worker else None
         return {
             "at": time.time(),
+            "session": self.session,
             "status": asdict(status) | {"state": status.state.value} if status else None,
             "moments": [moment for moment in self._moments if moment["number"] > since],
             "taken": [

@@ -1,6 +1,7 @@
 """`python -m connect run`: a worker in a process of its own, against a gateway in this one."""
 
 import signal
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,26 @@ def test_an_option_that_cannot_work_is_misuse(run: Any) -> None:
     worker = run("main:apps", "--flush-timeout", "0")
     assert worker.ends() == 2
     assert "flush_timeout is 0.0: it must be more than 0" in worker.text
+
+
+@pytest.mark.parametrize("words", [("--http", "0.0.0.0:9090"), ("--http", "192.0.2.1:9090", "--status-page")])
+def test_other_machines_are_served_only_where_somebody_says_so(run: Any, words: tuple[str, ...]) -> None:
+    """The ids and errors that are to be read there are nobody else's business."""
+    worker = run("main:apps", *words)
+    assert worker.ends() == 2
+    assert worker.lines == [
+        f"statechart-connect: --http {words[1]} shows ids and errors to other machines: pass --allow-remote too, "
+        "or a loopback address\n"
+    ]
+
+
+def test_it_says_where_its_page_is(run: Any) -> None:
+    worker = run("main:apps", "--status-page", "--http", "127.0.0.1:0")
+    line = worker.expect("the live page, probes and metrics: http://127.0.0.1:")
+    url = line.rpartition(" ")[2].strip()
+    worker.expect("CONNECTING → ACTIVE")
+    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310
+        assert b"A worker, live" in answer.read()
 
 
 def test_an_unknown_option_is_misuse(run: Any) -> None:

@@ -1,9 +1,12 @@
 """What lies in deploy/ fits its schemas, the metrics that there are, and the command that it runs."""
 
 import json
+import os
 import re
 import shutil
+import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from connect.gateway import Gateway, in_thread
 from connect.metrics import Metrics
 from connect.state import ConnectionState
 from connect.status import Status
@@ -104,6 +108,34 @@ def test_compose_starts_three_workers_once_their_server_is_up() -> None:
             assert on["condition"] == "service_healthy", name
             assert "healthcheck" in services[other]
     assert (DEPLOY / worker["build"]["context"] / worker["build"]["dockerfile"]).is_file()
+
+
+def words_after(instruction: str) -> list[str]:
+    """The JSON list of words that the Dockerfile gives this instruction last."""
+    [last] = re.findall(
+        rf"^(?:{instruction}|  {instruction}) (\[.*\])$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE
+    )
+    return [str(word) for word in json.loads(last)]
+
+
+def test_the_image_starts_a_worker_that_its_health_check_finds_alive(start_process: Any) -> None:
+    """What the entry point has the shell run, without `tini`; it ends with 0 on SIGTERM."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        http = f"127.0.0.1:{probe.getsockname()[1]}"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    image = {"PATH": path, "APPS": "shop:apps", "HTTP": http, "SHUTDOWN_TIMEOUT": "30"}
+    tini, *words = words_after("ENTRYPOINT")
+    program = f"import os; os.execvp({words[1]!r}, {[*words[1:], '--log-format', 'json']!r})"
+    with in_thread(Gateway()) as gateway:
+        worker = start_process("-c", program, cwd=DEPLOY, INNGEST_DEV=gateway.url, **image)
+        gateway.wait_for_worker(timeout=30)
+        healthy = start_process(*words_after("CMD")[1:], **image)
+        assert healthy.ends() == 0, healthy.text
+        worker.signal()
+        assert worker.ends() == 0, worker.text
+    assert '"message": "stopped gracefully"' in worker.text
+    assert "--allow-remote" in words[3], "probes come from outside the container"
+    assert tini == "tini"
 
 
 def test_the_image_copies_what_exists() -> None:

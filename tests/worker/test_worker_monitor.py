@@ -200,6 +200,13 @@ async def test_a_port_in_use_is_refused_before_anything_is_dialled(gw: Gateway, 
     assert not gw.calls("start")
 
 
+@pytest.mark.parametrize("host", ["no such host", f"{'a' * 70}.example"])
+async def test_a_host_that_is_none_is_refused(gw: Gateway, start: Any, host: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"http: cannot listen on {host}:9090 .*another address"):
+        await start(http=f"{host}:9090")
+    assert not gw.calls("start")
+
+
 @pytest.mark.parametrize("http", ["9090", "127.0.0.1", ":9090", "127.0.0.1:http", "127.0.0.1:70000"])
 async def test_an_address_that_is_none_is_refused(start: Any, http: str) -> None:
     with pytest.raises(ConfigurationError, match="write HOST:PORT"):
@@ -228,6 +235,42 @@ async def test_on_loopback_it_answers_to_no_other_name(serve: Any, port: int) ->
         for path in ("/status", "/metrics", "/livez"):
             async with session.get(path) as answer:
                 assert answer.status == 403
+
+
+async def test_any_loopback_address_answers_to_its_own_name(start: Any, port: int) -> None:
+    """All of 127.0.0.0/8 is this machine alone."""
+    await start(http=f"127.0.0.2:{port}")
+    async with aiohttp.ClientSession(f"http://127.0.0.2:{port}") as session:
+        async with session.get("/livez") as answer:
+            assert answer.status == 200
+        async with session.get("/livez", headers={"Host": f"evil.example:{port}"}) as answer:
+            assert answer.status == 403
+
+
+async def test_a_feed_that_is_asked_for_with_nonsense_starts_at_the_beginning(serve: Any, port: int) -> None:
+    """Nobody can make the worker log errors by asking."""
+    await serve(status_page=True)
+    async with (
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+        session.get("/feed", headers={"Last-Event-ID": "nonsense"}) as feed,
+    ):
+        assert feed.status == 200
+        await feed.content.readline()
+        snapshot = json.loads((await feed.content.readline()).removeprefix(b"data: "))
+    assert snapshot["moments"][0]["number"] == 1
+
+
+async def test_a_page_that_knew_another_process_is_told_all_of_this_one(serve: Any, port: int) -> None:
+    """The number that it remembers was the other's."""
+    await serve(status_page=True)
+    async with (
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+        session.get("/feed", headers={"Last-Event-ID": "another-5000"}) as feed,
+    ):
+        sent_id = (await feed.content.readline()).decode()
+        snapshot = json.loads((await feed.content.readline()).removeprefix(b"data: "))
+    assert snapshot["moments"][0]["number"] == 1
+    assert sent_id.strip() == f"id: {snapshot['session']}-{snapshot['moments'][-1]['number']}"
 
 
 async def test_a_live_page_needs_an_address(start: Any) -> None:

@@ -248,7 +248,13 @@ function show(snapshot) {
   first = false;
 }
 
+let session = null;
 const feed = new EventSource("feed");
-feed.addEventListener("message", (message) => show(JSON.parse(message.data)));
+feed.addEventListener("message", (message) => {
+  const snapshot = JSON.parse(message.data);
+  session ??= snapshot.session;
+  if (snapshot.session === session) show(snapshot);
+  else location.reload(); // it is another process: what this page holds, its token too, was the old one's
+});
 feed.addEventListener("open", () => { at("away").hidden = true; });
 feed.addEventListener("error", () => { at("away").hidden = false; });
