@@ -168,3 +168,22 @@ async def test_a_link_that_is_retired_and_settled_is_over(gw: Gateway, start: An
     await gw.until(lambda: 1 in endings(gw))
     moves = [(move.event, move.target) for move in worker.heard(events.Moved) if move.connection_id == first]
     assert moves[-1] == ("settled", ("CLOSED",))
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_a_buffered_reply_goes_out_again_for_a_redelivery_and_is_remembered_once_it_is_confirmed(
+    gw: Gateway, held: Held, start: Any
+) -> None:
+    worker = await start(retry=patient())
+    gw.faults.lose(Kind.WORKER_REPLY_ACK, count=2)
+    gw.flushes.standing = DOWN
+    held.release.set()
+    run = await gw.invoke("app-hold")
+    await gw.wait_for(Kind.WORKER_REPLY, count=2)  # the second because the flush had failed; the next one is far away
+    for times in (1, 2):
+        await gw.redeliver(run.requests[0])
+        await gw.wait_for(Kind.WORKER_REPLY_ACK, count=times)
+    replies = [frame.message for frame in gw.frames(Kind.WORKER_REPLY)]
+    assert (len(replies), replies.count(replies[0]), held.calls) == (4, 4, 1)
+    assert not worker.heard(events.LeaseLost)
+    assert not worker.heard(events.ReplyFlushed)

@@ -316,6 +316,7 @@ async def test_a_request_redelivered_before_its_reply_is_confirmed_gets_the_same
     await gw.wait_for(Kind.WORKER_REPLY_ACK)
     first, second = (frame.message for frame in gw.frames(Kind.WORKER_REPLY))
     assert first == second
+    assert len(gw.frames(Kind.WORKER_REQUEST_ACK)) == 2
     assert held.calls == 1
     await ended(worker)
     assert not gw.calls("flush")
