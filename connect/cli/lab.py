@@ -18,6 +18,7 @@ from connect.gateway import Gateway, ThreadedGateway, in_thread
 from connect.lab.controls import Controls, Life
 from connect.lab.page import Page, only_here
 from connect.lab.story import Story
+from connect.state import ConnectionState
 from connect.worker import WorkerConnection, connect
 
 _KEYS = ("INNGEST_SIGNING_KEY", "INNGEST_SIGNING_KEY_FALLBACK", "INNGEST_API_BASE_URL", "INNGEST_CONNECT_GATEWAY_URL")
@@ -76,13 +77,12 @@ class Lives:
         self._home.call_soon_threadsafe(self._terminate)
 
     def restart(self) -> None:
-        """A new worker, once there is none."""
-        self._home.call_soon_threadsafe(self._wanted.set)
+        """A new worker, if there is none."""
+        self._home.call_soon_threadsafe(self._restart)
 
     async def run(self, follow: Callable[[WorkerConnection], object]) -> None:
         """For ever; *follow* is told of each worker before it starts."""
         while True:
-            self._wanted.clear()
             follow(self._worker)
             self._task = asyncio.create_task(self._worker.start())
             try:
@@ -94,6 +94,7 @@ class Lives:
                     raise
             self._task = None
             await self._wanted.wait()
+            self._wanted.clear()
             self._worker = self._make()
 
     def _make(self) -> WorkerConnection:
@@ -106,6 +107,10 @@ class Lives:
             self._task.cancel()
         elif self._task:
             self._home.create_task(self._worker.close())
+
+    def _restart(self) -> None:
+        if self._worker.get_state() is ConnectionState.CLOSED:
+            self._wanted.set()
 
     def _is_ending(self) -> bool:
         task = asyncio.current_task()

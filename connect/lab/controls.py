@@ -95,7 +95,7 @@ class Controls:
         self._check(request)
         try:
             asked = json.loads(await request.read())
-            slug, data = asked["function"], asked.get("data")
+            slug, data = str(asked["function"]), dict(asked.get("data") or {})
         except (ValueError, TypeError, KeyError, AttributeError):
             raise web.HTTPBadRequest(text='write {"function": "app-fn", "data": {…}}\n') from None
         if slug not in self._gateway.functions:

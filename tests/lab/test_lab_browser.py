@@ -153,6 +153,34 @@ async def test_it_fits_a_phone_and_can_be_read(browser: Browser, lab: str, schem
     await page.close()
 
 
+async def test_a_link_is_named_where_its_picture_is_wider_than_the_page(browser: Browser, lab: str) -> None:
+    """However far the picture is scrolled."""
+    page = await browser.new_page(viewport={"width": 360, "height": 780})
+    await page.goto(lab)
+    caption, figure = page.locator("#link-charts figcaption"), page.locator("#link-charts figure")
+    await expect(caption).to_contain_text("in use")
+    assert await figure.evaluate("each => { each.scrollLeft = 1000; return each.scrollLeft; }") > 50
+    words, frame = await caption.bounding_box(), await figure.bounding_box()
+    assert words
+    assert frame
+    assert frame["x"] <= words["x"] < words["x"] + words["width"] <= frame["x"] + frame["width"]
+    await page.close()
+
+
+@pytest.mark.parametrize("size", [{"width": 360, "height": 780}, {"width": 1440, "height": 900}])
+async def test_the_pictures_can_be_read(browser: Browser, lab: str, size: Any) -> None:
+    """Their smallest text is no smaller than a footnote's."""
+    page = await browser.new_page(viewport=size)
+    await page.goto(lab)
+    await expect(page.locator("#link-charts figure")).to_have_count(1)
+    for picture in ("#connection", "#link-charts figure"):
+        heights = await page.locator(f"{picture} text").evaluate_all(
+            "all => all.map((each) => parseFloat(getComputedStyle(each).fontSize) * each.getScreenCTM().a)"
+        )
+        assert min(heights) >= 7, picture
+    await page.close()
+
+
 CONTRAST = """element => {
   const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
   const light = (colour) => {
@@ -168,8 +196,10 @@ CONTRAST = """element => {
 }"""
 
 
-async def test_the_page_says_when_its_process_is_gone(browser: Browser, start_process: Any, tmp_path: Any) -> None:
-    """Instead of showing what was."""
+async def test_the_page_says_when_its_process_is_gone_and_goes_on_with_the_next(
+    browser: Browser, start_process: Any, tmp_path: Any
+) -> None:
+    """Instead of showing what was; the next one's timeline is told from its beginning, and its buttons work."""
     command = start_process("-m", "connect", "lab", "--port", "0", cwd=tmp_path)
     address = command.expect("the lab is at").split()[4].rstrip(",")
     page = await browser.new_page()
@@ -178,4 +208,11 @@ async def test_the_page_says_when_its_process_is_gone(browser: Browser, start_pr
     await expect(page.locator("#away")).to_be_hidden()
     command.kill()
     await expect(page.locator("#away")).to_be_visible()
+    port = address.rpartition(":")[2].strip("/")
+    start_process("-m", "connect", "lab", "--port", port, cwd=tmp_path).expect("the lab is at")
+    await expect(page.locator("#away")).to_be_hidden()
+    await expect(page.locator("#timeline li").filter(has_text="CONNECTING → ACTIVE")).to_have_count(1)
+    await page.get_by_role("button", name="API down").click()
+    await expect(page.get_by_role("button", name="API down")).to_have_attribute("aria-pressed", "true")
+    await expect(page.locator("#complaint")).to_be_empty()
     await page.close()

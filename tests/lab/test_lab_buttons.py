@@ -1,10 +1,17 @@
 """The lab over HTTP: what each button does to the worker, and who may press it."""
 
-from typing import Any
+import asyncio
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from connect.cli.lab import Lives
+from connect.cli.shop import Shop
+from connect.gateway import Gateway
 from connect.lab.controls import CONTROLS
+
+if TYPE_CHECKING:
+    from connect.worker import WorkerConnection
 
 
 async def test_a_function_is_invoked_and_its_steps_are_shown(client: Any) -> None:
@@ -75,6 +82,29 @@ async def test_the_worker_ends_and_another_begins(client: Any) -> None:
     assert after["moments"][-1]["number"] > before["moments"][-1]["number"]
 
 
+async def test_a_worker_that_lives_is_not_started_again_once_it_ends() -> None:
+    """The button means now: pressed too early it does nothing, later too."""
+    made: list[WorkerConnection] = []
+    async with Gateway() as gateway:
+        shop = Shop(gateway.url)
+        lives = Lives([(shop.client, shop.functions)], gateway.url)
+        running = asyncio.create_task(lives.run(made.append))
+        await gateway.wait_for_worker()
+        lives.restart()
+        lives.terminate()
+        await made[0].closed()
+        await asyncio.sleep(0.1)
+        assert len(made) == 1
+        lives.restart()
+        await gateway.wait_for_worker()
+        assert len(made) == 2
+        lives.terminate()
+        await made[1].closed()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+
 async def test_only_the_page_may_press(client: Any) -> None:
     """Not without its token, not from another origin, not under another name."""
     assert await client.post("do/drop", **{"X-Lab-Token": ""}) == 403
@@ -92,6 +122,9 @@ async def test_only_the_page_may_press(client: Any) -> None:
     [
         ("do/nothing", None, 404),
         ("invoke", {"function": "app-none"}, 404),
+        ("invoke", {"function": ["app-greet"]}, 404),
+        ("invoke", {"function": {"a": 1}}, 404),
+        ("invoke", {"function": "app-greet", "data": "text"}, 400),
         ("invoke", {}, 400),
         ("invoke", [], 400),
         ("invoke", None, 400),
