@@ -2,7 +2,7 @@
 
 import asyncio
 
-from benchmarks import idle, inflight, lifecycle, memory, page, punctual, throughput
+from benchmarks import idle, inflight, lifecycle, memory, page, punctual, summary, throughput
 from benchmarks.results import save
 
 if __name__ == "__main__":
@@ -18,3 +18,4 @@ if __name__ == "__main__":
         save(name, found)
         print(part.section(found), end="\n\n", flush=True)
     page.write()
+    summary.write(page.measured_so_far())

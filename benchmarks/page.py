@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks import idle, inflight, lifecycle, memory, punctual, throughput
+from benchmarks import idle, inflight, lifecycle, memory, punctual, summary, throughput
 from benchmarks.results import FOLDER, Part, load
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
@@ -40,13 +40,18 @@ CHAPTERS: Final = {
 
 def write(docs: Path = DOCS, folder: Path = FOLDER) -> None:
     """The page and its plots, of whatever has been measured so far."""
-    parts = {name: part for name in CHAPTERS if (part := load(name, folder))}
+    parts = measured_so_far(folder)
     docs.mkdir(exist_ok=True)
     for name, part in parts.items():
         for plot, drawing in CHAPTERS[name].plots(part).items():
             (docs / f"{plot}.svg").write_text(drawing)
     chapters = [_chapter(CHAPTERS[name], part) for name, part in parts.items()]
     (docs / "performance.md").write_text("\n\n".join([INTRODUCTION, *_aims(parts), *chapters]) + "\n")
+
+
+def measured_so_far(folder: Path = FOLDER) -> dict[str, Part]:
+    """The parts that have been."""
+    return {name: part for name in CHAPTERS if (part := load(name, folder))}
 
 
 def _chapter(chapter: Chapter, part: Part) -> str:
@@ -142,3 +147,4 @@ def _long(part: Part) -> Iterator[Aim]:
 
 if __name__ == "__main__":
     write()
+    summary.write(measured_so_far())

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import idle, inflight, memory, page, punctual, svg
+from benchmarks import idle, inflight, memory, page, punctual, summary, svg
 from benchmarks.results import Part, save, surroundings
 from benchmarks.throughput import Sample, Throughput
 
@@ -91,3 +91,15 @@ def test_a_chart_shows_every_point_where_it_belongs() -> None:
 @pytest.mark.parametrize(("top", "step"), [(7, 1), (10, 2), (4200, 1000), (0.9, 0.2), (0, 1)])
 def test_marks_are_round_numbers(top: float, step: float) -> None:
     assert svg.nice_step(top) == pytest.approx(step)
+
+
+def test_the_readme_gets_its_table(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- measured -->\nold\n<!-- end -->\nafter\n")
+    samples = [sample(each, rate) for each, rate in (("official", 1000.0), ("thread", 1500.0), ("none", 2000.0))]
+    samples.append(sample("process", 3000.0))
+    summary.write({"throughput": Part({}, asdict(Throughput(samples)))}, readme)
+    text = readme.read_text()
+    assert text.startswith("before\n<!-- measured -->\n| | here")
+    assert "| requests/s, 64 outstanding: 2 processes | 3,000 | 1,000 |\n" in text
+    assert text.endswith("<!-- end -->\nafter\n")
