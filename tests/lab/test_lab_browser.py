@@ -74,12 +74,15 @@ async def test_open_invoke_drain_and_see_the_states_change(page: Page) -> None:
 
 
 async def test_the_transition_just_taken_is_shown(page: Page) -> None:
-    """Its arrow and label are marked, and not for ever."""
+    """Its arrow and label are marked: the last one's alone, and not for ever."""
+    await page.get_by_role("button", name="Drain").click()
     await page.get_by_role("button", name="API down").click()
+    await expect(page.locator("#state")).to_have_text("ACTIVE")
     await page.get_by_role("button", name="Drop the link").click()
     marked = page.locator("#connection .just text", has_text="link_lost")
-    await expect(marked).to_have_count(1)
     await expect(page.locator("#state")).to_have_text("RECONNECTING")
+    await expect(marked).to_have_count(1)
+    assert await page.locator("#connection .just text", has_text="link_ready").count() == 0
     await expect(page.locator("#facts")).to_contain_text("500")
     await expect(marked).to_have_count(0)
 

@@ -55,11 +55,16 @@ class Diagram {
       const name = `${from} to ${target}`;
       const titles = [...this.parts.keys()].filter((title) => title === name || title.split("->").includes(name));
       if (!titles.length) continue;
-      const groups = titles.flatMap((title) => this.parts.get(title));
-      for (const group of groups) group.classList.add("just");
-      setTimeout(() => groups.forEach((group) => group.classList.remove("just")), JUST);
+      this.unflash();
+      for (const group of titles.flatMap((title) => this.parts.get(title))) group.classList.add("just");
+      this.timer = setTimeout(() => this.unflash(), JUST);
       return;
     }
+  }
+
+  unflash() {
+    clearTimeout(this.timer);
+    for (const group of this.figure.querySelectorAll(".just")) group.classList.remove("just");
   }
 
   around(id) {
