@@ -2,8 +2,11 @@
 
 The SDK's own request handler runs the user's functions, so steps, retries, middleware and serialisers behave as they do anywhere
 else. It has no public door for a worker (the official client uses the same internals), so what is needed of it is named here and
-nowhere else; a release without it is refused with a clear error.
+nowhere else; a release without it is refused with a clear error, when apps are loaded: the package itself can be imported, and its
+doctor asked.
 """
+
+from __future__ import annotations  # those of a release without these names cannot be evaluated
 
 import asyncio
 import contextvars
@@ -34,10 +37,19 @@ if TYPE_CHECKING:
 SUPPORTED: Final = "inngest>=0.5.0,<0.6"
 
 
+def check() -> None:
+    """Raises: ConfigurationError: the installed SDK lacks what this worker needs."""
+    if lacking:
+        raise _mismatch(lacking) from lacking
+
+
 def _mismatch(error: Exception) -> ConfigurationError:
     installed = importlib.metadata.version("inngest")
     return ConfigurationError(f"inngest {installed} lacks what this worker needs ({error}): install {SUPPORTED!r}")
 
+
+lacking: ImportError | None = None
+"""What the installed SDK does not have, and a worker needs."""
 
 try:
     from inngest._internal.comm_lib import CommHandler, CommRequest, CommResponse, get_function_configs
@@ -45,10 +57,10 @@ try:
     from inngest._internal.execution_lib import CallResult
     from inngest._internal.server_lib import UNSPECIFIED_STEP_ID, Capabilities, Framework, QueryParamKey, ServerKind
 except ImportError as error:
-    raise _mismatch(error) from error
+    lacking = error
 
-App: TypeAlias = tuple[inngest.Inngest, Sequence[inngest.Function[Any]]]
-AppsArgument: TypeAlias = str | App | Sequence[App]
+App: TypeAlias = "tuple[inngest.Inngest, Sequence[inngest.Function[Any]]]"
+AppsArgument: TypeAlias = "str | App | Sequence[App]"
 
 _CURE: Final = "pass (client, [functions])"
 
@@ -69,6 +81,7 @@ class Apps:
     """
 
     def __init__(self, apps: Sequence[App], signing_key: str | None = None) -> None:
+        check()
         _check(apps)
         first = apps[0][0]
         self.api_origin: str = first.api_origin
@@ -324,6 +337,11 @@ def _ended(invocation: Invocation, response: CommResponse) -> Outcome:
             error["name"],
             error["message"],
             error["stack"] or "(no traceback)",
+            extra={
+                "request_id": invocation.request_id,
+                "run_id": invocation.run_id,
+                "function": invocation.function_slug,
+            },
         )
     return _outcome(response)
 

@@ -363,7 +363,10 @@ async def test_running_leaves_no_task_behind() -> None:
 LACKING = """
 import inngest._internal.comm_lib as comm_lib
 del comm_lib.get_function_configs
-import connect.sdk
+import inngest
+import connect
+client = inngest.Inngest(app_id="app", is_production=False)
+connect.connect([(client, [client.create_function(fn_id="f", trigger=inngest.TriggerCron(cron="* * * * *"))(lambda ctx: 1)])])
 """
 
 CHANGED = """

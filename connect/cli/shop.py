@@ -40,7 +40,7 @@ class Shop:
 
         return work
 
-    def _order(self) -> inngest.Function[str]:
+    def _order(self) -> "inngest.Function[str]":
         @self.client.create_function(fn_id="order", trigger=inngest.TriggerEvent(event="order/placed"))
         async def order(ctx: inngest.Context) -> str:
             await ctx.step.run("reserve", self._work(ctx.run_id, "reserve", 0.3))
@@ -49,7 +49,7 @@ class Shop:
 
         return order
 
-    def _payment(self) -> inngest.Function[str]:
+    def _payment(self) -> "inngest.Function[str]":
         @self.client.create_function(fn_id="payment", trigger=inngest.TriggerEvent(event="payment/due"), retries=1)
         async def payment(ctx: inngest.Context) -> str:
             if ctx.attempt == 0:
@@ -59,7 +59,7 @@ class Shop:
 
         return payment
 
-    def _report(self) -> inngest.Function[str]:
+    def _report(self) -> "inngest.Function[str]":
         @self.client.create_function(fn_id="report", trigger=inngest.TriggerEvent(event="report/asked"))
         async def report(ctx: inngest.Context) -> str:
             return await self._work(ctx.run_id, "write", LONG)()

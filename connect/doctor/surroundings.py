@@ -31,7 +31,11 @@ _AS_CONNECT: Final = {
 
 
 async def sdk_version(_: Case) -> Seen:
-    """Whether the installed SDK is one that this worker knows. Its internals were found, or this would not run."""
+    """Whether the installed SDK has what this worker needs of its internals, and is one that it knows."""
+    try:
+        sdk.check()
+    except ConfigurationError as error:
+        raise wrong(error) from None
     installed = importlib.metadata.version("inngest")
     if not _supported(installed):
         raise Wrong(
@@ -52,7 +56,9 @@ def _release(version: str) -> list[int]:
 
 
 async def settings(case: Case) -> Seen:
-    """What a worker would make of the environment, the options and the apps. Raises: Wrong."""
+    """What a worker would make of the environment, the options and the apps. Raises: Wrong, Skipped."""
+    if sdk.lacking:
+        raise Skipped(because="SDK")
     plan = case.plan
     try:
         apps = _stand_in() if plan.apps is None else plan.apps

@@ -117,6 +117,34 @@ def test_it_does_not_hang_where_a_server_does(doctor: Any, server: ThreadedGatew
     assert "✗ signing key: nothing within 0.3 s" in process.text
 
 
+SDK_WITHOUT = """
+import runpy, sys
+import importlib.metadata
+import inngest._internal.comm_lib as comm_lib
+del comm_lib.get_function_configs
+import inngest
+inngest.Function = type("Function", (), {})  # it was not generic
+version = importlib.metadata.version
+importlib.metadata.version = lambda name: "0.4.22" if name == "inngest" else version(name)
+sys.argv[1:] = ["doctor"]
+runpy.run_module("connect", run_name="__main__")
+"""
+
+
+def test_an_sdk_that_no_worker_can_use_is_a_diagnosis_and_no_traceback(
+    server: ThreadedGateway, start_process: Any
+) -> None:
+    """Out of range, and without what a worker needs of it."""
+    process = start_process("-c", SDK_WITHOUT, INNGEST_DEV=server.url)
+    assert process.ends() == 1, process.text
+    lines = process.text.splitlines()
+    assert lines[0].startswith(
+        "✗ SDK: inngest 0.4.22 lacks what this worker needs (cannot import name 'get_function_configs'"
+    )
+    assert lines[1] == "  → install 'inngest>=0.5.0,<0.6'"
+    assert lines[-1] == "A worker cannot connect: see SDK."
+
+
 class Utf8(io.StringIO):
     encoding = "utf-8"
 
