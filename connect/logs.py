@@ -7,6 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
@@ -28,7 +29,7 @@ REPEATS: Final = {"repeats": True}
 """As `extra`, on what is said again and again while one thing is broken: see `Summed`."""
 
 TEXT: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-_OFTEN, _WINDOW = 5, 60.0
+_OFTEN, _WINDOW, _LONGEST = 5, 60.0, 600.0
 
 
 class JsonLines(logging.Formatter):
@@ -50,28 +51,57 @@ class JsonLines(logging.Formatter):
 
 
 class Summed(logging.Filter):
-    """Lets five records of a kind through in a minute; the next that passes says how many did not.
+    """Lets five records of a kind through, then one after a minute, after two more and so on up to each ten minutes; it says how
+    many did not come through. After ten minutes without any they are news again.
 
-    Only what is marked `REPEATS` is of a kind: the same words, whatever stands in them. Everything else passes.
+    Only what is marked `REPEATS` is of a kind: the same words about the same kind of error. Everything else passes.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._seen: dict[object, tuple[float, int]] = {}
+        self._seen: dict[object, _Repeated] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not getattr(record, "repeats", False):
             return True
-        kind, now = record.msg, self._clock()
-        since, count = self._seen.get(kind, (now, 0))
-        if now - since < _WINDOW:
-            self._seen[kind] = (since, count + 1)
-            return count < _OFTEN
-        self._seen[kind] = (now, 1)
-        if count > _OFTEN:
-            _add_up(record, count - _OFTEN, now - since)
-        return True
+        now, kind = self._clock(), _kind(record)
+        seen = self._seen.get(kind)
+        if seen is None:
+            seen = self._seen[kind] = _Repeated(since=now, last=now)
+        elif now - seen.since >= seen.window:
+            if seen.left_out:
+                _add_up(record, seen.left_out, now - seen.since)
+            is_news = now - seen.last >= _LONGEST
+            longer = _Repeated(since=now, last=now, window=min(2 * seen.window, _LONGEST), most=1)
+            seen = self._seen[kind] = _Repeated(since=now, last=now) if is_news else longer
+        return seen.passes(now)
+
+
+@dataclass
+class _Repeated:
+    """What came of one kind since the window began, and how many of it may pass."""
+
+    since: float
+    last: float
+    window: float = _WINDOW
+    most: int = _OFTEN
+    count: int = 0
+
+    @property
+    def left_out(self) -> int:
+        return max(0, self.count - self.most)
+
+    def passes(self, now: float) -> bool:
+        """Count one more."""
+        self.last = now
+        self.count += 1
+        return self.count <= self.most
+
+
+def _kind(record: logging.LogRecord) -> object:
+    given = record.args if isinstance(record.args, tuple) else ()
+    return record.msg, tuple(type(each) for each in given if isinstance(each, BaseException))
 
 
 def _add_up(record: logging.LogRecord, left_out: int, seconds: float) -> None:

@@ -68,15 +68,49 @@ def test_a_traceback_stays_on_its_line(logger: tuple[logging.Logger, io.StringIO
 
 
 def test_what_repeats_is_summed_up(logger: tuple[logging.Logger, io.StringIO], clock: Clock) -> None:
-    """Five a minute; then one line that counts those that were left out, and the news of it."""
+    """Five at first; then one line that counts those that were left out, after a minute, two more, four more."""
     log, written = logger
-    for attempt in range(100):
+    for attempt in range(500):
         log.warning("attempt %d failed: %s", attempt, "down", extra={"attempt": attempt, **REPEATS})
         clock.now += 1.0
     told = lines(written)
-    assert [line["attempt"] for line in told] == [0, 1, 2, 3, 4, 60, 61, 62, 63, 64]
+    assert [line["attempt"] for line in told] == [0, 1, 2, 3, 4, 60, 180, 420]
     assert told[5]["message"] == "attempt 60 failed: down (55 more like it in the last 60 s)"
-    assert [line.get("repeated") for line in told] == [None] * 5 + [55] + [None] * 4
+    assert [line.get("repeated") for line in told] == [None] * 5 + [55, 119, 239]
+
+
+def test_what_goes_on_for_days_is_a_line_each_ten_minutes(
+    logger: tuple[logging.Logger, io.StringIO], clock: Clock
+) -> None:
+    """However slowly it repeats: a worker dials twice a minute while its server is away."""
+    log, written = logger
+    for attempt in range(2 * 60 * 24):
+        log.warning("attempt %d failed: %s", attempt, "down", extra={"attempt": attempt, **REPEATS})
+        clock.now += 30.0
+    told = lines(written)
+    assert len(told) <= 24 * 6 + 8
+    assert told[-1]["repeated"] == 19
+
+
+def test_what_comes_back_after_ten_minutes_of_peace_is_news(
+    logger: tuple[logging.Logger, io.StringIO], clock: Clock
+) -> None:
+    log, written = logger
+    for _ in range(2):
+        for _ in range(10):
+            log.warning("attempt failed", extra=REPEATS)
+        clock.now += 601.0
+    told = [line.get("repeated") for line in lines(written)]
+    assert told == [None] * 5 + [5] + [None] * 4
+
+
+def test_another_kind_of_error_is_another_failure(logger: tuple[logging.Logger, io.StringIO]) -> None:
+    """What stands in the way now may not be what did at first."""
+    log, written = logger
+    for error in (OSError("away"), PermissionError("no")):
+        for _ in range(10):
+            log.warning("attempt failed: %s", error, extra=REPEATS)
+    assert [line["message"] for line in lines(written)].count("attempt failed: no") == 5
 
 
 def test_what_is_said_for_each_request_is_always_said(logger: tuple[logging.Logger, io.StringIO]) -> None:

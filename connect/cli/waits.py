@@ -1,10 +1,11 @@
-"""What people wait for while a worker ends: said every few seconds, so that nobody wonders."""
+"""What people wait for while a worker starts and ends: said every few seconds, so that nobody wonders."""
 
-import asyncio
 import logging
 from typing import Final
 
-from connect.events import Draining
+from connect.events import Connected, Draining
+from connect.logs import REPEATS
+from connect.state import ConnectionState
 from connect.status import Status
 from connect.timers import Ticker
 from connect.worker import WorkerConnection
@@ -15,34 +16,43 @@ log = logging.getLogger("connect")
 
 
 class Waits:
-    """From the worker's shutdown on, until `end()`. On the loop that starts the worker."""
+    """Until the first link, and from the worker's shutdown on, until `end()`. On the loop that starts the worker."""
 
     def __init__(self, worker: WorkerConnection, every: float = EVERY) -> None:
         self._worker = worker
         self._every = every
-        self._ticker: Ticker | None = None
-        self._remove = worker.on(Draining, self._begin)
+        self._ticker = Ticker(every, self._tell)
+        self._removers = [worker.on(Connected, lambda _: self._ticker.cancel()), worker.on(Draining, self._drain)]
 
     def end(self) -> None:
         """There is nothing to wait for any more."""
-        self._remove()
-        if self._ticker:
-            self._ticker.cancel()
+        for remove in self._removers:
+            remove()
+        self._ticker.cancel()
 
-    def _begin(self, told: Draining) -> None:
-        if told.by == "worker" and self._ticker is None and asyncio.get_running_loop().is_running():
+    def _drain(self, told: Draining) -> None:
+        if told.by == "worker":
+            self._ticker.cancel()
             self._ticker = Ticker(self._every, self._tell)
 
     def _tell(self) -> None:
-        words = waiting_for(self._worker.status())
-        if words:
-            log.info("still draining: %s", words)
+        status = self._worker.status()
+        if status.state is ConnectionState.CONNECTING:
+            log.info("still connecting: %s", connecting(status), extra=REPEATS)
+        elif status.in_flight:
+            log.info("still draining: %s", draining(status))
 
 
-def waiting_for(status: Status) -> str:
-    """`3 requests left, the oldest 12 s (shop-order)`; "" for nothing."""
-    if not status.in_flight:
-        return ""
+def connecting(status: Status) -> str:
+    """`attempt 1, REGISTERING`, or `attempt 2 comes in 5 s`."""
+    if status.next_retry_in is not None:
+        return f"attempt {status.attempts + 1} comes in {status.next_retry_in:.0f} s"
+    stage = [name for link in status.links[-1:] for name in link.states[-1:]]
+    return ", ".join([f"attempt {status.attempts}", *stage])
+
+
+def draining(status: Status) -> str:
+    """`3 requests left, the oldest 12 s (shop-order, EXECUTING)`, of some that are left."""
     oldest = max(status.in_flight, key=lambda request: request.age)
     count = len(status.in_flight)
     noun = "request" if count == 1 else "requests"
