@@ -80,7 +80,12 @@ class Metrics:
         completed = self._counter("requests", "Executions that came to an outcome.", "function", "status")
         taken = self._histogram("request_seconds", "From acceptance to the outcome.", _SLOW, "function")
         lost = self._counter("leases_lost", "Executions that the server took away.", "function")
+        extended = self._counter("lease_extensions", "Leases that the server extended.")
         late = self._histogram("lease_late_seconds", "How late the extension of a lease was asked for.", _FAST)
+
+        def extend(told: events.LeaseExtended) -> None:
+            extended.inc()
+            late.observe(max(0.0, told.late))
 
         def complete(told: events.RequestCompleted) -> None:
             completed.labels(told.function_slug, told.status).inc()
@@ -88,7 +93,7 @@ class Metrics:
 
         yield events.RequestReceived, lambda told: received.labels(told.function_slug).inc()
         yield events.RequestCompleted, complete
-        yield events.LeaseExtended, lambda told: late.observe(max(0.0, told.late))
+        yield events.LeaseExtended, extend
         yield events.LeaseLost, lambda told: lost.labels(told.function_slug).inc()
 
     def _of_replies(self) -> Iterable[tuple[type[Any], Callable[[Any], object]]]:

@@ -1,6 +1,8 @@
 """docs/runbook.md speaks of every alert, every metric, every state and every line of trouble, and of none that there is not."""
 
 import ast
+import json
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from connect.logs import FIELDS, JsonLines
 from connect.metrics import Metrics
 from connect.state import ConnectionState
 from connect.status import Status
@@ -50,6 +53,13 @@ def test_every_state_that_can_last_has_its_entry() -> None:
     assert set(titles) == {"CONNECTING", "RECONNECTING", "DRAINING", "ACTIVE"}
 
 
+def test_every_field_of_the_json_log_is_in_the_table() -> None:
+    record = logging.LogRecord("connect", logging.INFO, "", 0, "words", None, (None, None, None))
+    always = set(json.loads(JsonLines().format(record)))
+    cells = re.findall(r"^\| ((?:`[a-z_]+`(?:, )?)+) \|", section("Log lines").partition("| line |")[0], re.MULTILINE)
+    assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} == always | set(FIELDS)
+
+
 def said_of_trouble() -> Iterator[str]:
     """The texts of the worker's warnings and errors, with what differs left open."""
     for path in sorted((ROOT / "connect").rglob("*.py")):
@@ -69,7 +79,7 @@ def _warnings(tree: ast.AST) -> Iterator[str]:
 
 
 def lines_of_the_page() -> list[str]:
-    return re.findall(r"^\| `([^`]*)` \|", section("Log lines"), re.MULTILINE)
+    return re.findall(r"^\| `([^`]*)` \|", section("Log lines").partition("| line |")[2], re.MULTILINE)
 
 
 def fits(line: str, text: str) -> bool:

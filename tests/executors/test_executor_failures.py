@@ -114,7 +114,10 @@ async def test_a_function_that_fails_is_logged_with_its_ids_and_traceback(
     [text] = failures(caplog)
     assert text.startswith("app-fail failed (app app, run run-1, request r-9): LookupError: no such order\nTraceback")
     assert 'raise LookupError("no such order")' in text
-    assert [record.levelno for record in caplog.records if "app-fail" in record.getMessage()] == [logging.WARNING]
+    [record] = [record for record in caplog.records if "app-fail" in record.getMessage()]
+    assert record.levelno == logging.WARNING
+    about = {name: getattr(record, name) for name in ("request_id", "run_id", "function")}
+    assert about == {"request_id": "r-9", "run_id": "run-1", "function": "app-fail"}, "fields of the JSON log"
 
 
 async def test_a_step_that_fails_is_logged_by_name(room: Room, caplog: pytest.LogCaptureFixture) -> None:

@@ -147,6 +147,22 @@ async def test_metrics_agree_with_the_gateway_to_the_request(gw: Gateway, apps: 
     assert await total(get, "inngest_connect_unexpected_events_total") == 0
 
 
+async def test_leases_are_counted_as_the_gateway_grants_and_refuses_them(
+    gw: Gateway, held: Held, serve: Any, get: Any
+) -> None:
+    """With how late each extension was asked for."""
+    worker = await serve()
+    await at_work(gw, held)
+    await worker.hears(events.LeaseExtended, 2)
+    gw.faults.nack()
+    await worker.hears(events.LeaseLost)
+    answers = [frame.message for frame in gw.frames(Kind.WORKER_REQUEST_EXTEND_LEASE_ACK)]
+    granted = sum(bool(answer.new_lease_id) for answer in answers)
+    assert await total(get, "inngest_connect_lease_extensions_total") == granted >= 2
+    assert await total(get, "inngest_connect_lease_late_seconds_count") == granted
+    assert await total(get, "inngest_connect_leases_lost_total", function="app-hold") == len(answers) - granted == 1
+
+
 async def test_time_is_counted_in_the_state_in_which_it_was_spent(gw: Gateway, serve: Any, get: Any) -> None:
     """States that were never entered have none, heartbeats and leases their own times."""
     worker = await serve()
