@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 try:
     from opentelemetry import trace
+    from opentelemetry.context import Context
     from opentelemetry.trace import Link, Span, SpanContext, SpanKind, StatusCode
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 except ImportError as error:
@@ -77,9 +78,14 @@ class Executions:
             context=_PROPAGATOR.extract(invocation.headers),
             kind=SpanKind.CONSUMER,
             attributes=_attributes(invocation),
-            links=[Link(self.connection)] if self.connection else [],
+            links=_links(self.connection or _known(invocation.connection)),
         ) as span:
             yield Execution(span)
+
+    def traceparent(self) -> str:
+        """The span in which the present connection was made, for another process; "": there is none."""
+        known = self.connection
+        return f"00-{known.trace_id:032x}-{known.span_id:016x}-{known.trace_flags:02x}" if known else ""
 
 
 class Execution:
@@ -149,6 +155,14 @@ class Lifecycle:
 
     def _begin(self, name: str, at: float, attributes: dict[str, Any]) -> Span:
         return self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes, start_time=_nanoseconds(at))
+
+
+def _known(traceparent: str) -> SpanContext:
+    return trace.get_current_span(_PROPAGATOR.extract({"traceparent": traceparent}, Context())).get_span_context()
+
+
+def _links(connection: SpanContext) -> list[Link]:
+    return [Link(connection)] if connection.is_valid else []
 
 
 def _attributes(invocation: Invocation) -> dict[str, Any]:

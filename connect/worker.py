@@ -223,7 +223,8 @@ class WorkerConnection:
         if known.executor:
             return known.executor
         if known.processes:
-            self._processes = Processes(known.processes, known.deadlines, known.rng, known.sleep)
+            traceparent = known.apps.spans.traceparent if known.apps.spans else str
+            self._processes = Processes(known.processes, known.deadlines, known.rng, known.sleep, traceparent)
             return self._processes
         return CallerLoop(known.apps, home) if known.isolation == "thread" else SameLoop(known.apps)
 

@@ -24,6 +24,8 @@ class Invocation:
     payload: bytes
     job_id: str = ""
     trace_context: bytes = b""
+    connection: str = ""
+    """The span in which the connection that brought it was made, as a W3C `traceparent`, for a process that does not know it."""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -80,3 +82,6 @@ class Spans(Protocol):
     """What opens them: called where user code runs."""
 
     def span(self, invocation: Invocation) -> AbstractContextManager[Span]: ...
+
+    def traceparent(self) -> str:
+        """The span in which the present connection was made; "": there is none."""

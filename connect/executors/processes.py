@@ -11,7 +11,7 @@ import os
 import random
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 import tenacity
@@ -64,12 +64,18 @@ class Processes:
     """The executor of `isolation="process"`. `status` from any thread."""
 
     def __init__(
-        self, plan: Plan, deadlines: Deadlines, rng: random.Random, sleep: Callable[[float], Awaitable[None]]
+        self,
+        plan: Plan,
+        deadlines: Deadlines,
+        rng: random.Random,
+        sleep: Callable[[float], Awaitable[None]],
+        traceparent: Callable[[], str] = str,
     ) -> None:
         self.plan = plan
         self.deadlines = deadlines
         self.rng = rng
         self.sleep = sleep
+        self._traceparent = traceparent
         self.relieving = asyncio.Lock()
         """One process at a time is relieved: they reach their share together, and to start one takes a core."""
         self._places = [_Place(self, number) for number in range(1, plan.count + 1)]
@@ -97,7 +103,8 @@ class Processes:
         while not self._in_service:
             if reason := await self._none():
                 return failure("NoProcess", f"the worker has no process to run this: {reason}; it is safe to retry")
-        return await min(self._in_service, key=_in_flight).run(invocation)
+        told = replace(invocation, connection=self._traceparent())
+        return await min(self._in_service, key=_in_flight).run(told)
 
     async def stop(self) -> None:
         """End all processes, whatever they still do."""

@@ -66,4 +66,4 @@ def test_what_has_ended_is_sent_before_the_process_ends(
     assert len(collector.spans("drain")) == 1
     named = {pair.value.string_value for each in collector.got for pair in each.resource.attributes}
     assert "inngest-worker" in named
-    assert [link.span_id for link in executed.links] == [connecting.span_id] * (isolation[0] == "thread")
+    assert [(link.trace_id, link.span_id) for link in executed.links] == [(connecting.trace_id, connecting.span_id)]
