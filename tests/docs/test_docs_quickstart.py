@@ -1,11 +1,14 @@
 """The quick start, as somebody who follows it lives through it: three terminals, and what each of them is said to show."""
 
+import inspect
 import json
 import re
+import tomllib
 import urllib.request
 from pathlib import Path
 from typing import Any
 
+from connect.cli.run import run
 from tests.docs.pages import DOCS, Command, blocks, files, masked, session
 
 PAGE = DOCS / "quickstart.md"
@@ -30,6 +33,12 @@ def test_the_page_shows_what_the_terminals_say(tmp_path: Path, start_process: An
     assert missing([*served.shown, *events], gateway.text) == [], gateway.text
     assert missing([*worked.shown, *ending], worker.text) == [], worker.text
     assert missing(list(sent.shown), answer) == []
+
+
+def test_the_project_file_is_one_that_the_command_takes() -> None:
+    [block] = blocks(PAGE, "toml")
+    given = tomllib.loads(block.text)["tool"]["connect"]
+    assert {name.replace("-", "_") for name in given} <= set(inspect.signature(run).parameters)
 
 
 def post(command: Command, url: str) -> str:
