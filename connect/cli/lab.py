@@ -21,8 +21,16 @@ from connect.lab.story import Story
 from connect.state import ConnectionState
 from connect.worker import WorkerConnection, connect
 
-_KEYS = ("INNGEST_SIGNING_KEY", "INNGEST_SIGNING_KEY_FALLBACK", "INNGEST_API_BASE_URL", "INNGEST_CONNECT_GATEWAY_URL")
-"""What could lead a worker to another server than the lab's."""
+_KEYS = (
+    "INNGEST_SIGNING_KEY",
+    "INNGEST_SIGNING_KEY_FALLBACK",
+    "INNGEST_EVENT_KEY",
+    "INNGEST_BASE_URL",
+    "INNGEST_API_BASE_URL",
+    "INNGEST_EVENT_API_BASE_URL",
+    "INNGEST_CONNECT_GATEWAY_URL",
+)
+"""What could lead a worker, or the events that its functions send, to another server than the lab's."""
 
 
 def lab(

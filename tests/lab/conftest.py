@@ -22,6 +22,11 @@ async def greet(ctx):
     return f"Hello, {ctx.event.data['name']}"
 
 
+@client.create_function(fn_id="pass-on", trigger=inngest.TriggerEvent(event="pass-on"))
+async def pass_on(ctx):
+    await ctx.step.send_event("to greet", inngest.Event(name="greet", data={"name": "Bob"}))
+
+
 @client.create_function(fn_id="wait", trigger=inngest.TriggerEvent(event="wait"))
 async def wait(ctx):
     await asyncio.sleep(600)
@@ -31,16 +36,22 @@ async def think():
     return "thought"
 
 
-apps = [(client, [greet, wait])]
+apps = [(client, [greet, pass_on, wait])]
 """
+
+
+ELSEWHERE = {
+    name: "http://127.0.0.1:1"
+    for name in ("INNGEST_DEV", "INNGEST_API_BASE_URL", "INNGEST_BASE_URL", "INNGEST_EVENT_API_BASE_URL")
+} | {"INNGEST_CONNECT_GATEWAY_URL": "ws://127.0.0.1:1/", "INNGEST_SIGNING_KEY": "signkey-prod-00ff"}
 
 
 @pytest.fixture
 def lab(start_process: Any, tmp_path: Any) -> str:
-    """The address of a lab that runs `greet` and `wait`."""
+    """The address of a lab that runs `greet`, `pass-on` and `wait`; its environment leads to other servers."""
     (tmp_path / "mine.py").write_text(APP)
     words = ("--heartbeat", "100ms", "--extend-lease", "100ms", "--time-scale", "0.01")
-    command = start_process("-m", "connect", "lab", "mine:apps", "--port", "0", *words, cwd=tmp_path)
+    command = start_process("-m", "connect", "lab", "mine:apps", "--port", "0", *words, cwd=tmp_path, **ELSEWHERE)
     found = re.search(r"http://\S+/", command.expect("the lab is at"))
     assert found
     return found.group()

@@ -23,6 +23,12 @@ async def test_a_function_is_invoked_and_its_steps_are_shown(client: Any) -> Non
     assert run["steps"] == [{"name": "think", "failed": False}]
 
 
+async def test_events_that_functions_send_stay_in_the_lab(client: Any) -> None:
+    """Wherever the environment would have sent them."""
+    await client.post("invoke", {"function": "app-pass-on"})
+    await client.until(lambda snapshot: any(run["output"] == "Hello, Bob" for run in snapshot["world"]["runs"]))
+
+
 async def test_a_drain_makes_a_second_link_before_the_first_is_gone(client: Any) -> None:
     """While the API hangs both are to be seen, one in use and one being made."""
     await client.post("do/hang")
