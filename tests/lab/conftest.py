@@ -40,10 +40,9 @@ apps = [(client, [greet, pass_on, wait])]
 """
 
 
-ELSEWHERE = {
-    name: "http://127.0.0.1:1"
-    for name in ("INNGEST_DEV", "INNGEST_API_BASE_URL", "INNGEST_BASE_URL", "INNGEST_EVENT_API_BASE_URL")
-} | {"INNGEST_CONNECT_GATEWAY_URL": "ws://127.0.0.1:1/", "INNGEST_SIGNING_KEY": "signkey-prod-00ff"}
+ELSEWHERE = dict.fromkeys(
+    ("INNGEST_DEV", "INNGEST_API_BASE_URL", "INNGEST_BASE_URL", "INNGEST_EVENT_API_BASE_URL"), "http://127.0.0.1:1"
+) | {"INNGEST_CONNECT_GATEWAY_URL": "ws://127.0.0.1:1/", "INNGEST_SIGNING_KEY": "signkey-prod-00ff"}
 
 
 @pytest.fixture
