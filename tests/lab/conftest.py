@@ -47,8 +47,6 @@ ELSEWHERE = {
     "INNGEST_CONNECT_GATEWAY_URL": "ws://127.0.0.1:1/",
     "INNGEST_SIGNING_KEY": "signkey-prod-00ff",
 }
-    ("INNGEST_DEV", "INNGEST_API_BASE_URL", "INNGEST_BASE_URL", "INNGEST_EVENT_API_BASE_URL"), "http://127.0.0.1:1"
-) | {"INNGEST_CONNECT_GATEWAY_URL": "ws://127.0.0.1:1/", "INNGEST_SIGNING_KEY": "signkey-prod-00ff"}
 
 
 @pytest.fixture
