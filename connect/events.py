@@ -89,7 +89,7 @@ class HeartbeatAnswered(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RequestReceived(Event):
-    """An execution was accepted."""
+    """An execution was accepted. One that comes again once it is answered, and is answered from memory, is not told again."""
 
     request_id: str
     run_id: str

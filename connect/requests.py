@@ -334,7 +334,7 @@ class Requests:
 
     def start_handler(self, request: Request) -> None:
         data = request.data
-        if self.around.hub.wants(RequestReceived):
+        if self.around.hub.wants(RequestReceived) and self.outbox.recall(request.id) is None:
             self.around.hub.emit(
                 RequestReceived(
                     request_id=request.id,
