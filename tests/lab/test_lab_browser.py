@@ -1,11 +1,15 @@
 """The page in a real browser: what somebody sees and presses, with a mouse, with keys, and on a phone."""
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
+
+from connect.gateway import Gateway
+from tests.lab.conftest import APP
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
@@ -123,6 +127,22 @@ async def test_everything_can_be_done_by_keyboard(page: Page) -> None:
     assert await held.evaluate("each => getComputedStyle(each).outlineStyle") != "none"
     await page.keyboard.press("Enter")
     await expect(held).to_have_attribute("aria-pressed", "true")
+
+
+async def test_a_workers_own_page_has_nothing_to_press(browser: Browser, start_process: Any, tmp_path: Any) -> None:
+    """And does not lead to where that would be."""
+    (tmp_path / "mine.py").write_text(APP)
+    async with Gateway() as gateway:
+        words = ("--status-page", "--http", "127.0.0.1:0")
+        worker = start_process("-m", "connect", "run", "mine:apps", *words, cwd=tmp_path, INNGEST_DEV=gateway.url)
+        address = (await asyncio.to_thread(worker.expect, "the live page")).split()[-1]
+        page = await browser.new_page()
+        await page.goto(address)
+        await expect(page.locator("#state")).to_have_text("ACTIVE")
+        assert await page.locator("button:visible").count() == 0
+        await page.keyboard.press("Tab")
+        await expect(page.locator("#connection")).to_be_focused()
+        await page.close()
 
 
 async def test_a_screen_reader_is_told(page: Page) -> None:

@@ -132,7 +132,7 @@ function showMoments(moments) {
 }
 
 function showWorld(world) {
-  at("world").hidden = at("runs-section").hidden = !world;
+  for (const id of ["skip", "world", "runs-section"]) at(id).hidden = !world;
   if (!world) return;
   const known = [...at("buttons").children].map((button) => button.value).join();
   if (known !== world.buttons.map((button) => button.name).join()) {
