@@ -15,6 +15,7 @@ def new_loop() -> asyncio.AbstractEventLoop:
 
 def spare_the_collector() -> None:
     """For a process of our own, once everything is imported: what is there stays for good, so the garbage collector is not made to
-    walk through it again. Its thresholds stay: with higher ones memory creeps up, and nothing is faster. Changes the whole process."""
+    walk through it again. Changes the whole process."""
+    # Its thresholds stay: with higher ones memory creeps up, and nothing is faster.
     gc.collect()
     gc.freeze()
