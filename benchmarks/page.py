@@ -22,14 +22,14 @@ about. Times depend on the machine, and on what else it does: ratios are what to
 MISSED: Final = """\
 Where an aim is missed, this is why:
 
-- *Process start*: most of it is imports. aiohttp alone makes two TLS contexts and dozens of classes when it is imported, on top of the
-  SDK, which the official client imports too; the floor, which is little else than aiohttp and the SDK, starts no sooner than ours. It
-  would take another WebSocket client.
+- *Process start*: most of it is imports. aiohttp alone makes two TLS contexts and dozens of classes when it is imported, on
+  top of the SDK, which the official client imports too; the floor, which is little else than aiohttp and the SDK, starts hardly
+  sooner than ours. It would take another WebSocket client.
 - *To the floor*: what a worker does besides: it steps a chart, keeps the lease, holds the reply until it is acknowledged, and
-  remembers it for a redelivery. Most of what is left is spent in protobuf, in aiohttp's framing and masking, and in making a task for
-  each request; it would take those in C.
-- *p50 at window 1*: one request at a time has nobody to share a wake-up or a write with, so all of the above counts in full, and the
-  SDK's own request handler is most of it."""
+  remembers it for a redelivery. Most of what is left is spent in protobuf, in aiohttp's framing and masking, and in making a
+  task for each request; it would take those in C.
+- *p50 at window 1*: one request at a time has nobody to share a wake-up or a write with, so all of the above counts in full,
+  and the SDK's own request handler is most of it."""
 
 
 @dataclass(frozen=True)
