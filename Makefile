@@ -3,18 +3,28 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
-CODE := connect statecharts tests benchmarks examples proto docs
+INSTALL := requirements/install.py
+CODE := connect statecharts tests benchmarks examples proto docs requirements
 
-.PHONY: help demo lab test soak faults mutate lint format types diagrams docs proto lock oldest bench clean
+.PHONY: help demo lab test soak faults mutate lint format types diagrams docs proto lock oldest newest dist bench clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-$(READY): requirements/dev.txt pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	@touch $@
+# An environment's python is a link: where the Python that it leads to is gone, the environment is made anew.
+%/bin/python: ;
+
+$(READY): requirements/dev.txt pyproject.toml $(INSTALL) $(BIN)/python
+	@$(PYTHON) $(INSTALL) $(VENV) requirements/dev.txt .
+
+$(VENV)-oldest/ready: requirements/oldest.txt pyproject.toml $(INSTALL) $(VENV)-oldest/bin/python
+	@$(PYTHON) $(INSTALL) $(VENV)-oldest requirements/oldest.txt .
+
+$(VENV)-proto/ready: requirements/proto.txt $(INSTALL) $(VENV)-proto/bin/python
+	@$(PYTHON) $(INSTALL) $(VENV)-proto requirements/proto.txt
+
+$(VENV)-lock/ready: requirements/lock.txt $(INSTALL) $(VENV)-lock/bin/python
+	@$(PYTHON) $(INSTALL) $(VENV)-lock requirements/lock.txt
 
 demo: $(READY) ## A worker's life in about ten seconds, no server needed
 	$(BIN)/python -m connect demo
@@ -36,17 +46,16 @@ faults: $(READY) ## Take each line out that protects from a known fault, and see
 mutate: $(READY) ## Change the charts in one place after the other, and see tests of the worker fail (half an hour)
 	nice $(BIN)/python -m tests.mutate $(MUTATE)
 
-oldest: ## The bridge to the SDK, with the oldest release of it that is supported, and everything else as old as it may be
-	$(PYTHON) -m venv $(VENV)-oldest
-	$(VENV)-oldest/bin/python -m pip install --quiet --require-hashes --requirement requirements/oldest.txt
-	$(VENV)-oldest/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+oldest: $(VENV)-oldest/ready ## The bridge to the SDK, with the oldest release of it that is supported, and everything else as old as it may be
 	$(VENV)-oldest/bin/python -m pytest -n auto -m oldest -W "ignore:Protobuf gencode" \
 	    tests/test_sdk.py tests/executors tests/worker/test_worker_first_light.py
 
-lint: $(READY) ## ruff and mypy --strict
+lint: $(READY) ## ruff, mypy --strict, shellcheck, actionlint
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
+	$(BIN)/mypy $(INSTALL)
+	$(BIN)/shellcheck .ci/* tests/doctor/certificates/make.sh
 
 format: $(READY) ## Format the code
 	$(BIN)/ruff check --fix $(CODE)
@@ -59,22 +68,20 @@ docs: $(READY) ## Write docs/api.md from the docstrings, and record docs/demo.sv
 	$(BIN)/python -m docs.api
 	$(BIN)/python -m docs.demo
 
-proto: ## Regenerate connect/wire/ from proto/, and say what changed
-	$(PYTHON) -m venv $(VENV)-proto
-	$(VENV)-proto/bin/python -m pip install --quiet --require-hashes --requirement requirements/proto.txt
+proto: $(VENV)-proto/ready ## Regenerate connect/wire/ from proto/, and say what changed
 	$(VENV)-proto/bin/python proto/generate.py
 	git diff --exit-code --stat -- connect/wire
 
-lock: $(READY) ## Resolve the requirements anew
-	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-	    --extra test --extra lint --extra build --extra uvloop pyproject.toml --output-file requirements/dev.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-	    --extra build --extra otel --extra uvloop pyproject.toml --output-file requirements/run.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-	    requirements/proto.in --output-file requirements/proto.txt
-	$(BIN)/uv pip compile --quiet --universal --resolution lowest-direct --python-version 3.11 --generate-hashes --no-annotate \
-	    --no-header --extra test --extra build pyproject.toml requirements/oldest.in --output-file requirements/oldest.txt
+RESOLVE = $(VENV)-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-strip-extras --generate-hashes \
+    --no-annotate --no-header
+
+lock: $(VENV)-lock/ready ## Resolve the requirements anew: the newest of everything that pyproject.toml allows
+	$(RESOLVE) --group pyproject.toml:dev pyproject.toml --output-file requirements/dev.txt
+	$(RESOLVE) --extra otel --extra uvloop --group pyproject.toml:build pyproject.toml --output-file requirements/run.txt
+	$(RESOLVE) requirements/proto.in --output-file requirements/proto.txt
+	$(RESOLVE) requirements/lock.in --output-file requirements/lock.txt
+	$(RESOLVE) --resolution lowest-direct --group pyproject.toml:test --group pyproject.toml:build pyproject.toml requirements/oldest.in \
+	    --output-file requirements/oldest.txt
 
 bench: $(READY) ## Side by side with the official client; writes docs/performance.md (40 minutes)
 	nice $(BIN)/python -m benchmarks

@@ -1,0 +1,200 @@
+"""A set-up that fails says why in one line, and the same command repairs what it left half made."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+
+from tests.setup.wheels import locked, wheel
+
+INSTALL = Path(__file__).parents[2] / "requirements" / "install.py"
+AS = "import runpy, sys; {pretence}; sys.argv = ['install.py', *sys.argv[2:]]; runpy.run_path({file!r}, run_name='__main__')"
+Ran = subprocess.CompletedProcess[str]
+SetUp = Callable[..., Ran]
+
+
+@pytest.fixture
+def wheels(tmp_path: Path) -> Path:
+    """A folder with what can be installed; there is no index."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def set_up(tmp_path: Path, wheels: Path) -> SetUp:
+    """Install what *lock* lists into `environment`, by this Python as it is, or *pretence*."""
+
+    def go(lock: str, *, pretence: str = "pass", **env: str) -> Ran:
+        (tmp_path / "lock.txt").write_text(lock)
+        command = [
+            sys.executable,
+            "-c",
+            AS.format(pretence=pretence, file=str(INSTALL)),
+            "-",
+            "environment",
+            "lock.txt",
+        ]
+        around = {**_clean(), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), **env}
+        return subprocess.run(
+            command,
+            cwd=tmp_path,
+            env={k: v for k, v in around.items() if v},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return go
+
+
+def _clean() -> dict[str, str]:
+    own = {name: text for name, text in os.environ.items() if not name.startswith("PIP_")}
+    return {**own, "PIP_CONFIG_FILE": os.devnull}
+
+
+def said(ran: Ran) -> str:
+    """What a set-up that failed said: one line."""
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("set-up: ")
+    assert ran.stderr.count("\n") == 1, ran.stderr
+    return ran.stderr
+
+
+def frozen(folder: Path) -> Iterable[str]:
+    """What is installed in the environment of *folder*, without pip's own."""
+    freeze = [str(folder / "environment" / "bin" / "python"), "-m", "pip", "freeze"]
+    return subprocess.run(freeze, env=_clean(), capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_what_is_locked_is_installed_and_nothing_else(set_up: SetUp, wheels: Path, tmp_path: Path) -> None:
+    lock = locked(
+        wheel(wheels, "shop", "1.0", requires=["till[fast]>=1"]), wheel(wheels, "till", "1.0", extras=["fast"])
+    )
+    wheel(wheels, "till", "2.0", extras=["fast"])
+
+    ran = set_up(lock)
+
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == "set-up: environment from lock.txt\n"
+    assert set(frozen(tmp_path)) == {"shop==1.0", "till==1.0"}
+
+
+@pytest.mark.parametrize("version", [(3, 10), (3, 9), (2, 7)])
+def test_an_old_python_is_named(set_up: SetUp, version: tuple[int, int]) -> None:
+    told = said(set_up("", pretence=f"sys.version_info = ({version[0]}, {version[1]}, 0)"))
+
+    assert f"is Python {version[0]}.{version[1]}; this project needs 3.11 or newer" in told
+    assert "make PYTHON=" in told
+
+
+@pytest.mark.parametrize("module", ["venv", "ensurepip"])
+def test_a_missing_venv_module_is_named_with_its_package(set_up: SetUp, module: str) -> None:
+    told = said(set_up("", pretence=f"sys.modules[{module!r}] = None"))
+
+    assert f"has no {module}" in told
+    assert f"apt-get install python3.{sys.version_info[1]}-venv" in told
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:1/simple", "https://index.invalid/simple"])
+def test_no_network_is_named(set_up: SetUp, address: str) -> None:
+    told = said(set_up("shop==1.0 --hash=sha256:" + "0" * 64, PIP_NO_INDEX="", PIP_INDEX_URL=address, PIP_RETRIES="1"))
+
+    assert "installing lock.txt: the package index cannot be reached: check the network" in told
+
+
+def test_what_the_lock_lacks_is_named(set_up: SetUp, wheels: Path, tmp_path: Path) -> None:
+    shop = wheel(wheels, "shop", "1.0", requires=["till>=1", "scales"])
+    wheel(wheels, "till", "1.0")
+
+    told = said(set_up(locked(shop)))
+
+    assert "lock.txt is not complete" in told
+    assert "shop 1.0 requires till, which is not installed" in told
+    assert "shop 1.0 requires scales, which is not installed" in told
+    assert not (tmp_path / "environment" / "ready").exists()
+
+
+def test_a_version_that_does_not_fit_is_named(set_up: SetUp, wheels: Path) -> None:
+    lock = locked(wheel(wheels, "shop", "1.0", requires=["till>=2"]), wheel(wheels, "till", "1.0"))
+
+    assert "shop 1.0 has requirement till>=2, but you have till 1.0" in said(set_up(lock))
+
+
+def test_a_file_other_than_the_locked_one_is_named(set_up: SetUp, wheels: Path) -> None:
+    lock = locked(wheel(wheels, "shop", "1.0"))
+    wheel(wheels, "shop", "1.0", requires=["something-else"])
+
+    assert "the file of shop==1.0 is not the one that was locked" in said(set_up(lock))
+
+
+def test_nothing_is_compiled(set_up: SetUp, wheels: Path) -> None:
+    """A package without a wheel for this machine is named; no compiler is asked for."""
+    (wheels / "shop-1.0.tar.gz").write_bytes(b"")
+
+    told = said(set_up("shop==1.0 --hash=sha256:" + "0" * 64))
+
+    assert f"there is no wheel of shop==1.0 for this machine and Python 3.{sys.version_info[1]}" in told
+
+
+def test_a_folder_that_is_no_environment_is_left_alone(set_up: SetUp, tmp_path: Path) -> None:
+    (tmp_path / "environment").mkdir()
+    precious = tmp_path / "environment" / "thesis.tex"
+    precious.write_text("years")
+
+    assert "environment is there and is no virtual environment: remove it" in said(set_up(""))
+    assert precious.read_text() == "years"
+
+
+def _empty(folder: Path) -> None:
+    folder.mkdir()
+
+
+def _without_configuration(folder: Path) -> None:
+    (folder / "bin").mkdir(parents=True)
+    (folder / "lib" / "python3.11").mkdir(parents=True)
+
+
+def _without_interpreter(folder: Path) -> None:
+    (folder / "bin").mkdir(parents=True)
+    (folder / "pyvenv.cfg").write_text("home = /nowhere\n")
+    (folder / "bin" / "python").symlink_to("/nowhere/python")
+    (folder / "ready").touch()
+
+
+def _without_pip(folder: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+
+
+@pytest.mark.parametrize("half", [_empty, _without_configuration, _without_interpreter, _without_pip])
+def test_a_half_made_environment_is_made_anew(
+    set_up: SetUp, wheels: Path, tmp_path: Path, half: Callable[[Path], None]
+) -> None:
+    half(tmp_path / "environment")
+
+    ran = set_up(locked(wheel(wheels, "shop", "1.0")))
+
+    assert ran.returncode == 0, ran.stderr
+    assert set(frozen(tmp_path)) == {"shop==1.0"}
+    assert (tmp_path / "environment" / "ready").exists()
+
+
+def test_an_interrupted_set_up_is_no_traceback_and_is_repaired(set_up: SetUp, wheels: Path, tmp_path: Path) -> None:
+    lock = locked(wheel(wheels, "shop", "1.0"))
+    at_once = "import os, signal, subprocess; subprocess.run = lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)"
+
+    assert said(set_up(lock, pretence=f"{at_once}; signal.signal(signal.SIGINT, signal.default_int_handler)")) == (
+        "set-up: interrupted; run the same command again\n"
+    )
+
+    assert not (tmp_path / "environment" / "ready").exists()
+    assert set_up(lock).returncode == 0
+
+
+def test_a_lock_that_is_not_there_is_named(set_up: SetUp, tmp_path: Path) -> None:
+    missing = "from pathlib import Path; Path('lock.txt').unlink()"
+
+    assert "lock.txt" in said(set_up("", pretence=missing))
