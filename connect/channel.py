@@ -111,12 +111,12 @@ class Channel:
                 return
 
     def _piece(self) -> list[bytes]:
-        """Of what is queued, the frames that fit into one write; at least one."""
+        """Of what is queued, the frames that fit into one write; at least one, and no more where a socket cannot join them."""
         frames: list[bytes] = []
-        size = 0
+        size, most = 0, PIECE if self._socket.joins_frames else 0
         for frame, _, _ in self._outgoing:
             size += len(frame)
-            if frames and size > PIECE:
+            if frames and size > most:
                 break
             frames.append(frame)
         return frames

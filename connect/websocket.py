@@ -1,9 +1,13 @@
 """A WebSocket to a gateway: how it is opened, and how what is ready together is written as one piece.
 
-aiohttp writes each frame by itself; at thousands of small frames a second that is a good part of what a request costs.
+aiohttp writes each frame by itself; at thousands of small frames a second that is a good part of what a request costs. It has no
+public way to join frames, so the transport of its writer is replaced; where that does not work, frames are written one by one.
 """
 
-from collections.abc import Iterable
+import functools
+import importlib.metadata
+import logging
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, cast
 
 import aiohttp
@@ -17,19 +21,43 @@ CLOSE_SECONDS: Final = 1.0
 """How long writing what is queued, and then saying goodbye, may take each before TCP is dropped."""
 
 
+log = logging.getLogger("connect.link")
+
+
 class WebSocket(aiohttp.ClientWebSocketResponse):
     """What aiohttp makes of a handshake in a session of `open_session`."""
 
-    def __init__(self, reader: Any, writer: Any, *rest: Any, **named: Any) -> None:
-        super().__init__(reader, writer, *rest, **named)
-        # All that aiohttp's writer asks of its transport is whether it is closing, and to write.
-        self._piece = writer.transport = _Piece(writer.transport)
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._piece = _placed(named.get("writer", given[1] if len(given) > 1 else None))
 
-    async def send_together(self, frames: Iterable[bytes]) -> None:
-        """Write *frames*, binary, in order. Raises: whatever aiohttp does; as when cancelled, none of them is written then."""
-        with self._piece:
+    @property
+    def joins_frames(self) -> bool:
+        """Whether `send_together` writes frames as one piece."""
+        return self._piece is not None
+
+    async def send_together(self, frames: Sequence[bytes]) -> None:
+        """Write *frames*, binary, in order. Raises: whatever aiohttp does; as when cancelled, none of them is written then.
+
+        Unless `joins_frames`: then a failure or a cancel that comes between two frames cannot take the first ones back.
+        """
+        piece = self._piece
+        if piece is None:
+            await self._send_apart(frames)
+            return
+        with piece:
             for frame in frames:
                 await self.send_bytes(frame)
+        if frames and not piece.reached:
+            self._piece = None
+            _tell("its writer does not write through the `transport` that it shows")
+
+    async def _send_apart(self, frames: Iterable[bytes]) -> None:
+        for frame in frames:
+            if not isinstance(frame, bytes):
+                raise TypeError(f"a frame is {type(frame).__name__}, not bytes")
+        for frame in frames:
+            await self.send_bytes(frame)
 
 
 class _Piece:
@@ -38,6 +66,7 @@ class _Piece:
     def __init__(self, transport: Any) -> None:
         self._transport = transport
         self._parts: list[bytes] | None = None
+        self.reached = False
 
     def is_closing(self) -> bool:
         return cast(bool, self._transport.is_closing())
@@ -48,13 +77,41 @@ class _Piece:
         else:
             self._parts.append(data)
 
+    def writelines(self, parts: Iterable[bytes]) -> None:
+        self.write(b"".join(parts))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
     def __enter__(self) -> None:
         self._parts = []
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         parts, self._parts = self._parts, None
+        self.reached = bool(parts)
         if parts and not error:
             self._transport.write(b"".join(parts))
+
+
+def _placed(writer: Any) -> _Piece | None:
+    """A piece before the transport of aiohttp's *writer*; None: this release of aiohttp has no place for it."""
+    try:
+        piece = _Piece(writer.transport)
+        writer.transport = piece
+        placed = writer.transport is piece
+    except (AttributeError, TypeError):
+        placed = False
+    if placed:
+        return piece
+    _tell("its writer has no `transport` that can be replaced")
+    return None
+
+
+@functools.cache
+def _tell(why: str) -> None:
+    """Once in a process."""
+    version = importlib.metadata.version("aiohttp")
+    log.warning("frames are written one by one, which takes more CPU and loses nothing: aiohttp %s: %s", version, why)
 
 
 def open_session(**options: Any) -> aiohttp.ClientSession:

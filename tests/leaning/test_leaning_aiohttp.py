@@ -1,0 +1,127 @@
+"""What `connect.websocket` needs of aiohttp's writer, and what it does without."""
+
+import importlib.metadata
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import aiohttp.client
+import pytest
+from aiohttp.client import WebSocketWriter
+
+from connect import websocket
+from connect.channel import Channel
+from tests.test_websocket import connected
+
+AIOHTTP = f"aiohttp {importlib.metadata.version('aiohttp')}"
+
+
+class Hidden:
+    """A writer that shows no transport, and takes none."""
+
+    __slots__ = ("_inner",)
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        self._inner = WebSocketWriter(*given, **named)
+
+    async def send_frame(self, *given: Any, **named: Any) -> None:
+        await self._inner.send_frame(*given, **named)
+
+    async def close(self, *given: Any, **named: Any) -> None:
+        await self._inner.close(*given, **named)
+
+
+class Fixed(Hidden):
+    """A writer whose transport can be seen and not replaced."""
+
+    __slots__ = ()
+
+    @property
+    def transport(self) -> Any:
+        return self._inner.transport
+
+
+class Copied(Hidden):
+    """A writer whose transport can be replaced, and which writes through the first one all the same."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.transport = self._inner.transport
+
+
+@pytest.fixture
+def fresh() -> Iterator[None]:
+    """What is told once in a process is told again."""
+    websocket._tell.cache_clear()
+    yield
+    websocket._tell.cache_clear()
+
+
+@pytest.fixture(params=[Hidden, Fixed, Copied])
+def changed(request: pytest.FixtureRequest, fresh: None, monkeypatch: pytest.MonkeyPatch) -> type:
+    """An aiohttp with another writer."""
+    kind: type = request.param
+    monkeypatch.setattr(aiohttp.client, "WebSocketWriter", kind)
+    return kind
+
+
+async def test_the_installed_aiohttp_lets_frames_be_joined(fresh: None) -> None:
+    async with connected() as (socket, _):
+        await socket.send_together([b"one", b"two"])
+        assert socket.joins_frames, f"{AIOHTTP}: its writer no longer writes through an assigned `transport`"
+
+
+async def test_with_another_writer_all_frames_arrive_in_order(changed: type) -> None:
+    frames = [bytes([number]) * 600 for number in range(200)] + [b"x" * (1 << 20), b""]
+    async with connected() as (socket, heard):
+        await socket.send_together(frames[:100])
+        assert not socket.joins_frames
+        await socket.send_together(frames[100:])
+        await socket.send_bytes(b"after")
+    assert [message.data for message in heard] == [*frames, b"after"]
+
+
+async def test_with_another_writer_none_is_written_where_one_cannot_be(changed: type) -> None:
+    async with connected() as (socket, heard):
+        await socket.send_together([b"one"])
+        with pytest.raises(TypeError):
+            await socket.send_together([b"two", "no bytes"])  # type: ignore[list-item]
+    assert [message.data for message in heard] == [b"one"]
+
+
+async def test_with_another_writer_it_is_said_once(changed: type, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "connect.link")
+    for _ in range(2):
+        async with connected() as (socket, _):
+            await socket.send_together([b"one"])
+    [said] = caplog.messages
+    assert f"one by one, which takes more CPU and loses nothing: {AIOHTTP}: " in said
+
+
+async def test_with_another_writer_a_channel_knows_of_each_frame_whether_it_was_written(changed: type) -> None:
+    frames = [bytes([number]) for number in range(50)]
+    written: list[tuple[bytes, bool]] = []
+    async with connected() as (socket, heard):
+        await socket.send_together([b"first"])
+        channel = Channel(socket, lambda _: None, lambda _: None)
+        taken: list[int] = []
+        piece = channel._piece
+        channel._piece = lambda: taken.append(len(piece())) or piece()  # type: ignore[method-assign, func-returns-value]
+        for frame in frames:
+            channel.send(frame, lambda went, frame=frame: written.append((frame, went)))  # type: ignore[misc]
+        await channel.close(1000, b"")
+    assert written == [(frame, True) for frame in frames]
+    assert taken == [1] * len(frames), "a cancel between two frames of a piece could not take the first one back"
+    assert [message.data for message in heard] == [b"first", *frames]
+
+
+async def test_a_writer_may_hand_over_parts() -> None:
+    """A transport has `writelines` too, and what else a release may ask of it."""
+    async with connected() as (socket, _):
+        piece = socket._piece
+        assert piece
+        with piece:
+            piece.writelines([b"one", b"two"])
+            assert piece._parts == [b"onetwo"]
+            piece._parts.clear()
+        assert piece.get_extra_info("peername")
