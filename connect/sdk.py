@@ -1,9 +1,9 @@
-"""The bridge to the `inngest` SDK: the one file that touches its internals.
+"""The bridge to the `inngest` SDK.
 
 The SDK's own request handler runs the user's functions, so steps, retries, middleware and serialisers behave as they do anywhere
-else. It has no public door for a worker (the official client uses the same internals), so what is needed of it is named here and
-nowhere else; a release without it is refused with a clear error, when apps are loaded: the package itself can be imported, and its
-doctor asked.
+else. It has no public door for a worker (the official client uses the same internals), so what is needed of it is named in
+`connect.internals`, and used here and nowhere else. A release without it is refused when apps are loaded, by an error that names
+what is missing: the package itself can be imported, and its doctor asked.
 """
 
 from __future__ import annotations  # those of a release without these names cannot be evaluated
@@ -11,7 +11,6 @@ from __future__ import annotations  # those of a release without these names can
 import asyncio
 import contextvars
 import copy
-import importlib.metadata
 import inspect
 import logging
 import os
@@ -24,7 +23,7 @@ import inngest
 import psutil
 import pydantic_core
 
-from connect import wire
+from connect import internals, wire
 from connect.errors import ConfigurationError
 from connect.executors import Invocation, Outcome
 from connect.executors.threads import Threads
@@ -34,37 +33,12 @@ from connect.replies import failure
 if TYPE_CHECKING:
     from connect.executors.base import Spans
 
-SUPPORTED: Final = "inngest>=0.5.0,<0.6"
-
-
-def check() -> None:
-    """Raises: ConfigurationError: the installed SDK lacks what this worker needs."""
-    if lacking:
-        raise _mismatch(lacking) from lacking
-
-
-def _mismatch(error: Exception) -> ConfigurationError:
-    installed = importlib.metadata.version("inngest")
-    return ConfigurationError(f"inngest {installed} lacks what this worker needs ({error}): install {SUPPORTED!r}")
-
-
-lacking: ImportError | None = None
-"""What the installed SDK does not have, and a worker needs."""
-
-try:
-    from inngest._internal.comm_lib import CommHandler, CommRequest, CommResponse, get_function_configs
-    from inngest._internal.const import LANGUAGE, VERSION, Streaming
-    from inngest._internal.execution_lib import CallResult
-    from inngest._internal.server_lib import UNSPECIFIED_STEP_ID, Capabilities, Framework, QueryParamKey, ServerKind
-except ImportError as error:
-    lacking = error
-
 App: TypeAlias = "tuple[inngest.Inngest, Sequence[inngest.Function[Any]]]"
 AppsArgument: TypeAlias = "str | App | Sequence[App]"
 
 _CURE: Final = "pass (client, [functions])"
 
-_came_to: contextvars.ContextVar[list[CallResult]] = contextvars.ContextVar("came_to")
+_came_to: contextvars.ContextVar[list[internals.CallResult]] = contextvars.ContextVar("came_to")
 """What the function of the execution at hand came to: one result, or none yet."""
 
 log = logging.getLogger("connect.functions")
@@ -81,18 +55,18 @@ class Apps:
     """
 
     def __init__(self, apps: Sequence[App], signing_key: str | None = None) -> None:
-        check()
+        internals.check()
         _check(apps)
         first = apps[0][0]
         self.api_origin: str = first.api_origin
         self.env: str | None = first.env
-        self.is_cloud: bool = first._mode is ServerKind.CLOUD
+        self.is_cloud: bool = first.is_production
         self.signing_key: str | None = first.signing_key or None
         self.signing_key_fallback: str | None = first.signing_key_fallback or None
-        self.framework: str = Framework.CONNECT.value
-        self.sdk_language: str = LANGUAGE
-        self.sdk_version: str = VERSION
-        self.capabilities: bytes = Capabilities().model_dump_json().encode()
+        self.framework: str = internals.Framework.CONNECT.value
+        self.sdk_language: str = internals.LANGUAGE
+        self.sdk_version: str = internals.VERSION
+        self.capabilities: bytes = internals.Capabilities().model_dump_json().encode()
         self.max_worker_concurrency = _whole_number("INNGEST_CONNECT_MAX_WORKER_CONCURRENCY")
         self.configurations = [_configuration(client, functions) for client, functions in apps]
         limit = _whole_number("INNGEST_THREAD_POOL_MAX_WORKERS")
@@ -201,7 +175,7 @@ def _check(apps: Sequence[App]) -> None:
         for what, one, other in (
             ("API base URL", client.api_origin, first.api_origin),
             ("env", client.env, first.env),
-            ("mode", client._mode, first._mode),
+            ("mode", client.is_production, first.is_production),
             ("signing key", client.signing_key, first.signing_key),
         ):
             if one != other:
@@ -218,7 +192,8 @@ def _twice(ids: Iterable[str]) -> list[str]:
 
 def _check_shape(app: object) -> None:
     match app:
-        case (inngest.Inngest(), list() | tuple() as functions):
+        case (inngest.Inngest() as client, list() | tuple() as functions):
+            internals.check_client(client)
             for function in functions:
                 if not isinstance(function, inngest.Function):
                     kind = type(function).__name__
@@ -232,7 +207,7 @@ def _check_shape(app: object) -> None:
 
 def _configuration(client: inngest.Inngest, functions: Sequence[inngest.Function[Any]]) -> wire.AppConfiguration:
     # The scheme is what selects the Connect driver on the server; the host is not used (PROTOCOL.md §4.6).
-    configurations = get_function_configs("wss://connect", {function.id: function for function in functions})
+    configurations = internals.get_function_configs("wss://connect", {function.id: function for function in functions})
     if isinstance(configurations, Exception):
         raise ConfigurationError(f"the functions of app {client.app_id!r}: {configurations}") from configurations
     return wire.AppConfiguration(
@@ -245,7 +220,7 @@ def _configuration(client: inngest.Inngest, functions: Sequence[inngest.Function
 def _guarded(function: inngest.Function[Any]) -> inngest.Function[Any]:
     """*function*, which keeps what it came to, and whose `sys.exit()` does not reach the loop: the SDK gives it its own task."""
 
-    async def call(*given: Any, **named: Any) -> CallResult:
+    async def call(*given: Any, **named: Any) -> internals.CallResult:
         came_to = _came_to.get()
         if not came_to:
             try:
@@ -254,7 +229,7 @@ def _guarded(function: inngest.Function[Any]) -> inngest.Function[Any]:
                 came_to.append(_exited(error))
         return came_to[0]
 
-    def call_sync(*given: Any, **named: Any) -> CallResult:
+    def call_sync(*given: Any, **named: Any) -> internals.CallResult:
         try:
             return function.call_sync(*given, **named)
         except SystemExit as error:
@@ -265,56 +240,49 @@ def _guarded(function: inngest.Function[Any]) -> inngest.Function[Any]:
     return made
 
 
-def _exited(error: SystemExit) -> CallResult:
+def _exited(error: SystemExit) -> internals.CallResult:
     told = FunctionExited(f"the function called sys.exit({'' if error.code is None else repr(error.code)})")
-    return CallResult(error=told.with_traceback(error.__traceback__))
+    return internals.CallResult(error=told.with_traceback(error.__traceback__))
 
 
-def _handler(client: inngest.Inngest, functions: list[inngest.Function[Any]], signing_key: str | None) -> CommHandler:
+def _handler(
+    client: inngest.Inngest, functions: list[inngest.Function[Any]], signing_key: str | None
+) -> internals.CommHandler:
     options: dict[str, Any] = {
         "client": client,
-        "framework": Framework.CONNECT,
+        "framework": internals.Framework.CONNECT,
         "functions": functions,
-        "streaming": Streaming.DISABLE,
+        "streaming": internals.Streaming.DISABLE,
     }
-    if "enable_unauthed_sync" in inspect.signature(CommHandler).parameters:  # from 0.5.19 on
+    if "enable_unauthed_sync" in inspect.signature(internals.CommHandler).parameters:  # from 0.5.19 on
         options["enable_unauthed_sync"] = None
     own = client._signing_key
     # The handler wants a key in cloud mode, though no request that comes over a link is signed.
     client._signing_key = own or signing_key or None
-    if client._mode is ServerKind.CLOUD and not client._signing_key:
+    if client.is_production and not client._signing_key:
         client._signing_key = own
         cure = "set INNGEST_SIGNING_KEY, or INNGEST_DEV=1 for development"
         raise ConfigurationError(f"app {client.app_id!r} has no signing key: {cure}")
     try:
-        return CommHandler(**options)
+        return internals.CommHandler(**options)
     except TypeError as error:
-        raise _mismatch(error) from error
+        raise internals.mismatch(error) from error
     finally:
         client._signing_key = own
 
 
-def _request(invocation: Invocation) -> CommRequest:
-    return CommRequest(
-        body=invocation.payload,
-        headers=invocation.headers,
-        is_connect=True,
-        public_path=None,
-        query_params={
-            QueryParamKey.FUNCTION_ID.value: invocation.function_slug,
-            QueryParamKey.STEP_ID.value: invocation.step_id or UNSPECIFIED_STEP_ID,
-        },
-        # What a middleware gets as `raw_request`: the trace context is in its headers.
-        raw_request=invocation,
-        request_url="",
-        serve_origin=None,
-        serve_path=None,
-    )
+def _request(invocation: Invocation) -> internals.CommRequest:
+    query = {
+        internals.QueryParamKey.FUNCTION_ID.value: invocation.function_slug,
+        internals.QueryParamKey.STEP_ID.value: invocation.step_id or internals.UNSPECIFIED_STEP_ID,
+    }
+    # A middleware gets the invocation as `raw_request`: the trace context is in its headers.
+    return internals.request(invocation.payload, invocation.headers, query, invocation)
 
 
-async def _post(handler: CommHandler, request: CommRequest) -> CommResponse:
+async def _post(handler: internals.CommHandler, request: internals.CommRequest) -> internals.CommResponse:
     """The SDK's answer to *request*. A cancel that comes when the function is over, before the SDK has noticed, changes nothing."""
-    came_to: list[CallResult] = []
+    came_to: list[internals.CallResult] = []
     _came_to.set(came_to)
     while True:
         try:
@@ -324,7 +292,7 @@ async def _post(handler: CommHandler, request: CommRequest) -> CommResponse:
                 raise
 
 
-def _ended(invocation: Invocation, response: CommResponse) -> Outcome:
+def _ended(invocation: Invocation, response: internals.CommResponse) -> Outcome:
     """What the function came to. If that is an error, it is logged here; the SDK sends it away without a word."""
     for step, error in _failures(response):
         log.warning(
@@ -334,8 +302,8 @@ def _ended(invocation: Invocation, response: CommResponse) -> Outcome:
             invocation.app_name,
             invocation.run_id,
             invocation.request_id,
-            error["name"],
-            error["message"],
+            error.get("name"),
+            error.get("message"),
             error["stack"] or "(no traceback)",
             extra={
                 "request_id": invocation.request_id,
@@ -346,7 +314,7 @@ def _ended(invocation: Invocation, response: CommResponse) -> Outcome:
     return _outcome(response)
 
 
-def _failures(response: CommResponse) -> list[tuple[str, dict[str, Any]]]:
+def _failures(response: internals.CommResponse) -> list[tuple[str, dict[str, Any]]]:
     """The errors of user code, by step. What has no "stack" is the SDK's own, which it logs itself."""
     body = cast(Any, response.body)
     match response.status_code:
@@ -359,7 +327,7 @@ def _failures(response: CommResponse) -> list[tuple[str, dict[str, Any]]]:
     return [(step, error) for step, error in errors if isinstance(error, dict) and "stack" in error]
 
 
-def _outcome(response: CommResponse) -> Outcome:
+def _outcome(response: internals.CommResponse) -> Outcome:
     body = response.body_bytes()
     if isinstance(body, Exception):
         return failure("OutputUnserializable", str(body))

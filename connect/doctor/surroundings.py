@@ -11,7 +11,7 @@ from typing import Final
 
 import inngest
 
-from connect import options, sdk, worker
+from connect import internals, options, sdk, worker
 from connect.doctor.case import Case
 from connect.doctor.findings import Seen, Skipped, Wrong, wrong
 from connect.errors import ConfigurationError
@@ -33,20 +33,20 @@ _AS_CONNECT: Final = {
 async def sdk_version(_: Case) -> Seen:
     """Whether the installed SDK has what this worker needs of its internals, and is one that it knows."""
     try:
-        sdk.check()
+        internals.check()
     except ConfigurationError as error:
         raise wrong(error) from None
     installed = importlib.metadata.version("inngest")
     if not _supported(installed):
         raise Wrong(
-            f"inngest {installed} is installed, and this worker knows {sdk.SUPPORTED.removeprefix('inngest')}",
-            f"pip install '{sdk.SUPPORTED}'",
+            f"inngest {installed} is installed, and this worker knows {internals.SUPPORTED.removeprefix('inngest')}",
+            f"pip install '{internals.SUPPORTED}'",
         )
     return Seen(f"inngest {installed} has what the worker needs, on Python {platform.python_version()}")
 
 
 def _supported(installed: str) -> bool:
-    low, high = (_release(text) for text in sdk.SUPPORTED.removeprefix("inngest>=").split(",<"))
+    low, high = (_release(text) for text in internals.SUPPORTED.removeprefix("inngest>=").split(",<"))
     return low <= _release(installed) < high
 
 
@@ -57,8 +57,10 @@ def _release(version: str) -> list[int]:
 
 async def settings(case: Case) -> Seen:
     """What a worker would make of the environment, the options and the apps. Raises: Wrong, Skipped."""
-    if sdk.lacking:
-        raise Skipped(because="SDK")
+    try:
+        internals.check()
+    except ConfigurationError:
+        raise Skipped(because="SDK") from None
     plan = case.plan
     try:
         apps = _stand_in() if plan.apps is None else plan.apps

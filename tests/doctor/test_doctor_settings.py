@@ -8,7 +8,7 @@ import inngest
 import pytest
 from aiohttp import web
 
-from connect import sdk, wire
+from connect import internals, wire
 from connect.codec import Kind, encode
 from connect.doctor import Finding, Mark, scrubbed
 from connect.doctor.report import Verdict
@@ -22,7 +22,7 @@ async def test_an_sdk_out_of_range(dev: Gateway, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(importlib.metadata, "version", lambda _: version)
     findings = await examine()
     assert f"inngest {version} is installed, and this worker knows >=0.5.0,<0.6" in findings.diagnosis("SDK")
-    assert findings["SDK"].next == f"pip install '{sdk.SUPPORTED}'"
+    assert findings["SDK"].next == f"pip install '{internals.SUPPORTED}'"
     assert findings["hello"].mark is Mark.GOOD, "whatever else can be checked is checked"
 
 
@@ -30,6 +30,14 @@ async def test_an_sdk_out_of_range(dev: Gateway, monkeypatch: pytest.MonkeyPatch
 async def test_an_sdk_in_range(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     monkeypatch.setattr(importlib.metadata, "version", lambda _: version)
     assert (await examine(until="SDK"))["SDK"].mark is Mark.GOOD
+
+
+async def test_an_sdk_without_a_piece_that_no_import_shows(dev: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(inngest.Function, "is_handler_async")
+    findings = await examine()
+    assert "lacks what this worker needs (Function.is_handler_async)" in findings.diagnosis("SDK")
+    assert findings["SDK"].next == f"install '{internals.SUPPORTED}'"
+    assert (findings["settings"].mark, findings["settings"].because) == (Mark.SKIPPED, "SDK")
 
 
 async def test_cloud_mode_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:

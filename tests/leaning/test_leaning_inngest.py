@@ -1,0 +1,207 @@
+"""What the bridge to the SDK needs of its internals: each piece is there, and is missed by its name where it is not."""
+
+import functools
+import importlib.util
+import types
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import inngest
+import pytest
+from inngest._internal import comm_lib, const, execution_lib, server_lib
+
+from connect import internals, sdk
+from connect.errors import ConfigurationError
+from tests.sdk_kit import VERSION, Status, invocation, make_apps, make_client, make_function
+
+pytestmark = pytest.mark.oldest
+
+INNGEST = f"inngest {VERSION}"
+Take = Callable[[pytest.MonkeyPatch], None]
+
+
+def nothing(*_: Any, **__: Any) -> None:
+    """Has any parameters and gives nothing."""
+
+
+def without(owner: Any, name: str) -> Take:
+    return lambda patch: patch.delattr(owner, name)
+
+
+def instead(owner: Any, name: str, made: Any) -> Take:
+    return lambda patch: patch.setattr(owner, name, made)
+
+
+def other(name: str, **members: Any) -> Take:
+    return instead(internals, name, type(name, (), {"__init__": nothing, **members}))
+
+
+def demanding(self: Any, *, client: Any, framework: Any, functions: Any, streaming: Any, mode: Any) -> None:
+    """A handler that wants more."""
+
+
+def read_elsewhere(client: Any) -> Any:
+    return client._key
+
+
+def fails_with(failure: Exception | None = None) -> None:
+    """A result that is told its error by another name."""
+
+
+def configured(functions: Any) -> None:
+    """Configurations without the address."""
+
+
+def wanting(name: str, names: tuple[str, ...]) -> dict[str, None]:
+    return {each: None for each in names if each != name}
+
+
+GONE: dict[str, Take] = {
+    "CommHandler()": instead(comm_lib.CommHandler, "__init__", demanding),
+    "CommHandler.post": instead(comm_lib.CommHandler, "post", nothing),
+    "CommHandler.post_sync": without(comm_lib.CommHandler, "post_sync"),
+    "CommRequest()": other("CommRequest", __init__=demanding, model_fields=dict.fromkeys(internals._OF_A_REQUEST)),
+    **{
+        f"CommRequest.{name}": other("CommRequest", model_fields=wanting(name, internals._OF_A_REQUEST))
+        for name in internals._OF_A_REQUEST
+    },
+    **{
+        f"CommResponse.{name}": other("CommResponse", **wanting(name, internals._OF_A_RESPONSE))
+        for name in internals._OF_A_RESPONSE
+    },
+    "CallResult(error)": instead(internals, "CallResult", fails_with),
+    "Capabilities.model_dump_json": other("Capabilities"),
+    "Framework.CONNECT": other("Framework"),
+    "Function.call": instead(inngest.Function, "call", nothing),
+    "Function.call_sync": instead(inngest.Function, "call_sync", property(nothing)),
+    **{f"Function.{name}": without(inngest.Function, name) for name in internals._OF_A_FUNCTION},
+    **{f"Inngest.{name}": without(inngest.Inngest, name) for name in internals._OF_THE_CLIENTS},
+    "Inngest._signing_key": instead(inngest.Inngest, "signing_key", property(read_elsewhere)),
+    "QueryParamKey.FUNCTION_ID": other("QueryParamKey", STEP_ID=SimpleNamespace(value="stepId")),
+    "QueryParamKey.STEP_ID": other("QueryParamKey", FUNCTION_ID=SimpleNamespace(value="fnId")),
+    "Streaming.DISABLE": other("Streaming"),
+    "get_function_configs(url, functions)": instead(internals, "get_function_configs", configured),
+}
+
+IMPORTED = [
+    *((comm_lib, name) for name in ("CommHandler", "CommRequest", "CommResponse", "get_function_configs")),
+    *((const, name) for name in ("LANGUAGE", "VERSION", "Streaming")),
+    (execution_lib, "CallResult"),
+    *((server_lib, name) for name in ("UNSPECIFIED_STEP_ID", "Capabilities", "Framework", "QueryParamKey")),
+]
+
+
+async def hello(ctx: inngest.Context) -> str:
+    return "hello"
+
+
+def an_app() -> sdk.App:
+    client = make_client()
+    return client, [make_function(client, "hello", hello)]
+
+
+def refusal(load: Callable[[], object]) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        load()
+    return str(caught.value)
+
+
+def told(*pieces: str) -> str:
+    return f"{INNGEST} lacks what this worker needs ({', '.join(pieces)}): install {internals.SUPPORTED!r}"
+
+
+@pytest.mark.parametrize("piece", internals.PIECES)
+def test_the_installed_sdk_has(piece: str) -> None:
+    assert internals._holds(internals.PIECES[piece]), f"{INNGEST} has no {piece} as it was; see docs/leaning.md"
+
+
+@pytest.mark.parametrize("piece", internals.PIECES)
+def test_an_sdk_without_a_piece_is_refused_by_its_name(piece: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = an_app()
+    GONE[piece](monkeypatch)
+    assert refusal(lambda: sdk.load([app])) == told(piece)
+
+
+@pytest.mark.parametrize(("module", "name"), IMPORTED, ids=lambda each: getattr(each, "__name__", each))
+def test_an_sdk_without_a_name_is_refused_by_it(
+    module: types.ModuleType, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert hasattr(module, name), f"{INNGEST} has no {module.__name__}.{name}; see docs/leaning.md"
+    monkeypatch.delattr(module, name)
+    spec = importlib.util.spec_from_file_location("internals_anew", internals.__file__)
+    assert spec
+    assert spec.loader
+    anew = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(anew)
+    said = refusal(anew.check)
+    assert said.startswith(f"{INNGEST} lacks what this worker needs (cannot import name {name!r} from")
+    assert said.endswith(f"): install {internals.SUPPORTED!r}")
+
+
+@pytest.mark.parametrize("name", internals._OF_A_CLIENT)
+def test_a_client_without_an_attribute_is_refused_by_its_name(name: str) -> None:
+    app = an_app()
+    assert name in vars(app[0]), f"{INNGEST} has no Inngest.{name}; see docs/leaning.md"
+    delattr(app[0], name)
+    assert refusal(lambda: sdk.load([app])) == told(f"Inngest.{name}")
+
+
+def test_functions_with_slots_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing could be put into one of them."""
+    members: dict[str, Any] = dict.fromkeys(internals._OF_A_FUNCTION)
+    slotted = type("Function", (), {"__slots__": (), "call": hello, "call_sync": nothing, **members})
+    monkeypatch.setattr(inngest, "Function", slotted)
+    assert refusal(internals.check) == told("Function.call", "Function.call_sync")
+
+
+def test_everything_that_is_missing_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for piece in ("CommHandler.post_sync", "Streaming.DISABLE"):
+        GONE[piece](monkeypatch)
+    assert refusal(internals.check) == told("CommHandler.post_sync", "Streaming.DISABLE")
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_the_sdk_calls_what_a_function_object_has_under_call(is_async: bool) -> None:
+    """A copy of the user's function with another `call`: without it `sys.exit()` would end the worker."""
+
+    async def leaves(ctx: inngest.Context) -> None:
+        raise SystemExit(3)
+
+    def leaves_sync(ctx: inngest.ContextSync) -> None:
+        raise SystemExit(3)
+
+    outcome = await make_apps(leaves=leaves if is_async else leaves_sync).run(invocation("app-leaves"))
+    assert b"FunctionExited" in outcome.body, f"{INNGEST} does not call `call` of the function object it was given"
+
+
+async def test_an_error_that_says_less_is_still_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The handler's answer to a failure: its log line needs no key but `stack`."""
+
+    async def fails(ctx: inngest.Context) -> None:
+        raise ValueError("no")
+
+    apps = make_apps(fails=fails)
+    [handler] = [each.handler for each in apps._apps.values()]
+    post = type(handler).post
+
+    async def curt(request: Any) -> Any:
+        response = await post(handler, request)
+        assert {"name", "message", "stack"} <= set(response.body), f"{INNGEST} words errors in another way"
+        response.body = {"stack": response.body["stack"]}
+        return response
+
+    monkeypatch.setattr(handler, "post", curt)
+    outcome = await apps.run(invocation("app-fails"))
+    assert outcome.status == Status.ERROR
+    assert b"ValueError" in outcome.body
+
+
+def test_every_piece_can_be_taken_away_here() -> None:
+    assert GONE.keys() == internals.PIECES.keys()
+
+
+def test_a_check_costs_next_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is made at each start: no client is constructed for it, which would load the machine's certificates."""
+    monkeypatch.setattr(inngest.Inngest, "__init__", functools.partial(pytest.fail, "a client was made"))
+    internals.check()
