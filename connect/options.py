@@ -23,6 +23,7 @@ from connect.pace import Deadlines
 from connect.registration import Registration
 from connect.requests import OnLeaseLost
 from connect.secrets import Keyring, Secret, SigningKey, without_passwords
+from statecharts import library
 
 Isolation = Literal["thread", "none", "process"]
 
@@ -93,6 +94,7 @@ def resolve(
 
     Raises: ConfigurationError: it says which option, and what to change.
     """
+    _check_charts()
     _one_of("isolation", isolation, ("thread", "none", "process"))
     numbers = DEFAULT_SIGNALS if shutdown_signals is None else _signals(shutdown_signals)
     plan = _plan(apps, isolation, processes, recycle_after, executor, signing_key, numbers, traces)
@@ -143,6 +145,13 @@ def resolve(
         rng=random.Random(),  # noqa: S311 - spreads retries, guards nothing
         sleep=asyncio.sleep if retry is None else _sleep_of(retry),
     )
+
+
+def _check_charts() -> None:
+    try:
+        library.check()
+    except library.LackingError as error:
+        raise ConfigurationError(str(error)) from error
 
 
 def _plan(

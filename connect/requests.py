@@ -9,11 +9,12 @@ reply (PROTOCOL.md §6.5).
 """
 
 import asyncio
+import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Literal
+from typing import Literal
 
 from connect import codec, leases, wire
 from connect.events import (
@@ -31,11 +32,10 @@ from connect.hub import Hub
 from connect.link import Link
 from connect.outbox import Outbox
 from connect.replies import BROKEN, CANCELLED, STATUS_NAMES, serialise
+from statecharts import Compiled, Stepper, Unexpected, compile_chart
 from statecharts import Request as RequestChart
-from statecharts import Stepper, Unexpected, compile_chart
 from statecharts.binding import Report
 
-COMPILED: Final = compile_chart(RequestChart)
 OnLeaseLost = Literal["cancel", "finish"]
 
 log = logging.getLogger("connect.requests")
@@ -53,6 +53,12 @@ class Surroundings:
     unexpected: Report
     broken: Callable[[Exception], None]
     """An action raised: a bug of ours, for the connection chart."""
+
+
+@functools.cache
+def _compiled() -> Compiled:
+    """The table of the request chart. Not made on import: with a library that it cannot be read from, that would fail."""
+    return compile_chart(RequestChart)
 
 
 class Request:
@@ -78,7 +84,7 @@ class Request:
     def __init__(self, requests: "Requests", data: wire.GatewayExecutorRequestData, link: Link) -> None:
         self._requests = requests
         self._origin = link
-        self._stepper = Stepper(COMPILED, self)
+        self._stepper = Stepper(_compiled(), self)
         self._acks = 0
         self._lease_link: Link | None = None
         self.data = data
@@ -104,8 +110,9 @@ class Request:
             around.broken(error)
             self._requests.abort(self)
             return
-        if not taken and not COMPILED.ignores(before, event):
-            around.unexpected(Unexpected("Request", (before,), event, COMPILED.allowed(before)))
+        compiled = self._stepper.compiled
+        if not taken and not compiled.ignores(before, event):
+            around.unexpected(Unexpected("Request", (before,), event, compiled.allowed(before)))
 
     def redeliver(self, data: wire.GatewayExecutorRequestData, link: Link) -> None:
         """The same request came again: over this link now, perhaps with a newer lease."""
@@ -117,7 +124,7 @@ class Request:
     def extend(self, link: Link) -> None:
         """Ask for more time over *link*; not while another link may still bring the answer to the last asking."""
         last = self._lease_link
-        if self.lease_id is None or self._stepper.state in COMPILED.final:
+        if self.lease_id is None or self._stepper.state in self._stepper.compiled.final:
             return
         if last and last is not link and last.owes("lease", self.id):
             return

@@ -1,7 +1,8 @@
 """The declared lifecycle of the worker: three charts, and what binds them to the code that acts.
 
 `connection`, `link` and `request` are declarations: they import `statemachine` and `typing`, nothing that does I/O.
-`binding` runs a chart against its actor, `compiler` turns a flat one into a table, `model` reads any of them as plain data.
+`binding` runs a chart against its actor, `compiler` turns a flat one into a table, `model` reads any of them as plain data, and
+`library` says what of python-statemachine that takes.
 """
 
 from statecharts.binding import Bound, Unexpected

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from statemachine import State, StateChart
 
-from statecharts import model
+from statecharts import library, model
 
 _CONVENTIONS = ("on_", "before_", "after_", "prepare_")
 
@@ -150,7 +150,8 @@ class Bound:
 
 
 def check(chart: type[StateChart[Any]], actor: object) -> None:
-    """Refuse an actor or a chart that the library would take and then betray silently. Raises: TypeError."""
+    """Refuse an actor or a chart that the library would take and then betray silently. Raises: TypeError, library.LackingError."""
+    library.check()
     plain = model.read(chart)
     ids = [state.id for state in plain.states]
     wanted = model.actions(plain) | model.guards(plain)

@@ -10,7 +10,7 @@ from typing import Any
 
 from statemachine import StateChart
 
-from statecharts import model
+from statecharts import library, model
 
 Guard = tuple[str, bool]
 
@@ -44,7 +44,8 @@ class Compiled:
 
 
 def compile_chart(chart: type[StateChart[Any]]) -> Compiled:
-    """Compile *chart*. Raises: TypeError: it is nested, eventless or otherwise more than a table can say."""
+    """Compile *chart*. Raises: TypeError: it is nested, eventless or otherwise more than a table can say; library.LackingError."""
+    library.check()
     table: dict[tuple[str, str], tuple[Step, ...]] = {}
     for state in chart.states:
         nested = state.states or state.history or model.callback_names(state.invoke)

@@ -10,13 +10,14 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from statemachine import HistoryState, State
-from statemachine.graph import iterate_states
-from statemachine.spec_parser import replace_operators
+
+_OPERATORS = {"!": "not ", "^": " and ", "v": " or "}
+"""What the library takes for Python's own in a guard."""
 
 Kind = Literal["atomic", "compound", "parallel", "region", "final", "history", "deep history"]
 
@@ -95,7 +96,7 @@ class ChartModel:
 
 def read(chart: type[Any]) -> ChartModel:
     """Read *chart*, a `StateChart` class, on every level; nothing is instantiated."""
-    states = list(iterate_states(chart.states))
+    states = list(every_state(chart.states))
     return ChartModel(
         name=chart.__name__,
         doc=inspect.cleandoc(chart.__dict__.get("__doc__") or ""),
@@ -108,6 +109,14 @@ def read(chart: type[Any]) -> ChartModel:
         ),
         ignored={state: tuple(sorted(events)) for state, events in further(chart, "ignored").items()},
     )
+
+
+def every_state(states: Iterable[State]) -> Iterator[State]:
+    """*states*, each before what lies in it."""
+    for state in states:
+        yield state
+        yield from every_state(state.states)
+        yield from every_state(state.history)
 
 
 def further(chart: type[Any], name: Literal["tasks", "ignored"]) -> Mapping[str, Any]:
@@ -162,7 +171,8 @@ def callback_names(group: Iterable[Any], chart: type[Any] | None = None) -> tupl
 def _wording(spec: Any) -> str:
     name = str(spec.attr_name).replace("<lambda>", "λ")
     if spec.may_contain_boolean_expression:
-        name = " ".join(replace_operators(name).split())
+        name = re.sub(r"!(?!=)|\^|\bv\b", lambda sign: _OPERATORS[sign[0]], name)
+        name = " ".join(name.split())
     if spec.is_event:  # a decorated function is kept under its event's name between underscores
         name = name.strip("_")
     if spec.expected_value is not False:

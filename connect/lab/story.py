@@ -1,6 +1,7 @@
 """What the page shows of a worker: where its charts stand, what they went through, and what it has to do."""
 
 import asyncio
+import functools
 import secrets
 import time
 from collections import Counter, deque
@@ -11,11 +12,16 @@ from typing import Any, Final, Protocol, TypeVar
 from connect import events
 from connect.status import Status
 from statecharts import Connection, Link, model
+from statecharts.model import ChartModel
 
-CHARTS: Final = {"connection": model.read(Connection), "link": model.read(Link)}
 MOMENTS: Final = 200
 
 _E = TypeVar("_E", bound=events.Event)
+
+
+@functools.cache
+def _charts() -> dict[str, ChartModel]:
+    return {"connection": model.read(Connection), "link": model.read(Link)}
 
 
 class Worker(Protocol):
@@ -117,7 +123,7 @@ def charts() -> dict[str, Any]:
                 for edge in chart.edges
             ],
         }
-        for name, chart in CHARTS.items()
+        for name, chart in _charts().items()
     }
 
 
@@ -125,7 +131,7 @@ def _id(chart: str, path: tuple[str, ...]) -> str:
     """The id of the state with this path of names: names alone may occur twice."""
     parent: str | None = None
     for name in path:
-        parent = next(each.id for each in CHARTS[chart].states if (each.name, each.parent) == (name, parent))
+        parent = next(each.id for each in _charts()[chart].states if (each.name, each.parent) == (name, parent))
     return parent or ""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from statecharts import model
+from statecharts import library, model
 from statecharts.model import ChartModel
 from statecharts.tools import comparison, draw, grid, load, page, routes
 from statecharts.tools.load import UnusableError
@@ -20,12 +20,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command. Exit code 0: done; 1: a difference or something stale was found; 2: it cannot be done, said in one line."""
     try:
         options = _parser().parse_args(arguments)
+        library.check()
         code: int = options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read the output has seen enough; nothing is left to be said on exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (UnusableError, OSError) as error:
+    except (UnusableError, library.LackingError, OSError) as error:
         sys.stderr.write(f"statecharts: {error}\n")
         return 2
     return code

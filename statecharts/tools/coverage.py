@@ -39,10 +39,16 @@ def pytest_configure(config: pytest.Config) -> None:
     """Start recording, if asked to; nothing is imported otherwise. Raises: pytest.UsageError."""
     asked = config.getoption("--transition-cover") or config.getini("transition_cover_charts")
     if asked and not config.getoption("collectonly"):
-        from statecharts.tools.cover_session import TransitionCover
+        from statecharts import library
 
         names = [name for text in asked for name in text.split()]
-        config.pluginmanager.register(TransitionCover(config, names), "transition-cover")
+        try:
+            from statecharts.tools.cover_session import TransitionCover
+
+            library.check()
+            config.pluginmanager.register(TransitionCover(config, names), "transition-cover")
+        except library.LackingError as error:
+            raise pytest.UsageError(f"--transition-cover: {error}") from None
     elif not asked and any(config.getoption(option) for option in _FURTHER):
         raise pytest.UsageError(f"{', '.join(_FURTHER)} need --transition-cover")
 

@@ -6,12 +6,11 @@ import os
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from statemachine import StateChart
-from statemachine.graph import iterate_states
 
 SETTING = "[tool.statecharts] charts"
 
@@ -44,13 +43,20 @@ def chart(name: str) -> type[StateChart[Any]]:
         raise UnusableError(f"{name} is no chart class, but {found!r:.60}{_instead(_module(module_name))}")
     if not found.states:
         raise UnusableError(f"{name} has no states")
-    ids = Counter(state.id for state in iterate_states(found.states))
+    ids = Counter(_ids(found.states))
     if twice := [state for state, times in ids.items() if times > 1]:
         raise UnusableError(
             f"{name} has states that share an id, by which states are told apart here: {', '.join(twice)}"
         )
     _check_further(name, found)
     return found  # type: ignore[no-any-return]
+
+
+def _ids(states: Iterable[Any]) -> Iterator[str]:
+    """As `model.every_state` goes; this file is also run where the package may be another one."""
+    for state in states:
+        yield state.id
+        yield from _ids([*state.states, *state.history])
 
 
 def _check_further(name: str, found: type[Any]) -> None:

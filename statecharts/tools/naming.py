@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from statemachine import StateChart
-from statemachine.graph import iterate_states
 
 from statecharts import model
 from statecharts.compiler import Compiled, Step
@@ -40,7 +39,7 @@ def declared(chart: ChartModel) -> list[EdgeModel]:
 
 def transitions(chart: type[StateChart[Any]]) -> Iterator[Any]:
     """The library's own objects, one for each transition of the chart's model, in the same order."""
-    for state in iterate_states(chart.states):
+    for state in model.every_state(chart.states):
         for transition in state.transitions:
             if not (transition.initial or state.is_history):
                 yield from (transition for _ in model.event_names(transition))

@@ -13,13 +13,17 @@ from collections.abc import Callable, Collection
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from statemachine.engines.async_ import AsyncEngine
-from statemachine.engines.base import BaseEngine
-from statemachine.engines.sync import SyncEngine
-
 from statecharts.compiler import Compiled, Step, Stepper
+from statecharts.library import LackingError, lacking
 from statecharts.tools.hits import Hit, Hits, Kind
 from statecharts.tools.naming import Naming, identity
+
+try:
+    from statemachine.engines.async_ import AsyncEngine
+    from statemachine.engines.base import BaseEngine
+    from statemachine.engines.sync import SyncEngine
+except ImportError as error:
+    raise lacking(error) from error
 
 Function = Callable[..., Any]
 
@@ -37,7 +41,14 @@ class Watch:
         self._clear()
 
     def begin(self) -> None:
-        """Watch from now on."""
+        """Watch from now on. Raises: LackingError: the library's engines have no such places to watch."""
+        try:
+            self._tap_all()
+        except LackingError:
+            self.end()
+            raise
+
+    def _tap_all(self) -> None:
         for engine in (BaseEngine, AsyncEngine):
             self._tap(engine, "_conditions_match", _after(self._guard))
             self._tap(engine, "_execute_transition_content", _before(self._content))
@@ -73,7 +84,9 @@ class Watch:
         self._tallies, self._step_tallies = defaultdict(itertools.count), defaultdict(itertools.count)
 
     def _tap(self, owner: type[Any], name: str, wrap: Callable[[Function], Function]) -> None:
-        original = owner.__dict__[name]
+        original = owner.__dict__.get(name)
+        if original is None:
+            raise lacking(f"{owner.__name__}.{name}")
         self._undo.append(lambda: setattr(owner, name, original))
         setattr(owner, name, functools.wraps(original)(wrap(original)))
 

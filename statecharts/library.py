@@ -1,0 +1,88 @@
+"""What is needed of python-statemachine beyond what its documentation promises, and whether the installed release has it.
+
+A chart class tells nothing about its actions and guards in a documented way, so they are read off the objects that it is made of.
+`check` looks at a state and a transition of its own for everything that is read there. Importing this package never fails for want
+of such a piece: it is missed when a chart is read, bound or compiled, by an error that names it.
+"""
+
+import functools
+import importlib.metadata
+from collections.abc import Callable
+from typing import Any, Final
+
+from statemachine import HistoryState, State
+
+SUPPORTED: Final = "python-statemachine>=3.2.2,<3.3"
+
+
+class LackingError(ImportError):
+    """The installed python-statemachine lacks what this package needs; the message names it, and what to install."""
+
+
+@functools.cache
+def check() -> None:
+    """Raises: LackingError."""
+    if names := [name for name, is_there in PIECES.items() if not _holds(is_there)]:
+        raise lacking(", ".join(names))
+
+
+def lacking(what: object) -> LackingError:
+    """The error that says that *what* is missing."""
+    installed = importlib.metadata.version("python-statemachine")
+    return LackingError(
+        f"python-statemachine {installed} lacks what this package needs ({what}): install {SUPPORTED!r}"
+    )
+
+
+def _holds(is_there: Callable[[], object]) -> bool:
+    try:
+        return bool(is_there())
+    except Exception:  # whatever a changed library raises: the piece is not what it was
+        return False
+
+
+def _state() -> Any:
+    return State("State", initial=True, enter="enter", exit="exit", invoke="invoke")
+
+
+def _transition() -> Any:
+    named: dict[str, str] = {name: name for name in (*_ACTIONS, "cond", "unless")}
+    [transition] = _state().to(None, event="event", **named)
+    return transition
+
+
+def _callback(name: str) -> Any:
+    """The attribute *name* of a guard, and of the same guard negated."""
+    return [getattr(guard, name) for guard in _transition().cond]
+
+
+def _counts(owner: Callable[[], Any], group: str) -> bool:
+    """Whether *group* holds one callback, as many as it was given."""
+    return len(list(getattr(owner(), group))) == 1
+
+
+_ACTIONS: Final = ("validators", "before", "on", "after")
+
+PIECES: Final[dict[str, Callable[[], object]]] = {
+    **{f"State.{name}": functools.partial(_counts, lambda: _state(), name) for name in ("enter", "exit", "invoke")},
+    "State.states": lambda: list(_state().states) == [],
+    "State.history": lambda: list(_state().history) == [],
+    "State.parent": lambda: _state().parent is None,
+    "State.transitions": lambda: list(_state().transitions) == [],
+    "State.is_history": lambda: _state().is_history is False,
+    "HistoryState.type.is_deep": lambda: HistoryState(type="deep").type.is_deep is True,
+    **{f"Transition.{name}": functools.partial(_counts, lambda: _transition(), name) for name in _ACTIONS},
+    "Transition.cond": lambda: len(list(_transition().cond)) == 2,
+    "Transition.events": lambda: [str(event) for event in _transition().events] == ["event"],
+    "Transition.target": lambda: _transition().target is None,
+    "Transition.targets": lambda: not any(_transition().targets),
+    "Transition.initial": lambda: not _transition().initial,
+    "Transition.internal": lambda: not _transition().internal,
+    "Transition.is_eventless": lambda: _transition().is_eventless is False,
+    "callback.attr_name": lambda: _callback("attr_name") == ["cond", "unless"],
+    "callback.expected_value": lambda: _callback("expected_value") == [True, False],
+    "callback.is_convention": lambda: _callback("is_convention") == [False, False],
+    "callback.is_event": lambda: _callback("is_event") == [False, False],
+    "callback.may_contain_boolean_expression": lambda: all(_callback("may_contain_boolean_expression")),
+}
+"""Each piece by its name, and how it is seen to be there. A callback: what a group such as `State.enter` holds."""
