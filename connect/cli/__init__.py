@@ -21,8 +21,14 @@ from connect.cli.lab import lab
 from connect.cli.run import run
 from connect.errors import ConfigurationError
 
-_UsageError: Any = typer.BadParameter.__base__
-"""Of the command line's library, whichever typer brings."""
+
+def _usage_error() -> Any:
+    """What the command line's library raises on misuse, whichever typer brings; where that cannot be told, one kind of it."""
+    base = typer.BadParameter.__base__
+    return base if hasattr(base, "format_message") else typer.BadParameter
+
+
+_UsageError: Final = _usage_error()
 _COMPLETE: Final = "_STATECHART_CONNECT_COMPLETE"
 """The variable by which a shell asks for completions."""
 
@@ -48,9 +54,10 @@ def main() -> NoReturn:
     except ConfigurationError as error:
         problem = str(error)
     except _UsageError as error:
-        if not error.format_message():  # it has shown the help instead
+        said = getattr(error, "format_message", error.__str__)()
+        if not said:  # it has shown the help instead
             sys.exit(2)
-        problem = f"{error.format_message()} (see --help)"
+        problem = f"{said} (see --help)"
     except typer.Abort:  # Ctrl-C, where nothing was there yet to end gracefully
         sys.exit(130)
     typer.echo(f"statechart-connect: {' '.join(problem.split())}", err=True)

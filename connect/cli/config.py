@@ -10,7 +10,6 @@ from typing import Annotated, Any, Final
 
 import dotenv
 import typer
-from dotenv.parser import Original, parse_stream
 
 from connect.errors import ConfigurationError
 
@@ -77,15 +76,28 @@ def _load(path: Path) -> None:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"--env-file: cannot read {path}: {error}") from None
-    for line in parse_stream(io.StringIO(text)):
-        if line.error:
-            raise ConfigurationError(f"--env-file: line {_number(line.original)} of {path} is none: write NAME=VALUE")
+    number = _wrong_line(text)
+    if number is not None:
+        raise ConfigurationError(f"--env-file: line {number} of {path} is none: write NAME=VALUE")
     for name, value in dotenv.dotenv_values(stream=io.StringIO(text)).items():
         if value is not None:
             os.environ.setdefault(name, value)
 
 
-def _number(original: Original) -> int:
+def _wrong_line(text: str) -> int | None:
+    """The number of the first line that is none. python-dotenv does not document how to ask for it.
+
+    Where it does not tell, None: it leaves the line out, and logs a warning itself.
+    """
+    try:
+        from dotenv.parser import parse_stream
+
+        originals = [line.original for line in parse_stream(io.StringIO(text)) if line.error]
+        return _number(originals[0].string, originals[0].line) if originals else None
+    except (ImportError, AttributeError):
+        return None
+
+
+def _number(string: str, line: int) -> int:
     """Of the line itself; empty ones before it are counted as its beginning."""
-    string = original.string
-    return original.line + string[: len(string) - len(string.lstrip())].count("\n")
+    return line + string[: len(string) - len(string.lstrip())].count("\n")
