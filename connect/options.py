@@ -1,6 +1,7 @@
 """Options: what `connect()` was asked for, resolved and checked once, before anything is dialled."""
 
 import asyncio
+import importlib.metadata
 import os
 import random
 import signal
@@ -278,6 +279,9 @@ def _check_policy(retry: tenacity.AsyncRetrying) -> None:
     if not isinstance(retry, tenacity.AsyncRetrying):
         kind = type(retry).__name__
         raise ConfigurationError(f"retry is a {kind}, which sleeps in everybody's way: pass a tenacity.AsyncRetrying")
+    if unknown := [name for name in ("sleep", "stop", "wait") if not hasattr(retry, name)]:
+        installed = importlib.metadata.version("tenacity")
+        raise ConfigurationError(f"tenacity {installed} does not show a policy's {', '.join(unknown)}: leave retry out")
     if retry.stop is not tenacity.stop_never:
         raise ConfigurationError(
             "retry has a stop condition, but a worker never gives up: leave `stop` out of the policy"

@@ -51,7 +51,7 @@ def attach(worker: "Source", apps: "Apps") -> None:
 def export() -> None:
     """Send spans by OTLP over HTTP to where the environment says (`OTEL_EXPORTER_OTLP_ENDPOINT` and its kin), for a process that
     has set up no tracer provider. What is left goes out when the interpreter ends."""
-    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+    if _has_no_provider():
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import SERVICE_NAME, Resource
         from opentelemetry.sdk.trace import TracerProvider
@@ -61,6 +61,12 @@ def export() -> None:
         provider = TracerProvider(resource=Resource.create(named))
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         trace.set_tracer_provider(provider)
+
+
+def _has_no_provider() -> bool:
+    """Whether the process has set up no tracer provider. Where the library does not show, as if: it keeps the first one anyway."""
+    stand_in = getattr(trace, "ProxyTracerProvider", None)
+    return stand_in is None or isinstance(trace.get_tracer_provider(), stand_in)
 
 
 class Executions:

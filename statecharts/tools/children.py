@@ -77,7 +77,8 @@ def follow_forks(watch: Watch, folder: Path) -> None:
 
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=begin)
-        multiprocessing.util.register_after_fork(watch, end_with_multiprocessing)
+        if {"Finalize", "register_after_fork"} <= vars(multiprocessing.util).keys():  # Python documents neither
+            multiprocessing.util.register_after_fork(watch, end_with_multiprocessing)
 
 
 def _write(watch: Watch, folder: Path) -> None:

@@ -1,0 +1,144 @@
+"""What is needed of tenacity, OpenTelemetry, pytest, protobuf and Python itself beyond their documentation."""
+
+import argparse
+import importlib.metadata
+import multiprocessing.util
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tenacity
+import typer
+from google.protobuf import runtime_version
+from google.protobuf.internal import builder
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+
+from connect import connect, tracing
+from connect.errors import ConfigurationError
+from statecharts.tools import children
+from statecharts.tools.watch import Watch
+from tests.sdk_kit import make_client, make_function
+
+pytest_plugins = ["pytester"]
+
+
+def installed(package: str) -> str:
+    return f"{package} {importlib.metadata.version(package)}"
+
+
+# -- tenacity --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["sleep", "stop", "wait"])
+def test_a_policy_of_tenacity_shows(name: str) -> None:
+    assert hasattr(tenacity.AsyncRetrying(), name), f"{installed('tenacity')}: AsyncRetrying has no {name}"
+
+
+@pytest.mark.parametrize("name", ["sleep", "stop", "wait"])
+def test_a_policy_that_does_not_show_is_refused(name: str) -> None:
+    async def hello(_: Any) -> None: ...
+
+    client, policy = make_client(), tenacity.AsyncRetrying()
+    delattr(policy, name)
+    with pytest.raises(ConfigurationError, match=f"{installed('tenacity')} does not show a policy's {name}"):
+        connect([(client, [make_function(client, "hello", hello)])], retry=policy)
+
+
+# -- OpenTelemetry ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("provider", "none"), [(trace.ProxyTracerProvider, True), (TracerProvider, False)])
+def test_opentelemetry_tells_whether_a_provider_was_set_up(
+    monkeypatch: pytest.MonkeyPatch, provider: Callable[[], Any], none: bool
+) -> None:
+    made = provider()
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: made)
+    assert tracing._has_no_provider() is none, (
+        f"{installed('opentelemetry-api')}: ProxyTracerProvider is no stand-in now"
+    )
+
+
+def test_without_its_stand_in_spans_are_sent_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider that was set up is kept, as the documentation says."""
+    monkeypatch.delattr(trace, "ProxyTracerProvider")
+    assert tracing._has_no_provider()
+
+
+# -- typer -----------------------------------------------------------------------------------------------------------------------
+
+
+def test_typer_hands_on_what_click_documents() -> None:
+    app, heard = typer.Typer(), []
+
+    @app.callback()
+    def options(ctx: typer.Context) -> None:
+        heard.extend(ctx.help_option_names)
+        ctx.default_map = {"run": {"port": 7}}
+
+    @app.command()
+    def run(port: int = 1) -> int:
+        heard.append(str(port))
+        return 0
+
+    code = app(["run"], standalone_mode=False, prog_name="leaning")
+    assert (code, heard) == (0, ["--help", "7"]), f"{installed('typer')}: its Context is not click's any more"
+
+
+# -- protobuf --------------------------------------------------------------------------------------------------------------------
+
+
+def test_protobuf_has_what_generated_code_needs() -> None:
+    names = ("BuildMessageAndEnumDescriptors", "BuildTopDescriptorsAndMessages")
+    assert all(hasattr(builder, name) for name in names), f"{installed('protobuf')}: make proto"
+    assert hasattr(runtime_version, "ValidateProtobufRuntimeVersion"), f"{installed('protobuf')}: make proto"
+
+
+# -- what the coverage of transitions needs --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["Finalize", "register_after_fork"])
+def test_python_tells_of_forks(name: str) -> None:
+    said = f"Python {platform.python_version()}: multiprocessing.util has no {name}; forks are not covered"
+    assert callable(getattr(multiprocessing.util, name, None)), said
+
+
+def test_without_them_other_forks_are_covered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    followed: list[str] = []
+    monkeypatch.setattr(os, "register_at_fork", lambda **when: followed.extend(when))
+    monkeypatch.delattr(multiprocessing.util, "register_after_fork")
+    children.follow_forks(Watch([]), tmp_path)
+    assert followed == ["after_in_child"]
+
+
+def test_argparse_names_its_subparsers() -> None:
+    """As an annotation in text; type checkers alone read it."""
+    made = argparse.ArgumentParser().add_subparsers()
+    said = f"Python {platform.python_version()}: argparse has another name for it"
+    assert type(made) is argparse._SubParsersAction, said
+
+
+def test_a_plugin_may_fail_a_pytest_session(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("def pytest_sessionfinish(session): session.exitstatus = 1")
+    pytester.makepyfile("def test_it(): pass")
+    ended = pytester.runpytest_subprocess("-p", "no:asyncio")
+    assert ended.ret == 1, f"{installed('pytest')}: Session.exitstatus is not heard"
+
+
+def test_a_worker_of_xdist_hands_over_what_it_found(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        def pytest_sessionfinish(session):
+            if hasattr(session.config, "workeroutput"):
+                session.config.workeroutput["found"] = "it"
+
+        def pytest_testnodedown(node):
+            print("handed over:", node.workeroutput["found"])
+        """
+    )
+    pytester.makepyfile("def test_it(): pass")
+    ended = pytester.runpytest_subprocess("-p", "no:asyncio", "-n", "1", "-s")
+    assert "handed over: it" in ended.stdout.str(), f"{installed('pytest-xdist')}: there is no workeroutput"
