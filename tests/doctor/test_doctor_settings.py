@@ -14,6 +14,7 @@ from connect.doctor import Finding, Mark, scrubbed
 from connect.doctor.report import Verdict
 from connect.gateway import Gateway
 from connect.secrets import SigningKey
+from statecharts import library
 from tests.doctor.conftest import KEY, SECOND, SUBPROTOCOL, Serve, examine
 
 
@@ -38,6 +39,14 @@ async def test_an_sdk_without_a_piece_that_no_import_shows(dev: Gateway, monkeyp
     assert "lacks what this worker needs (Function.is_handler_async)" in findings.diagnosis("SDK")
     assert findings["SDK"].next == f"install '{internals.SUPPORTED}'"
     assert (findings["settings"].mark, findings["settings"].because) == (Mark.SKIPPED, "SDK")
+
+
+async def test_a_library_of_charts_without_a_piece(dev: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    library.check.cache_clear()
+    monkeypatch.setitem(library.PIECES, "Transition.cond", lambda: False)
+    findings = await examine()
+    assert "lacks what this package needs (Transition.cond)" in findings.diagnosis("settings")
+    assert findings["settings"].next == f"install '{library.SUPPORTED}'"
 
 
 async def test_cloud_mode_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:

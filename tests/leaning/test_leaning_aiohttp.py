@@ -7,13 +7,17 @@ from typing import Any
 
 import aiohttp.client
 import pytest
-from aiohttp.client import WebSocketWriter
 
 from connect import websocket
 from connect.channel import Channel
 from tests.test_websocket import connected
 
 AIOHTTP = f"aiohttp {importlib.metadata.version('aiohttp')}"
+
+try:
+    from aiohttp.client import WebSocketWriter
+except ImportError as error:
+    pytest.fail(f"{AIOHTTP}: {error}; what these tests put another writer in place of", pytrace=False)
 
 
 class Hidden:

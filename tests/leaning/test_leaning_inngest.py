@@ -9,7 +9,6 @@ from typing import Any
 
 import inngest
 import pytest
-from inngest._internal import comm_lib, const, execution_lib, server_lib
 
 from connect import internals, sdk
 from connect.errors import ConfigurationError
@@ -18,6 +17,12 @@ from tests.sdk_kit import VERSION, Status, invocation, make_apps, make_client, m
 pytestmark = pytest.mark.oldest
 
 INNGEST = f"inngest {VERSION}"
+
+try:
+    from inngest._internal import comm_lib, const, execution_lib, server_lib
+except ImportError as error:
+    pytest.fail(f"{INNGEST}: {error}; see docs/leaning.md", pytrace=False)
+
 Take = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -195,6 +200,10 @@ async def test_an_error_that_says_less_is_still_an_error(monkeypatch: pytest.Mon
     outcome = await apps.run(invocation("app-fails"))
     assert outcome.status == Status.ERROR
     assert b"ValueError" in outcome.body
+
+
+def test_the_sdk_brings_pydantic_core() -> None:
+    assert importlib.util.find_spec("pydantic_core"), f"{INNGEST} no longer comes with pydantic-core"
 
 
 def test_every_piece_can_be_taken_away_here() -> None:

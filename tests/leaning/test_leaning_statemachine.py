@@ -9,9 +9,6 @@ from typing import Any
 
 import pytest
 from statemachine import State, StateChart
-from statemachine.engines.async_ import AsyncEngine
-from statemachine.engines.base import BaseEngine
-from statemachine.engines.sync import SyncEngine
 
 from connect import connect
 from connect.errors import ConfigurationError
@@ -22,6 +19,13 @@ from statecharts.tools.watch import Watch
 from tests.sdk_kit import make_client, make_function
 
 STATEMACHINE = f"python-statemachine {importlib.metadata.version('python-statemachine')}"
+
+try:
+    from statemachine.engines.async_ import AsyncEngine
+    from statemachine.engines.base import BaseEngine
+    from statemachine.engines.sync import SyncEngine
+except ImportError as error:
+    pytest.fail(f"{STATEMACHINE}: {error}; see docs/leaning.md", pytrace=False)
 
 TAPPED = [
     *(
@@ -153,7 +157,7 @@ def test_engines_in_another_place_are_missed(monkeypatch: pytest.MonkeyPatch) ->
     spec = importlib.util.spec_from_file_location("watch_anew", watch.__file__)
     assert spec
     assert spec.loader
-    with pytest.raises(library.LackingError, match=r"statemachine\.engines\.sync"):
+    with pytest.raises(library.LackingError, match=f"{STATEMACHINE} lacks .*statemachine.engines.sync"):
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
