@@ -75,7 +75,7 @@ def request(body: bytes, headers: dict[str, str], query: dict[str, str], raw: ob
 def _missing() -> Iterator[str]:
     """The pieces that the installed SDK does not have, by the names of `PIECES`."""
     if _lacking:
-        yield str(_lacking)
+        yield str(_lacking).partition(" (")[0]  # without the path of its file
     else:
         yield from (name for name, is_there in PIECES.items() if not _holds(is_there))
 

@@ -5,6 +5,7 @@
 `library` says what of python-statemachine that takes.
 """
 
+from statecharts import library as library  # first: it says what an older release lacks
 from statecharts.binding import Bound, Unexpected
 from statecharts.compiler import Compiled, Stepper, compile_chart
 from statecharts.connection import Connection, ConnectionActions

@@ -10,8 +10,6 @@ import importlib.metadata
 from collections.abc import Callable
 from typing import Any, Final
 
-from statemachine import HistoryState, State
-
 SUPPORTED: Final = "python-statemachine>=3.2.2,<3.3"
 
 
@@ -29,9 +27,18 @@ def check() -> None:
 def lacking(what: object) -> LackingError:
     """The error that says that *what* is missing."""
     installed = importlib.metadata.version("python-statemachine")
+    named = str(what).partition(" (")[0]  # an import error ends with the path of its file
     return LackingError(
-        f"python-statemachine {installed} lacks what this package needs ({what}): install {SUPPORTED!r}"
+        f"python-statemachine {installed} lacks what this package needs ({named}): install {SUPPORTED!r}"
     )
+
+
+try:
+    from statemachine import HistoryState, State, StateChart  # noqa: F401 - the charts are declared with all of them
+except ModuleNotFoundError:
+    raise
+except ImportError as error:  # a release of before 3, which has no charts
+    raise lacking(error) from error
 
 
 def _holds(is_there: Callable[[], object]) -> bool:

@@ -139,9 +139,7 @@ def test_an_sdk_without_a_name_is_refused_by_it(
     assert spec.loader
     anew = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(anew)
-    said = refusal(anew.check)
-    assert said.startswith(f"{INNGEST} lacks what this worker needs (cannot import name {name!r} from")
-    assert said.endswith(f"): install {internals.SUPPORTED!r}")
+    assert refusal(anew.check) == told(f"cannot import name {name!r} from {module.__name__!r}")
 
 
 @pytest.mark.parametrize("name", internals._OF_A_CLIENT)

@@ -129,6 +129,14 @@ def test_the_package_can_be_imported_and_a_worker_says_in_one_line_what_is_missi
     assert process.text == f"statechart-connect: {told('Transition.is_eventless')}\n"
 
 
+def test_a_release_without_charts_is_named(start_process: Any) -> None:
+    """Python imports the package before the command can say anything, so the error's own line says it."""
+    process = start_process("-c", "import statemachine\ndel statemachine.StateChart\nimport connect")
+    assert process.ends() == 1, process.text
+    lacking = told("cannot import name 'StateChart' from 'statemachine'")
+    assert process.text.splitlines()[-1] == f"statecharts.library.LackingError: {lacking}"
+
+
 def test_the_charts_command_says_in_one_line_what_is_missing(start_process: Any) -> None:
     run = "sys.argv[1:] = ['table', 'statecharts:Connection']\nrunpy.run_module('statecharts', run_name='__main__')"
     process = start_process("-c", f"{CHANGED}{run}")
