@@ -11,7 +11,7 @@ import time
 import urllib.parse
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import tenacity
 
@@ -19,12 +19,14 @@ from connect import monitor, sdk
 from connect.api import gateway_endpoint
 from connect.errors import ConfigurationError
 from connect.executors import Executor
-from connect.executors.processes import Plan, cores
 from connect.pace import Deadlines
 from connect.registration import Registration
 from connect.requests import OnLeaseLost
 from connect.secrets import Keyring, Secret, SigningKey, without_passwords
 from statecharts import library
+
+if TYPE_CHECKING:
+    from connect.executors.processes import Plan
 
 Isolation = Literal["thread", "none", "process"]
 
@@ -52,7 +54,7 @@ class Options:
     flush_timeout: float
     retry: tenacity.AsyncRetrying | None
     isolation: Isolation
-    processes: Plan | None
+    processes: "Plan | None"
     executor: Executor | None
     on_lease_lost: OnLeaseLost
     outbox_limit: int
@@ -164,7 +166,7 @@ def _plan(
     signing_key: str | None,
     numbers: Iterable[int],
     traces: bool,
-) -> Plan | None:
+) -> "Plan | None":
     """What the processes are to be; None: there are none."""
     if isolation != "process":
         for name, value in (("processes", processes), ("recycle_after", recycle_after)):
@@ -183,6 +185,8 @@ def _plan(
         if value is not None:
             _whole(name, value)
     _positive(processes=processes, recycle_after=recycle_after)
+    from connect.executors.processes import Plan, cores  # most workers have none
+
     return Plan(
         apps=apps,
         count=processes or cores(),

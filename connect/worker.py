@@ -14,7 +14,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from types import FrameType, TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import tenacity
 
@@ -24,7 +24,6 @@ from connect.errors import ConfigurationError, LinkLost
 from connect.events import Closed, Draining, Event, StateChanged
 from connect.executors import Executor
 from connect.executors.caller import CallerLoop
-from connect.executors.processes import Processes
 from connect.executors.same import SameLoop
 from connect.hub import Hub
 from connect.locate import locating
@@ -35,6 +34,9 @@ from connect.pace import Deadlines
 from connect.requests import OnLeaseLost
 from connect.state import ConnectionState
 from connect.status import Status
+
+if TYPE_CHECKING:
+    from connect.executors.processes import Processes
 
 E = TypeVar("E", bound=Event)
 
@@ -223,6 +225,8 @@ class WorkerConnection:
         if known.executor:
             return known.executor
         if known.processes:
+            from connect.executors.processes import Processes  # most workers have none
+
             traceparent = known.apps.spans.traceparent if known.apps.spans else str
             self._processes = Processes(known.processes, known.deadlines, known.rng, known.sleep, traceparent)
             return self._processes

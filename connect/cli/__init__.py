@@ -4,21 +4,18 @@ Exit codes: 0 ended gracefully; 1 an error that only the server or its operator 
 lost something; 2 misuse, with one line that says what to change.
 """
 
+import importlib
 import importlib.metadata
 import inspect
 import io
 import os
 import sys
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
 from connect.cli import config
-from connect.cli.demo import demo
-from connect.cli.doctor import doctor
-from connect.cli.gateway import gateway
-from connect.cli.lab import lab
-from connect.cli.run import run
 from connect.errors import ConfigurationError
 
 
@@ -32,17 +29,37 @@ _UsageError: Final = _usage_error()
 _COMPLETE: Final = "_STATECHART_CONNECT_COMPLETE"
 """The variable by which a shell asks for completions."""
 
-app = typer.Typer(
-    help="An Inngest Connect worker whose whole lifecycle is declared as statecharts.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-)
-app.command(epilog="Example: INNGEST_DEV=http://127.0.0.1:8288 python -m connect run main:apps")(run)
-app.command(epilog="Example: python -m connect demo")(demo)
-app.command(epilog="Example: python -m connect lab main:apps")(lab)
-app.command(epilog="Example: python -m connect doctor main:apps --register")(doctor)
-app.command(epilog="Example: python -m connect gateway --port 8288 --heartbeat 1s")(gateway)
+_EXAMPLES: Final = {
+    "run": "INNGEST_DEV=http://127.0.0.1:8288 python -m connect run main:apps",
+    "demo": "python -m connect demo",
+    "lab": "python -m connect lab main:apps",
+    "doctor": "python -m connect doctor main:apps --register",
+    "gateway": "python -m connect gateway --port 8288 --heartbeat 1s",
+}
+"""Each command, which is a module of this folder with a function of the same name."""
+
+
+def assembled(arguments: Sequence[str]) -> typer.Typer:
+    """The command line for *arguments*: with the command that they name, or with all where they name none, as for help.
+
+    A worker that starts need not wait for what draws the demo.
+    """
+    app = typer.Typer(
+        help="An Inngest Connect worker whose whole lifecycle is declared as statecharts.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+    app.callback()(_options)
+    named = next((argument for argument in arguments if not argument.startswith("-")), None)
+    for name in [named] if named in _EXAMPLES else _EXAMPLES:
+        app.command(epilog=f"Example: {_EXAMPLES[name]}")(_command(name))
+    return app
+
+
+def _command(name: str) -> Callable[..., None]:
+    function: Callable[..., None] = getattr(importlib.import_module(f"connect.cli.{name}"), name)
+    return function
 
 
 def main() -> NoReturn:
@@ -50,7 +67,7 @@ def main() -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     try:
-        sys.exit(app(standalone_mode=False, prog_name=_called()))
+        sys.exit(assembled(sys.argv[1:])(standalone_mode=False, prog_name=_called()))
     except ConfigurationError as error:
         problem = str(error)
     except _UsageError as error:
@@ -76,15 +93,18 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     ctx: typer.Context,
     _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    if ctx.invoked_subcommand not in ("run", "doctor") or set(ctx.help_option_names) & set(sys.argv):
+    command = ctx.invoked_subcommand
+    if command not in ("run", "doctor") or set(ctx.help_option_names) & set(sys.argv):
         return  # a table that is wrong keeps nobody from the others, or from the help
-    given = config.defaults(inspect.signature(run).parameters)
-    shared = inspect.signature(doctor).parameters
-    ctx.default_map = {"run": given, "doctor": {name: value for name, value in given.items() if name in shared}}
+    given, known = config.defaults(_parameters("run")), _parameters(command)
+    ctx.default_map = {command: {name: value for name, value in given.items() if name in known}}
+
+
+def _parameters(command: str) -> Sequence[str]:
+    return list(inspect.signature(_command(command)).parameters)

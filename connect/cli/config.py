@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import dotenv
 import typer
 
 from connect.errors import ConfigurationError
@@ -72,6 +71,8 @@ def prepare(app_dir: Path | None, env_file: Path | None) -> None:
 
 def _load(path: Path) -> None:
     """Set what *path* says and the environment does not. Raises: ConfigurationError: it cannot be read, or not all of it."""
+    import dotenv  # most workers have no such file
+
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

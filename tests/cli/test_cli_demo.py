@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from connect.cli import app
+from connect.cli import assembled
 
 ALTERNATE_SCREEN, USUAL_SCREEN = "\x1b[?1049h", "\x1b[?1049l"
 
@@ -100,5 +100,5 @@ def test_the_verdict_is_the_exit_code(monkeypatch: pytest.MonkeyPatch, code: int
     async def perform(_: object) -> Verdict:
         return Verdict()
 
-    monkeypatch.setattr(sys.modules["connect.cli.demo"], "_perform", perform)
-    assert CliRunner().invoke(app, ["demo"]).exit_code == code
+    monkeypatch.setattr("connect.cli.demo._perform", perform)
+    assert CliRunner().invoke(assembled(["demo"]), ["demo"]).exit_code == code

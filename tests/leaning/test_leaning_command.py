@@ -62,7 +62,7 @@ def misused(monkeypatch: pytest.MonkeyPatch, error: Exception) -> int:
     def misuse(**_: Any) -> None:
         raise error
 
-    monkeypatch.setattr(cli, "app", misuse)
+    monkeypatch.setattr(cli, "assembled", lambda _: misuse)
     with pytest.raises(SystemExit) as caught:
         cli.main()
     return int(caught.value.code or 0)

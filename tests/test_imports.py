@@ -1,0 +1,87 @@
+"""What a worker imports: no more than it needs, so that it starts soon and stays small."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+OURS = {"connect", "statecharts"}
+NEEDED = {"aiohttp", "google", "psutil", "statemachine", "tenacity"}
+"""`google` is protobuf."""
+BROUGHT = {"aiohappyeyeballs", "aiosignal", "attr", "frozenlist", "multidict", "propcache", "yarl"}
+"""By aiohttp."""
+HEAVY = {"dotenv", "prometheus_client", "rich", "typer", "watchfiles", "pytest", "opentelemetry"}
+"""What only the command, the monitor, the demo, or a test needs."""
+FUNCTION = """\
+import inngest
+client = inngest.Inngest(app_id="shop", is_production=False)
+@client.create_function(fn_id="greet", trigger=inngest.TriggerEvent(event="shop/greet"))
+async def greet(ctx): return "hello"
+apps = [(client, [greet])]
+"""
+STARTED = """\
+import sys
+from connect import cli, worker
+worker.WorkerConnection.start = lambda self: sys.exit()
+sys.argv = ["connect", "run", "shop:apps", *sys.argv[1:]]
+cli.main()
+"""
+
+
+def modules(code: str, *arguments: str, cwd: Path | None = None) -> set[str]:
+    """The modules that a process which runs *code* has at its end."""
+    told = (
+        "import atexit, json, sys; atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", told + code, *arguments]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)  # noqa: S603
+    assert ran.returncode == 0, ran.stderr
+    return set(json.loads(ran.stderr.splitlines()[-1]))
+
+
+def imported(code: str, *arguments: str, cwd: Path | None = None) -> set[str]:
+    """The same, top-level ones alone, without the standard library's and private ones."""
+    top = {name.partition(".")[0] for name in modules(code, *arguments, cwd=cwd)}
+    return {name for name in top - sys.stdlib_module_names - {"cython_runtime"} if not name.startswith("_")}
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    (tmp_path / "shop.py").write_text(FUNCTION)
+    return tmp_path
+
+
+def test_import_connect_brings_these_besides_the_sdk() -> None:
+    """What is not on the list would cost each worker its time and memory."""
+    assert imported("import inngest, connect") - imported("import inngest") == OURS | NEEDED | BROUGHT
+
+
+def test_a_worker_made_in_code_needs_no_more(shop: Path) -> None:
+    made = imported(FUNCTION + "from connect import connect\nconnect(apps)", cwd=shop)
+
+    assert not made & HEAVY
+
+
+def test_the_command_run_brings_typer_alone(shop: Path) -> None:
+    assert imported(STARTED, cwd=shop) & HEAVY == {"typer"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "besides"),
+    [
+        (["--env-file", "variables"], "dotenv"),
+        (["--log-level", "debug", "--isolation", "none", "--shutdown-timeout", "3"], None),
+        (["--isolation", "process", "--processes", "2"], None),
+    ],
+)
+def test_an_option_of_run_brings_what_it_needs(shop: Path, arguments: list[str], besides: str | None) -> None:
+    (shop / "variables").write_text("A=b\n")
+
+    assert imported(STARTED, *arguments, cwd=shop) & HEAVY == {"typer", *([besides] if besides else [])}
+
+
+def test_a_worker_without_processes_imports_none_of_their_code(shop: Path) -> None:
+    assert "connect.executors.processes" not in modules(STARTED, cwd=shop)
+    assert "connect.executors.processes" in modules(STARTED, "--isolation", "process", cwd=shop)
