@@ -2,13 +2,14 @@
 
 import asyncio
 
-from benchmarks import idle, inflight, lifecycle, memory, page, punctual, summary, throughput
+from benchmarks import idle, imports, inflight, lifecycle, memory, page, punctual, summary, throughput
 from benchmarks.results import save
 
 if __name__ == "__main__":
     for name, part in (
         ("throughput", throughput),
         ("idle", idle),
+        ("imports", imports),
         ("punctual", punctual),
         ("inflight", inflight),
         ("memory", memory),

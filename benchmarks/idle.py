@@ -17,7 +17,7 @@ from benchmarks.remote import Load, load_gateway
 from benchmarks.results import Part, measured, surroundings
 from benchmarks.subjects import TITLES, Subject, available, joined
 
-SUBJECTS: Final = ("official", "official-uvloop", "none", "thread", "process", "floor")
+SUBJECTS: Final = ("official", "drop-in", "official-uvloop", "none", "thread", "process", "floor")
 SETTLE: Final = 3.0
 """Seconds after the last start that are not measured."""
 

@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import contextlib
 import math
-import os
 import statistics
 import sys
 import time
@@ -19,8 +18,9 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass, field
 from typing import cast
 
-from benchmarks.app import ORIGIN, SLUG
+from benchmarks.app import SLUG
 from benchmarks.results import Part, measured, surroundings
+from benchmarks.subjects import environment
 from connect.gateway import Connection, Gateway, Phase
 
 SUBJECTS = {"ours": "thread", "official": "official"}
@@ -79,7 +79,7 @@ async def running(whose: str, gateway: Gateway) -> AsyncIterator[Began]:
     at = time.monotonic()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks.worker", SUBJECTS[whose], whose),
-        env={**os.environ, ORIGIN: gateway.url},
+        env=environment(gateway.url),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )

@@ -18,6 +18,7 @@ from benchmarks.remote import Load
 TITLES: Final = {
     "official": "official client",
     "official-uvloop": "official client, on uvloop",
+    "drop-in": "ours, isolation thread, no uvloop",
     "none": "ours, isolation none",
     "thread": "ours, isolation thread",
     "process": "ours, isolation process, 2 processes",
@@ -87,12 +88,19 @@ def cpu_seconds(pid: int) -> float:
     return times.user + times.system
 
 
+def environment(origin: str) -> dict[str, str]:
+    """That of a worker process. Where this one must not keep what it compiles, a user's may: else ours, which is no wheel here,
+    would be compiled anew at each start, and the official client not."""
+    kept = {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, ORIGIN: origin}
+
+
 @contextlib.asynccontextmanager
 async def running(subject: str, origin: str, name: str) -> AsyncIterator[Subject]:
     """The worker process of *subject*; at the end it is asked to stop, as any production worker is."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks.worker", subject, name),
-        env={**os.environ, ORIGIN: origin},
+        env=environment(origin),
         stdout=asyncio.subprocess.PIPE,
         stderr=None if "BENCH_DEBUG" in os.environ else asyncio.subprocess.DEVNULL,
     )

@@ -41,6 +41,14 @@ def ours(**options: Any) -> Subject:
     return run
 
 
+async def drop_in(instance: str) -> None:
+    """As for who changes the import and nothing else: Python's own loop on both threads, whatever is installed."""
+    sys.modules["uvloop"] = None  # type: ignore[assignment] # as if it were not there
+    import connect as lib
+
+    await told(lib, lib.connect(APPS, instance_id=instance))
+
+
 async def ours_noop(instance: str) -> None:
     from benchmarks.nothing import Nothing
 
@@ -61,6 +69,7 @@ def floor(*, executing: bool) -> Subject:
 SUBJECTS: Final[dict[str, Subject]] = {
     "official": official,
     "official-uvloop": official_uvloop,
+    "drop-in": drop_in,
     "none": ours(isolation="none"),
     "thread": ours(),
     "process": ours(apps="benchmarks.app:APPS", isolation="process", processes=2),
@@ -81,7 +90,7 @@ async def told(lib: Any, connection: Any) -> None:
 
 def loop_of(subject: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
     """uvloop's, as our own command has it; the official client's users get Python's, unless they arrange for another."""
-    if subject == "official" or not importlib.util.find_spec("uvloop"):
+    if subject in ("official", "drop-in") or not importlib.util.find_spec("uvloop"):
         return None
     import uvloop
 

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import idle, inflight, memory, page, punctual, summary, svg
+from benchmarks import idle, imports, inflight, memory, page, punctual, summary, svg
 from benchmarks.results import Part, save, surroundings
 from benchmarks.throughput import Sample, Throughput
 
@@ -60,8 +60,10 @@ async def test_every_part_that_drives_a_worker_ends_up_on_the_page(tmp_path: Pat
     save("memory", await memory.run(requests=50, subjects=one), tmp_path)
     save("punctual", await punctual.run(seconds=1.5, subjects=one, ways=["spin"]), tmp_path)
     save("inflight", await inflight.run(counts=[3, 5], seconds=1.0, subjects=one), tmp_path)
+    save("imports", await imports.run(rounds=1), tmp_path)
     page.write(tmp_path, tmp_path)
     text = (tmp_path / "performance.md").read_text()
+    assert all(f"| {what} | " in text for what in imports.IMPORTS)
     assert text.count("| ours, isolation none, executing nothing |") == 5
     for plot in ("memory", "inflight-throughput", "inflight-leases"):
         ElementTree.parse(tmp_path / f"{plot}.svg")  # noqa: S314 - our own

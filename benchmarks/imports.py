@@ -1,0 +1,101 @@
+"""What importing costs: the time and memory of processes that import something and end.
+
+`python -m benchmarks.imports [--rounds 15]`, about a minute. In each round every process is started once, one after the other.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from typing import IO, Final, cast
+
+import psutil
+
+from benchmarks.results import Part, measured, surroundings
+from benchmarks.subjects import environment
+
+IMPORTS: Final = {
+    "Python alone": "pass",
+    "the SDK": "import inngest",
+    "the SDK and its Connect client": "import inngest.connect",
+    "the SDK and ours": "import inngest, connect",
+    "the SDK and aiohttp": "import inngest, aiohttp",
+    "the SDK and protobuf": "import inngest, google.protobuf.descriptor_pool",
+    "the SDK and psutil": "import inngest, psutil",
+    "the SDK and python-statemachine": "import inngest, statemachine",
+    "the SDK and tenacity": "import inngest, tenacity",
+    "the SDK, and this machine's certificates loaded once": "import inngest, ssl; ssl.create_default_context()",
+    "the SDK, and uvloop": "import inngest, uvloop",
+    "the SDK, and the command `run`": "import inngest, connect.cli.run",
+}
+BASE: Final = "the SDK"
+OFFICIAL: Final = "the SDK and its Connect client"
+_WAIT: Final = "\nprint(flush=True); input()"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One process: seconds from its start to when it has imported, and its bytes of memory then."""
+
+    what: str
+    seconds: float
+    rss: int
+
+
+def once(what: str) -> Sample | None:
+    """None: it cannot be imported here."""
+    began = time.monotonic()
+    with subprocess.Popen(
+        [sys.executable, "-c", IMPORTS[what] + _WAIT],
+        env=environment(""),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        stdout = cast(IO[bytes], process.stdout)
+        if not stdout.readline():
+            return None
+        seconds = time.monotonic() - began
+        sample = Sample(what, seconds, psutil.Process(process.pid).memory_info().rss)
+        process.communicate(b"\n")
+    return sample
+
+
+def section(part: Part) -> str:
+    """One table."""
+    lines = [
+        "| a process that imports | takes | beyond the SDK | to the official client | memory | beyond the SDK |",
+        "|---|---|---|---|---|---|",
+    ]
+    for what in dict.fromkeys(each["what"] for each in part.figures):
+        seconds, rss = median(part, what, "seconds"), median(part, what, "rss")
+        more, larger = seconds - median(part, BASE, "seconds"), rss - median(part, BASE, "rss")
+        ratio = seconds / median(part, OFFICIAL, "seconds")
+        lines.append(
+            f"| {what} | {seconds * 1e3:,.0f} ms | {more * 1e3:+,.0f} ms | {ratio:.2f} "
+            f"| {rss * 2**-20:.1f} MiB | {larger * 2**-20:+.1f} MiB |"
+        )
+    return "\n".join(lines)
+
+
+def median(part: Part, what: str, figure: str) -> float:
+    return statistics.median(float(each[figure]) for each in part.figures if each["what"] == what)
+
+
+async def run(rounds: int = 15) -> Part:
+    for what in IMPORTS:
+        once(what)  # what it compiles is kept
+    samples = [sample for _ in range(rounds) for what in IMPORTS if (sample := once(what))]
+    return Part(surroundings(f"python -m benchmarks.imports --rounds {rounds}"), [asdict(each) for each in samples])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    measured("imports", parser, run, section)
+
+
+if __name__ == "__main__":
+    main()
