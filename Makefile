@@ -15,16 +15,19 @@ help: ## Show this
 %/bin/python: ;
 
 $(READY): requirements/dev.txt pyproject.toml $(INSTALL) $(BIN)/python
-	@$(PYTHON) $(INSTALL) $(VENV) requirements/dev.txt .
+	@$(PYTHON) $(INSTALL) $(VENV) requirements/dev.txt --editable .
 
 $(VENV)-oldest/ready: requirements/oldest.txt pyproject.toml $(INSTALL) $(VENV)-oldest/bin/python
-	@$(PYTHON) $(INSTALL) $(VENV)-oldest requirements/oldest.txt .
+	@$(PYTHON) $(INSTALL) $(VENV)-oldest requirements/oldest.txt --editable .
 
 $(VENV)-proto/ready: requirements/proto.txt $(INSTALL) $(VENV)-proto/bin/python
 	@$(PYTHON) $(INSTALL) $(VENV)-proto requirements/proto.txt
 
 $(VENV)-lock/ready: requirements/lock.txt $(INSTALL) $(VENV)-lock/bin/python
 	@$(PYTHON) $(INSTALL) $(VENV)-lock requirements/lock.txt
+
+$(VENV)-dist/ready: requirements/dist.txt $(INSTALL) $(VENV)-dist/bin/python
+	@$(PYTHON) $(INSTALL) $(VENV)-dist requirements/dist.txt
 
 demo: $(READY) ## A worker's life in about ten seconds, no server needed
 	$(BIN)/python -m connect demo
@@ -48,7 +51,7 @@ mutate: $(READY) ## Change the charts in one place after the other, and see test
 
 oldest: $(VENV)-oldest/ready ## The bridge to the SDK, with the oldest release of it that is supported, and everything else as old as it may be
 	$(VENV)-oldest/bin/python -m pytest -n auto -m oldest -W "ignore:Protobuf gencode" \
-	    tests/test_sdk.py tests/executors tests/worker/test_worker_first_light.py
+	    tests/test_sdk.py tests/leaning tests/executors tests/worker/test_worker_first_light.py
 
 lint: $(READY) ## ruff, mypy --strict, shellcheck, actionlint
 	$(BIN)/ruff check $(CODE)
@@ -77,14 +80,24 @@ RESOLVE = $(VENV)-lock/bin/uv pip compile --quiet --upgrade --universal --python
 
 lock: $(VENV)-lock/ready ## Resolve the requirements anew: the newest of everything that pyproject.toml allows
 	$(RESOLVE) --group pyproject.toml:dev pyproject.toml --output-file requirements/dev.txt
-	$(RESOLVE) --extra otel --extra uvloop --group pyproject.toml:build pyproject.toml --output-file requirements/run.txt
+	$(RESOLVE) --extra otel --extra uvloop pyproject.toml --output-file requirements/run.txt
+	$(RESOLVE) --extra testing pyproject.toml --output-file requirements/testing.txt
+	$(RESOLVE) requirements/dist.in --output-file requirements/dist.txt
 	$(RESOLVE) requirements/proto.in --output-file requirements/proto.txt
 	$(RESOLVE) requirements/lock.in --output-file requirements/lock.txt
 	$(RESOLVE) --resolution lowest-direct --group pyproject.toml:test --group pyproject.toml:build pyproject.toml requirements/oldest.in \
 	    --output-file requirements/oldest.txt
 
+dist: $(VENV)-dist/ready ## Build wheel and sdist, check them, and try the wheel as a user would, away from this folder
+	rm -rf dist
+	$(VENV)-dist/bin/python -m build --no-isolation
+	$(VENV)-dist/bin/python -m twine check --strict dist/*.whl dist/*.tar.gz
+	$(VENV)-dist/bin/check-wheel-contents dist/*.whl
+	cp requirements/run.txt dist/worker.txt
+	$(PYTHON) -m tests.dist dist
+
 bench: $(READY) ## Side by side with the official client; writes docs/performance.md (40 minutes)
 	nice $(BIN)/python -m benchmarks
 
 clean: ## Remove the virtual environments and caches
-	rm -rf $(VENV) $(VENV)-proto $(VENV)-oldest .mutation .transition-coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-dist $(VENV)-lock $(VENV)-newest $(VENV)-oldest $(VENV)-proto dist .mutation .transition-coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -31,7 +31,7 @@ try:
     from opentelemetry.trace import Link, Span, SpanContext, SpanKind, StatusCode
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 except ImportError as error:
-    raise ConfigurationError("traces need OpenTelemetry: pip install 'statechart-connect[otel]'") from error
+    raise ConfigurationError("traces need OpenTelemetry: pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http") from error
 
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 _ABSENT: Final = (ConnectionState.CONNECTING, ConnectionState.RECONNECTING)

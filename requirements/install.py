@@ -1,10 +1,11 @@
-"""Make a virtual environment that holds exactly what a lock lists: `python3 requirements/install.py FOLDER LOCK [PROJECT]`.
+"""Make a virtual environment that holds exactly what a lock lists.
+
+    python3 requirements/install.py FOLDER LOCK [[--editable] PROJECT]
 
 No resolver runs: pip takes the hashed list as it is, and `pip check` then proves that nothing is missing from it. What an index
-offers besides, today or in years, changes nothing. PROJECT is installed last, editable. The folder is made anew each time, so a
-set-up that was interrupted needs no cleaning up. A failure is one line and exit code 1; pip's own words are in FOLDER/install.log.
-
-It runs before anything is installed, and on Pythons that are too old, to say so.
+offers besides, today or in years, changes nothing. PROJECT, a folder or a wheel, is installed last. FOLDER is made anew each time,
+so a set-up that was interrupted needs no cleaning up. A failure is one line and exit code 1; pip's own words are in
+FOLDER/install.log. It runs before anything is installed, and on Pythons that are too old, to say so.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def install(folder: Path, lock: Path, project: list[str]) -> None:
     exact = ["install", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
     run(folder, f"installing {lock}", *pip, *exact, "--requirement", str(lock))
     if project:
-        as_it_is = ["install", "--no-deps", "--no-build-isolation", "--editable"]
+        as_it_is = ["install", "--no-deps", "--no-build-isolation"]
         run(folder, "installing this project", *pip, *as_it_is, *project)
     run(folder, f"{lock} is not complete, `make lock` makes it anew", *pip, "check")
     (folder / READY).touch()

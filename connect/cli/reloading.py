@@ -15,7 +15,7 @@ def run(folder: Path) -> int:
     try:
         import watchfiles
     except ImportError:
-        raise ConfigurationError("--reload needs watchfiles: pip install 'statechart-connect[reload]'") from None
+        raise ConfigurationError("--reload needs watchfiles: pip install watchfiles") from None
     # Whatever said so, this line or pyproject.toml: the process that is started again watches nothing.
     command = shlex.join([sys.executable, "-m", "connect", *sys.argv[1:], "--no-reload"])
     watchfiles.run_process(
