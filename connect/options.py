@@ -285,7 +285,9 @@ def _check_policy(retry: tenacity.AsyncRetrying) -> None:
         raise ConfigurationError(f"retry is a {kind}, which sleeps in everybody's way: pass a tenacity.AsyncRetrying")
     if unknown := [name for name in ("sleep", "stop", "wait") if not hasattr(retry, name)]:
         installed = importlib.metadata.version("tenacity")
-        raise ConfigurationError(f"tenacity {installed} does not show a policy's {', '.join(unknown)}: leave retry out")
+        raise ConfigurationError(
+            f"retry: a policy of tenacity {installed} has no {', '.join(unknown)}: leave retry out"
+        )
     if retry.stop is not tenacity.stop_never:
         raise ConfigurationError(
             "retry has a stop condition, but a worker never gives up: leave `stop` out of the policy"

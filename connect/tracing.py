@@ -64,7 +64,7 @@ def export() -> None:
 
 
 def _has_no_provider() -> bool:
-    """Whether the process has set up no tracer provider. Where the library does not show, as if: it keeps the first one anyway."""
+    """Whether the process has set up no tracer provider. True where OpenTelemetry does not tell: it keeps the first one anyway."""
     stand_in = getattr(trace, "ProxyTracerProvider", None)
     return stand_in is None or isinstance(trace.get_tracer_provider(), stand_in)
 

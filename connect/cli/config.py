@@ -86,9 +86,9 @@ def _load(path: Path) -> None:
 
 
 def _wrong_line(text: str) -> int | None:
-    """The number of the first line that is none. python-dotenv does not document how to ask for it.
+    """The number of the first line that python-dotenv cannot read; None: there is none, or it does not tell.
 
-    Where it does not tell, None: it leaves the line out, and logs a warning itself.
+    How to ask is not documented. Without an answer the line is left out, and python-dotenv logs a warning of its own.
     """
     try:
         from dotenv.parser import parse_stream
