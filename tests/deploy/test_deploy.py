@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from connect.gateway import Gateway, in_thread
 from connect.metrics import Metrics
 from connect.state import ConnectionState
 from connect.status import Status
+from tests.needs import needs_promtool
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
@@ -71,7 +71,7 @@ def _cells(place: dict[str, int]) -> Iterator[tuple[int, int]]:
         yield from ((x, y) for y in range(place["y"], place["y"] + place["h"]))
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian: prometheus) is missing")
+@needs_promtool
 @pytest.mark.parametrize("words", [("check", "rules", "alerts.yaml"), ("test", "rules", "alerts_test.yaml")])
 def test_prometheus_takes_the_rules(words: tuple[str, ...]) -> None:
     """They parse, and fire when they should."""

@@ -9,6 +9,7 @@ import pytest
 from coverage_kit import PLUGIN, TICKET, lift
 
 from statecharts.tools.marks import HALF, NEVER, TAKEN
+from tests.needs import needs_dot
 
 pytest_plugins = ["pytester"]
 
@@ -36,6 +37,7 @@ def report(pytester: pytest.Pytester) -> Path:
     return pytester.path / "report"
 
 
+@needs_dot
 def test_the_same_hits_make_the_same_bytes(pytester: pytest.Pytester, report: Path) -> None:
     """Of every file, and in whatever order the tests ran."""
     before = {file.name: file.read_bytes() for file in report.iterdir()}
@@ -46,7 +48,7 @@ def test_the_same_hits_make_the_same_bytes(pytester: pytest.Pytester, report: Pa
     assert {file.name: file.read_bytes() for file in report.iterdir()} == before
 
 
-@pytest.mark.parametrize("kind", ["dot", "mmd", "svg"])
+@pytest.mark.parametrize("kind", ["dot", "mmd", pytest.param("svg", marks=needs_dot)])
 def test_pictures_tell_what_was_taken(report: Path, kind: str) -> None:
     """By a sign before each transition, whatever its colour."""
     text = (report / f"ticket.{kind}").read_text()
@@ -55,6 +57,7 @@ def test_pictures_tell_what_was_taken(report: Path, kind: str) -> None:
     assert sorted(signs) == sorted(wanted)
 
 
+@needs_dot
 def test_pictures_have_a_key_and_colours(report: Path) -> None:
     """The text of the key is in the picture."""
     svg = (report / "ticket.svg").read_text()
@@ -63,6 +66,7 @@ def test_pictures_have_a_key_and_colours(report: Path) -> None:
         assert mark.ink in svg
 
 
+@needs_dot
 def test_the_page_needs_nothing_but_itself(report: Path) -> None:
     """No address that would be loaded, no id twice; each chart with its picture, its counts and its tests."""
     page = (report / "index.html").read_text()
@@ -77,6 +81,7 @@ def test_the_page_needs_nothing_but_itself(report: Path) -> None:
     assert "by pay at once" in page
 
 
+@needs_dot
 def test_the_svg_files_are_well_formed(report: Path) -> None:
     for name in ("lift", "ticket"):
         assert ElementTree.fromstring((report / f"{name}.svg").read_text()).tag.endswith("svg")  # noqa: S314

@@ -1,6 +1,5 @@
 """What differs between two versions of a chart: found, signed, marked, and read from git without touching anything."""
 
-import shutil
 import subprocess
 from collections import Counter
 from dataclasses import replace
@@ -16,10 +15,10 @@ from statecharts import CHARTS, Connection, Link, Request, model
 from statecharts.tools import comparison, dot, mermaid
 from statecharts.tools.diff import Diff, diff
 from statecharts.tools.marks import ADDED, CHANGED, REMOVED
+from tests.needs import needs_dot
 
 ROOT = Path(__file__).parents[2]
 each_chart = pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.__name__)
-needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="the program `dot` (Debian: graphviz) is missing")
 
 
 class Before(StateChart[Any]):

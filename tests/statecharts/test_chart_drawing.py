@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from statecharts import CHARTS, model
 from statecharts.tools import cli, dot, draw, labels, load, mermaid
+from tests.needs import needs_dot
 from tests.statecharts.foreign.charts import FOREIGN
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +20,6 @@ DIAGRAMS = ROOT / "diagrams"
 
 each_chart = pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.__name__)
 every_chart = pytest.mark.parametrize("chart", [*CHARTS, *FOREIGN], ids=lambda chart: chart.__name__)
-needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="the program `dot` (Debian: graphviz) is missing")
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from statecharts.tools.diff import diff
 from statecharts.tools.load import UnusableError
 from statecharts.tools.marks import ADDED
 from statecharts.tools.replica import atoms, question, replica
+from tests.needs import needs_dot
 from tests.statecharts.foreign import RAN
 from tests.statecharts.foreign.breakfast import Breakfast
 from tests.statecharts.foreign.charts import FOREIGN
@@ -26,7 +26,6 @@ from tests.statecharts.foreign.download import Download
 from tests.statecharts.foreign.player import Player
 
 each_chart = pytest.mark.parametrize("chart", FOREIGN, ids=lambda chart: chart.__name__)
-needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="the program `dot` (Debian: graphviz) is missing")
 
 
 @pytest.fixture(autouse=True)
