@@ -10,13 +10,24 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from group_kit import end_group
 
 PATIENCE = 30.0
 """Seconds that a process may take for anything: a loaded machine starts one in ten times its usual time."""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _usual_interrupt() -> None:
+    """Processes that tests start react to SIGINT, even if these tests run where it is ignored, as in a script's background.
+
+    A new process inherits that a signal is ignored, but not that it is handled. The tests themselves go on ignoring it.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda *_: None)
+
+
 class Command:
-    """A process in *cwd*, its lines of output (both streams) read as they come."""
+    """A process in *cwd*, its lines of output (both streams) read as they come. What it starts ends with it, at the latest."""
 
     def __init__(self, *arguments: str, cwd: Path, env: dict[str, str]) -> None:
         inherited = {name: text for name, text in os.environ.items() if not name.startswith("INNGEST_")}
@@ -27,6 +38,7 @@ class Command:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
         self._fresh: queue.Queue[str] = queue.Queue()
         self.lines: list[str] = []
@@ -51,6 +63,10 @@ class Command:
             if text in line:
                 return line
 
+    def signal_all(self, number: signal.Signals) -> None:
+        """To it and all that it started, as a terminal does."""
+        os.killpg(self._process.pid, number)
+
     def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
         self._process.send_signal(number)
 
@@ -68,8 +84,8 @@ class Command:
         return code
 
     def kill(self) -> None:
-        """Whatever happened, it is gone."""
-        self._process.kill()
+        """Whatever happened, it is gone, and so is what it started: that could hold the pipe open for ever."""
+        end_group(self._process.pid)
         self._process.wait()
         self._reader.join(PATIENCE)
         if self._process.stdout:

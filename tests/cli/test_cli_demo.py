@@ -1,5 +1,6 @@
 """`python -m connect demo`: once as plain lines, once on a pseudo-terminal, and its verdict."""
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -11,6 +12,7 @@ import termios
 from typing import Any
 
 import pytest
+from group_kit import end_group
 from typer.testing import CliRunner
 
 from connect.cli import assembled
@@ -57,16 +59,20 @@ def on_a_terminal(*arguments: str, columns: int, lines: int) -> tuple[int, str]:
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
     env = {name: text for name, text in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
     env["TERM"] = "xterm"
-    process = subprocess.Popen([sys.executable, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=env)  # noqa: S603
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True
+    )
     os.close(theirs)
     read = bytearray()
     try:
-        while chunk := os.read(ours, 65_536):
-            read += chunk
-    except OSError:  # what Linux says once the other end is closed
-        pass
-    os.close(ours)
-    return process.wait(10), read.decode()
+        with contextlib.suppress(OSError):  # what Linux says once the other end is closed
+            while chunk := os.read(ours, 65_536):
+                read += chunk
+        return process.wait(10), read.decode()
+    finally:
+        os.close(ours)
+        end_group(process.pid)
+        process.wait()
 
 
 def test_a_terminal_shows_it_live_and_is_left_clean() -> None:

@@ -21,12 +21,6 @@ def everyone(command: Any) -> list[psutil.Process]:
     return [*worker.children(), worker]
 
 
-def tell(command: Any, number: signal.Signals) -> None:
-    """As a terminal does, and a supervisor: a signal to each process."""
-    for process in everyone(command):
-        process.send_signal(number)
-
-
 @pytest.mark.parametrize("function", ["wait", "wait_unwatched", "hold_gil"])
 async def test_no_process_outlives_a_worker_that_is_killed(gw: Gateway, run: Any, door: Door, function: str) -> None:
     """Whatever its functions are at; where the kernel helps, with the interpreter lock in hand too."""
@@ -51,7 +45,7 @@ async def test_a_signal_to_all_of_them_is_a_graceful_shutdown(
     await gw.wait_for_worker(timeout=30)
     started = [gw.start_run("app-wait", {"door": door.port}) for _ in range(2)]
     visits = await door.visits(2)
-    tell(command, number)
+    command.signal_all(number)
     await gw.wait_for(Kind.WORKER_PAUSE)
     for visit in visits:
         visit.let_go()
@@ -76,7 +70,7 @@ async def test_a_signal_while_the_processes_start_ends_it_at_once(
     )
     command = run(apps="slow:apps")
     await door.visits(2)
-    tell(command, signal.SIGINT)
+    command.signal_all(signal.SIGINT)
     assert await asyncio.to_thread(command.ends) == 0, command.text
     assert "stopped gracefully" in command.text
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from chaos import Chaos
+from group_kit import end_group
 
 from connect.gateway import Gateway
 from connect.gateway import Request as Entry
@@ -101,6 +102,7 @@ async def soaked(gateway: Gateway, book: Path, isolation: str) -> AsyncIterator[
         isolation,
         env={**os.environ, "INNGEST_DEV": gateway.url, "SOAK_BOOK": str(book)},
         stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )
 
     async def stop() -> Any:
@@ -112,8 +114,7 @@ async def soaked(gateway: Gateway, book: Path, isolation: str) -> AsyncIterator[
         await gateway.wait_for_worker(timeout=30)
         yield stop
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            worker.kill()
+        end_group(worker.pid)
         await worker.wait()
 
 

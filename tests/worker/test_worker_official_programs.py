@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from group_kit import end_group
 from official import Server, completed, within
 
 from connect.gateway import Gateway, Kind
@@ -62,6 +63,7 @@ async def spawn(server: Server, program: str, **environment: str) -> asyncio.sub
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )
 
 
@@ -84,9 +86,8 @@ async def lives_and_ends(server: Server, program: str, number: signal.Signals, *
         await process.stdin.drain()
         output, errors = await within(process.communicate(), 20)
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        end_group(process.pid)
+        await process.wait()
     assert process.returncode == 0, errors.decode()
     assert output.endswith(b"CLOSED\n")
 
