@@ -119,6 +119,7 @@ def run(
     """
     if reload:
         raise typer.Exit(reloading.run(app_dir or Path()))
+    reloading.end_with_watcher()
     config.prepare(app_dir, env_file)
     with _explained(log_level):
         worker = connect(

@@ -12,7 +12,7 @@ import pytest
 
 from connect.cli.waits import Waits, draining
 from connect.events import Connected, Draining, Event
-from connect.gateway import ThreadedGateway
+from connect.gateway import Kind, ThreadedGateway
 from connect.state import ConnectionState
 from connect.status import InFlight, LinkStatus, Status
 
@@ -132,6 +132,24 @@ def test_it_starts_again_when_a_file_changes(gateway: ThreadedGateway, run: Any,
     assert gateway.invoke("app-echo", {"value": 1}).output == "new"
     worker.signal(signal.SIGINT)
     assert worker.ends() == 0
+
+
+def test_a_worker_ends_when_what_would_start_it_again_is_killed(gateway: ThreadedGateway, run: Any) -> None:
+    """As on SIGTERM: it finishes what is in flight."""
+    watcher = run("main:apps", "--reload")
+    gateway.wait_for_worker(timeout=30)
+    started = gateway.call(lambda gw: gw.start_run("app-slow", {"seconds": 2}))
+    gateway.run(lambda gw: gw.wait_for(Kind.WORKER_REQUEST_ACK))
+    watcher.signal(signal.SIGKILL)
+    watcher.expect("executions in flight: 1")
+    watcher.expect("stopped gracefully")
+    assert watcher.ends() == -signal.SIGKILL
+    assert gateway.call(lambda gw: gw.ledger[started.requests[0]].reply.status) == 0, "the step is done, the run is not"
+
+
+def test_what_a_reloaded_worker_starts_is_not_told_who_reloads_it(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "nosy.py").write_text("import os\nfrom main import apps\nprint('told:', 'RELOADED' in str(os.environ))")
+    assert run("nosy:apps", "--reload").expect("told: ") == "told: False\n"
 
 
 @pytest.mark.usefixtures("run")
