@@ -20,7 +20,7 @@ from typing import cast
 
 from benchmarks.app import SLUG
 from benchmarks.results import Part, measured, surroundings
-from benchmarks.subjects import environment
+from benchmarks.subjects import end_group, environment
 from connect.gateway import Connection, Gateway, Phase
 
 SUBJECTS = {"ours": "thread", "official": "official"}
@@ -82,14 +82,13 @@ async def running(whose: str, gateway: Gateway) -> AsyncIterator[Began]:
         env=environment(gateway.url),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         await gateway.wait_for_worker(timeout=30)
         yield Began(cast(asyncio.StreamReader, process.stdout), at, time.monotonic())
     finally:
-        with contextlib.suppress(ProcessLookupError):  # it has given up
-            process.kill()
-        await process.wait()
+        await end_group(process)
 
 
 async def away(gateway: Gateway, gone: Connection | None, patience: float = 60.0) -> float:

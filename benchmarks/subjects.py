@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import importlib.util
 import os
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterable
@@ -103,6 +104,7 @@ async def running(subject: str, origin: str, name: str) -> AsyncIterator[Subject
         env=environment(origin),
         stdout=asyncio.subprocess.PIPE,
         stderr=None if "BENCH_DEBUG" in os.environ else asyncio.subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         yield Subject(name, process)
@@ -128,10 +130,16 @@ async def faults(load: Load, worker: Subject, where: str) -> list[str]:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
+    """Ask it to stop, and see to it that neither it nor any process of its own goes on."""
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
-    try:
+    with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(process.wait(), PATIENCE)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
+    await end_group(process)
+
+
+async def end_group(process: asyncio.subprocess.Process) -> None:
+    """Kill *process*, which leads a group of its own, and what is left of the group."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left: macOS says the second
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
