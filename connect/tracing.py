@@ -31,7 +31,8 @@ try:
     from opentelemetry.trace import Link, Span, SpanContext, SpanKind, StatusCode
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 except ImportError as error:
-    raise ConfigurationError("traces need OpenTelemetry: pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http") from error
+    cure = "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http"
+    raise ConfigurationError(f"traces need OpenTelemetry: {cure}") from error
 
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 _ABSENT: Final = (ConnectionState.CONNECTING, ConnectionState.RECONNECTING)

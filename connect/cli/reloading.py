@@ -1,11 +1,11 @@
 """`run --reload`: the same command in a process of its own, ended and started again when a Python file changes."""
 
 import os
+import select
 import shlex
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +13,6 @@ from connect.errors import ConfigurationError
 
 _WATCHER: Final = "STATECHART_CONNECT_RELOADED_BY"
 """The variable that tells the worker the id of the process that watches the files."""
-_LOOKS: Final = 0.5
-"""Seconds between two looks at whether that process is still there."""
 
 
 def run(folder: Path) -> int:
@@ -38,12 +36,25 @@ def run(folder: Path) -> int:
 def end_with_watcher() -> None:
     """In the worker that `run` starts: a SIGTERM to itself once that process has ended, however it ended. Elsewhere: nothing."""
     watcher = os.environ.pop(_WATCHER, None)  # what user code starts is nobody's to reload
-    if watcher:
+    if watcher and sys.platform != "win32":  # there is nothing to wait with
         threading.Thread(target=_outlive, args=[int(watcher)], name="connect-reload", daemon=True).start()
 
 
 def _outlive(watcher: int) -> None:
-    # Every Unix tells an orphan in this way; a pipe would not do, for watchfiles passes none on.
-    while os.getppid() == watcher:
-        time.sleep(_LOOKS)
+    try:
+        if os.getppid() == watcher:  # or its id may be another's by now
+            _wait_for_end(watcher)
+    except ProcessLookupError:
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _wait_for_end(process: int) -> None:
+    """Of a process that is no child of this one. Raises: ProcessLookupError: it has ended."""
+    if sys.platform == "linux":
+        descriptor = os.pidfd_open(process)
+        select.select([descriptor], [], [])
+        os.close(descriptor)
+    else:
+        ends = select.kevent(process, select.KQ_FILTER_PROC, select.KQ_EV_ADD, select.KQ_NOTE_EXIT)
+        select.kqueue().control([ends], 1)
