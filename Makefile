@@ -59,6 +59,7 @@ lint: $(READY) ## ruff, mypy --strict, shellcheck, actionlint
 	$(BIN)/mypy
 	$(BIN)/mypy $(INSTALL)
 	$(BIN)/shellcheck .ci/* tests/doctor/certificates/make.sh
+	$(BIN)/actionlint -shellcheck $(BIN)/shellcheck
 
 format: $(READY) ## Format the code
 	$(BIN)/ruff check --fix $(CODE)
