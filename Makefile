@@ -53,6 +53,16 @@ oldest: $(VENV)-oldest/ready ## The bridge to the SDK, with the oldest release o
 	$(VENV)-oldest/bin/python -m pytest -n auto -m oldest -W "ignore:Protobuf gencode" \
 	    tests/test_sdk.py tests/leaning tests/executors tests/worker/test_worker_first_light.py
 
+newest: ## Every test, with the newest release of everything that pyproject.toml allows; says first how that differs from the lock
+	$(PYTHON) -m venv --clear $(VENV)-newest
+	$(VENV)-newest/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)-newest/bin/python -m pip install --quiet --upgrade --group dev --editable .
+	sed -n 's/^\([A-Za-z0-9._-]*\)[^=]*==\([^ ]*\).*/\1==\2/p' requirements/dev.txt >$(VENV)-newest/locked
+	@echo "other than locked, if anything:"
+	@$(VENV)-newest/bin/python -m pip freeze --exclude-editable | tr _ - | grep -vixFf $(VENV)-newest/locked || true
+	touch $(VENV)-newest/ready
+	$(MAKE) test VENV=$(VENV)-newest
+
 lint: $(READY) ## ruff, mypy --strict, shellcheck, actionlint
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -163,12 +164,17 @@ def test_the_project_may_say_reload(gateway: ThreadedGateway, tmp_path: Path, st
     assert "stopped gracefully" in worker.text
 
 
+_SHOW = f"{sys.executable} -m connect --show-completion; exit $?"
+
+
 @pytest.mark.parametrize(
     ("words", "offered"), [("ru", ["run"]), ("run --log-f", ["--log-format"]), ("run --isolation t", ["thread"])]
 )
 def test_the_shell_completes_commands_options_and_values(start_process: Any, words: str, offered: list[str]) -> None:
     """What the printed script asks, for the installed command's name, is answered; however the command was called."""
-    script = start_process("-m", "connect", "--show-completion", "bash", SHELL="/bin/bash")
+    # The command looks for a shell among the processes that it comes from; these tests may have been started by none.
+    shell = f"import subprocess; raise SystemExit(subprocess.call(['bash', '-c', {_SHOW!r}]))"
+    script = start_process("-c", shell)
     assert script.ends() == 0
     assert "_STATECHART_CONNECT_COMPLETE=complete_bash" in script.text
     assert script.text.strip().endswith("complete -o default -F _statechart_connect_completion statechart-connect")

@@ -8,9 +8,18 @@ from pathlib import Path
 import pytest
 from coverage_kit import TICKET, found, guards, lift, refused, taken, takers, write
 
+import statecharts
 from statecharts.tools.startup import sitecustomize
 
 pytest_plugins = ["pytester"]
+
+
+@pytest.fixture(autouse=True)
+def _the_same_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that a test starts import `statecharts` from where the test has it: those with another one record nothing."""
+    where = str(Path(statecharts.__file__).parents[1])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [where, os.environ.get("PYTHONPATH")])))
+
 
 LIFT = "--transition-cover=lift:Lift"
 TICKETS = "--transition-cover=ticket:Ticket"
