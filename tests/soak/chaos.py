@@ -24,6 +24,9 @@ LYING_IN_WAIT = ("refused flush", *LOST.values())
 RECENT = 1000
 """Of so many of the newest requests one is picked: older ones are answered, or wait for their reply to be delivered."""
 
+PATIENCE = 300.0
+"""Seconds that a worker may take for the work between two faults: as long as the whole test."""
+
 
 class Chaos:
     """Wreaks each kind of fault equally often, and counts what took effect."""
@@ -55,10 +58,15 @@ class Chaos:
         given_up = sum(request.status == "lapsed" and request.reply is None for request in self._nacked)
         return {**self._hits, "nack": given_up}
 
-    async def wreak(self, pause: float) -> None:
-        """One fault after the other, *pause* seconds apart, until cancelled."""
+    async def wreak(self, pause: float, work: float) -> None:
+        """One fault after the other, until cancelled; at least *pause* seconds and *work* new requests lie between two.
+
+        By the clock alone, faults would come ever thicker the slower a machine is, until a worker gets nothing done between them.
+        """
         while True:
+            due = len(self._gateway.ledger) + work
             await asyncio.sleep(pause)
+            await self._gateway.until(lambda due=due: len(self._gateway.ledger) >= due, timeout=PATIENCE)
             self._deck = self._deck or self._chance.sample(sorted(self._kinds), len(self._kinds))
             kind = self._deck.pop()
             try:
@@ -101,9 +109,11 @@ class Chaos:
         asyncio.get_running_loop().call_later(0.3, connection.resume)
 
     async def _nack(self) -> None:
-        """Refuse the lease of what takes its time; a nack of what is answered already would change nothing."""
+        """Refuse the lease of what takes its time, and has most of it to come: a nack of what is done would change nothing."""
         slow = [each for each in self._open() if each.message.function_slug == "soak-slow"]
-        request = self._chance.choice(slow)
+        if not slow:
+            raise LookupError
+        request = max(slow, key=lambda each: each.acked[0])
         refusal = WorkerRequestExtendLeaseAckData(request_id=request.id, function_slug="soak-slow")
         link = self._chance.choice([each for each in self._gateway.connections if each.routable])
         self._nacked.append(request)

@@ -111,7 +111,7 @@ async def work(ctx: inngest.Context) -> str:
 @client.create_function(fn_id="slow", retries=20, trigger=inngest.TriggerEvent(event="slow"))
 async def slow(ctx: inngest.Context) -> str:
     note("executed", ctx.request_id or "?")
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(2)  # longer than a nack takes to get here, on a loaded machine too
     return ctx.run_id
 
 

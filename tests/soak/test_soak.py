@@ -64,7 +64,7 @@ async def test_nothing_is_lost_and_nothing_is_done_twice(
     seed = random.SystemRandom().randrange(1_000_000) if seed is None else seed
     print(f"\nsoak of {seconds * share:g} s, isolation {isolation}, --soak-seed {seed}")
     long = seconds >= LONG
-    least, requests = (20 * share, 20_000 * share) if long else (5 * share, 2_000 * share)
+    least, requests, faults = (20 * share, 20_000 * share, 360) if long else (5 * share, 2_000 * share, 84)
     chaos = Chaos(gw, random.Random(seed))
     until = asyncio.get_running_loop().time() + seconds * share
 
@@ -74,7 +74,7 @@ async def test_nothing_is_lost_and_nothing_is_done_twice(
         return late and min(chaos.counts.values()) >= least and len(gw.ledger) >= requests
 
     async with soaked(gw, tmp_path / "book", isolation) as stop:
-        wreaking = asyncio.create_task(chaos.wreak(seconds / (360 if long else 84)))
+        wreaking = asyncio.create_task(chaos.wreak(seconds / faults, requests / faults))
         ends = await load(gw, enough)
         wreaking.cancel()
         await asyncio.wait([wreaking])
