@@ -6,7 +6,7 @@ READY := $(VENV)/ready
 INSTALL := requirements/install.py
 CODE := connect statecharts tests benchmarks examples proto docs requirements
 
-.PHONY: help demo lab test soak faults mutate lint format types diagrams docs proto lock oldest newest dist bench clean
+.PHONY: help demo lab test pythons soak faults mutate oldest newest lint format diagrams docs proto lock dist bench clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -39,6 +39,9 @@ test: $(READY) ## Every test; fails unless tests of the real worker take every t
 	$(BIN)/python -m pytest -n auto -p statecharts.tools.coverage --transition-cover \
 	    --transition-cover-from=tests/worker --transition-cover-min=100 \
 	    --transition-cover-report=.transition-coverage $(PYTEST)
+
+pythons: ## Every test with the Pythons of Debian's releases, unpacked by debootstrap; as root (an hour, and 2 GB of disk)
+	.ci/pythons $(RELEASES)
 
 soak: $(READY) ## 60 seconds of faults under load
 	$(BIN)/python -m pytest tests/soak --soak-seconds 60 -s $(PYTEST)
