@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.table import Mutation, mutations
+from tests.group_kit import end_group
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("connect", "statecharts", "tests", "pyproject.toml")
@@ -73,18 +74,25 @@ class Copy:
         # No byte code: a mended file may be as old, and as long, as the mutilated one was.
         environment = {**os.environ, "PYTHONPATH": str(self.path), "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *HUNG, test]
-        ran = subprocess.run(  # noqa: S603 - our own command
-            command, cwd=self.path, env=environment, capture_output=True, text=True, check=False
-        )
-        return Verdict(mutation, test, ran.returncode, _reason(ran.stdout, ran.stderr))
+        # Into a file: a pipe could be held open by what a pytest that is killed leaves behind.
+        with tempfile.TemporaryFile("w+") as output:
+            ran = subprocess.Popen(  # noqa: S603 - our own command
+                command, cwd=self.path, env=environment, stdout=output, stderr=output, start_new_session=True
+            )
+            try:
+                code = ran.wait()
+            finally:
+                end_group(ran.pid)
+            output.seek(0)
+            return Verdict(mutation, test, code, _reason(output.read()))
 
 
-def _reason(output: str, errors: str) -> str:
+def _reason(output: str) -> str:
     """What pytest says went wrong, in a line; else its last one."""
-    if "+ Timeout +" in output + errors:
+    if "+ Timeout +" in output:
         return "it hung"
     found = re.search(r"^(?:FAILED|ERROR) .*? - (.*)$", output, re.MULTILINE)
-    return (found.group(1) if found else (output or errors).strip().rpartition("\n")[2])[:150]
+    return (found.group(1) if found else output.strip().rpartition("\n")[2])[:150]
 
 
 def run(chosen: Iterable[Mutation]) -> list[Verdict]:
