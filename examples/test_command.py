@@ -14,7 +14,9 @@ COMMAND = [sys.executable, "-m", "connect", "run", "hello:apps"]
 def test_the_command_greets_a_guest(connect_gateway_thread: ThreadedGateway) -> None:
     gateway = connect_gateway_thread
     with subprocess.Popen(COMMAND, env={**os.environ, "INNGEST_DEV": gateway.url}) as worker:
-        gateway.wait_for_worker(timeout=30)
-        run = gateway.invoke("hello-greet", {"name": "ada"})
-        worker.terminate()
+        try:
+            gateway.wait_for_worker(timeout=30)
+            run = gateway.invoke("hello-greet", {"name": "ada"})
+        finally:
+            worker.terminate()  # the block is left only when it has ended
     assert (run.output, worker.returncode) == ("Hello, Ada!", 0)
