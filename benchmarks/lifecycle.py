@@ -23,7 +23,7 @@ from benchmarks.results import Part, measured, surroundings
 from benchmarks.subjects import end_group, environment
 from connect.gateway import Connection, Gateway, Phase
 
-SUBJECTS = {"ours": "thread", "official": "official"}
+SUBJECTS = {"ours": "drop-in", "official": "official"}
 CLIENTS = tuple(SUBJECTS)
 SPACING = 3.5
 """Seconds from one drop to the next: ours replaces three links in any ten seconds at once, and backs off after that."""
