@@ -10,6 +10,7 @@ FOLDER/install.log. It runs before anything is installed, and on Pythons that ar
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -20,6 +21,9 @@ LOG = "install.log"
 READY = "ready"
 SKELETON = {"bin", "include", "lib", "lib64", "Scripts", "Include", "Lib", "share", LOG}
 """What lies in an environment that was interrupted before it had a pyvenv.cfg."""
+
+ELSEWHERE = {"PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_DRY_RUN"}
+"""Variables, perhaps set for another purpose, with which pip would install somewhere else, or nothing."""
 
 CAUSES = (
     (
@@ -109,6 +113,7 @@ def run(folder: Path, doing: str, *command: str) -> None:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            env={name: text for name, text in os.environ.items() if name not in ELSEWHERE},
         )
     except OSError as error:
         raise SetupError(f"{doing}: cannot run {command[0]}: {error.strerror}") from None

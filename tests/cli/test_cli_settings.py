@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import shlex
 import signal
 import sys
 import time
@@ -164,7 +165,7 @@ def test_the_project_may_say_reload(gateway: ThreadedGateway, tmp_path: Path, st
     assert "stopped gracefully" in worker.text
 
 
-_SHOW = f"{sys.executable} -m connect --show-completion; exit $?"
+_SHOW = f"{shlex.quote(sys.executable)} -m connect --show-completion; exit $?"
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,17 @@ def test_what_is_locked_is_installed_and_nothing_else(set_up: SetUp, wheels: Pat
     assert set(frozen(tmp_path)) == {"shop==1.0", "till==1.0"}
 
 
+def test_what_is_set_for_another_purpose_leads_nothing_astray(set_up: SetUp, wheels: Path, tmp_path: Path) -> None:
+    elsewhere = dict.fromkeys(("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT"), "elsewhere")
+    otherwise = dict.fromkeys(("PIP_USER", "PIP_DRY_RUN", "PIP_REQUIRE_VIRTUALENV"), "1")
+
+    ran = set_up(locked(wheel(wheels, "shop", "1.0")), **elsewhere, **otherwise, PIP_NO_BINARY=":all:")
+
+    assert ran.returncode == 0, ran.stderr
+    assert set(frozen(tmp_path)) == {"shop==1.0"}
+    assert not (tmp_path / "elsewhere").exists()
+
+
 @pytest.mark.parametrize("version", [(3, 10), (3, 9), (2, 7)])
 def test_an_old_python_is_named(set_up: SetUp, version: tuple[int, int]) -> None:
     told = said(set_up("", pretence=f"sys.version_info = ({version[0]}, {version[1]}, 0)"))
