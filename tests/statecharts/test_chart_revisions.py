@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
+import warnings
 from pathlib import Path
 
 import pytest
@@ -275,3 +277,20 @@ def test_every_version_of_our_own_charts_can_be_read(commit: str, monkeypatch: p
     names = ["statecharts:Connection", "statecharts:Link", "statecharts:Request"]
     found = revision.charts(commit, names)
     assert [chart and chart.name for chart in found] == ["Connection", "Link", "Request"]
+
+
+def test_a_python_whose_archives_have_no_filters_unpacks_revisions_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Debian 12 has Python 3.11.2."""
+    monkeypatch.delattr(tarfile, "tar_filter", raising=False)
+    extracted = tarfile.TarFile.extractall
+
+    def extractall(archive: tarfile.TarFile, path: Path) -> None:
+        with warnings.catch_warnings():  # of a newer Python
+            warnings.simplefilter("ignore")
+            extracted(archive, path)
+
+    monkeypatch.setattr(tarfile.TarFile, "extractall", extractall)
+    revision._unpack(ROOT, "HEAD", tmp_path)
+    assert (tmp_path / "pyproject.toml").exists()
