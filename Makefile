@@ -57,12 +57,13 @@ oldest: $(VENV)-oldest/ready ## The bridge to the SDK, with the oldest release o
 	    tests/test_sdk.py tests/leaning tests/executors tests/worker/test_worker_first_light.py
 
 newest: ## Every test, with the newest release of everything that pyproject.toml allows; says first how that differs from the lock
-	$(PYTHON) -m venv --clear $(VENV)-newest
+	@$(PYTHON) $(INSTALL) $(VENV)-newest
 	$(VENV)-newest/bin/python -m pip install --quiet --upgrade pip
 	$(VENV)-newest/bin/python -m pip install --quiet --upgrade --group dev --editable .
 	sed -n 's/^\([A-Za-z0-9._-]*\)[^=]*==\([^ ]*\).*/\1==\2/p' requirements/dev.txt >$(VENV)-newest/locked
 	@echo "other than locked, if anything:"
-	@$(VENV)-newest/bin/python -m pip freeze --exclude-editable | tr _ - | grep -vixFf $(VENV)-newest/locked || true
+	@$(VENV)-newest/bin/python -m pip freeze --exclude-editable >$(VENV)-newest/installed
+	@tr _ - <$(VENV)-newest/installed | grep -vixFf $(VENV)-newest/locked || true
 	touch $(VENV)-newest/ready
 	$(MAKE) test VENV=$(VENV)-newest
 
@@ -108,7 +109,7 @@ dist: $(VENV)-dist/ready ## Build wheel and sdist, check them, and try the wheel
 	$(VENV)-dist/bin/python -m twine check --strict dist/*.whl dist/*.tar.gz
 	$(VENV)-dist/bin/check-wheel-contents dist/*.whl
 	cp requirements/run.txt dist/worker.txt
-	$(PYTHON) -m tests.dist dist
+	$(VENV)-dist/bin/python -m tests.dist dist
 
 bench: $(READY) ## Side by side with the official client; writes docs/performance.md (40 minutes)
 	nice $(BIN)/python -m benchmarks

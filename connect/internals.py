@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import inngest
 
 from connect.errors import ConfigurationError
+from statecharts.library import holds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -77,14 +78,7 @@ def _missing() -> Iterator[str]:
     if _lacking:
         yield str(_lacking).partition(" (")[0]  # without the path of its file
     else:
-        yield from (name for name, is_there in PIECES.items() if not _holds(is_there))
-
-
-def _holds(is_there: Callable[[], object]) -> bool:
-    try:
-        return bool(is_there())
-    except Exception:  # whatever a changed SDK raises: the piece is not what it was
-        return False
+        yield from (name for name, is_there in PIECES.items() if not holds(is_there))
 
 
 def _takes(function: Callable[..., object], given: Iterable[str], besides: Iterable[str] = ()) -> bool:

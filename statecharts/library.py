@@ -20,7 +20,7 @@ class LackingError(ImportError):
 @functools.cache
 def check() -> None:
     """Raises: LackingError."""
-    if names := [name for name, is_there in PIECES.items() if not _holds(is_there)]:
+    if names := [name for name, is_there in PIECES.items() if not holds(is_there)]:
         raise lacking(", ".join(names))
 
 
@@ -41,10 +41,11 @@ except ImportError as error:  # a release of before 3, which has no charts
     raise lacking(error) from error
 
 
-def _holds(is_there: Callable[[], object]) -> bool:
+def holds(is_there: Callable[[], object]) -> bool:
+    """Whether *is_there* finds what it looks for."""
     try:
         return bool(is_there())
-    except Exception:  # whatever a changed library raises: the piece is not what it was
+    except Exception:  # whatever a changed package raises: the piece is not what it was
         return False
 
 

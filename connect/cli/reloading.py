@@ -1,5 +1,6 @@
 """`run --reload`: the same command in a process of its own, ended and started again when a Python file changes."""
 
+import contextlib
 import os
 import select
 import shlex
@@ -9,6 +10,7 @@ import threading
 from pathlib import Path
 from typing import Final
 
+from connect import signals
 from connect.errors import ConfigurationError
 
 _WATCHER: Final = "STATECHART_CONNECT_RELOADED_BY"
@@ -35,26 +37,20 @@ def run(folder: Path) -> int:
 
 def end_with_watcher() -> None:
     """In the worker that `run` starts: a SIGTERM to itself once that process has ended, however it ended. Elsewhere: nothing."""
-    watcher = os.environ.pop(_WATCHER, None)  # what user code starts is nobody's to reload
-    if watcher and sys.platform != "win32":  # there is nothing to wait with
-        threading.Thread(target=_outlive, args=[int(watcher)], name="connect-reload", daemon=True).start()
+    watcher = int(os.environ.pop(_WATCHER, 0))  # what user code starts is nobody's to reload
+    if not watcher:
+        return
+    signals.at_parents_end(signal.SIGTERM)
+    if hasattr(select, "kqueue"):
+        threading.Thread(target=_outlive, args=[watcher], name="connect-reload", daemon=True).start()
+    elif os.getppid() != watcher:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _outlive(watcher: int) -> None:
-    try:
-        if os.getppid() == watcher:  # or its id may be another's by now
-            _wait_for_end(watcher)
-    except ProcessLookupError:
-        pass
+    """Where the kernel sends no signal by itself, as on macOS."""
+    if sys.platform != "linux":
+        ends = select.kevent(watcher, select.KQ_FILTER_PROC, select.KQ_EV_ADD, select.KQ_NOTE_EXIT)
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
+            select.kqueue().control([ends], 1)
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _wait_for_end(process: int) -> None:
-    """Of a process that is no child of this one. Raises: ProcessLookupError: it has ended."""
-    if sys.platform == "linux":
-        descriptor = os.pidfd_open(process)
-        select.select([descriptor], [], [])
-        os.close(descriptor)
-    else:
-        ends = select.kevent(process, select.KQ_FILTER_PROC, select.KQ_EV_ADD, select.KQ_NOTE_EXIT)
-        select.kqueue().control([ends], 1)

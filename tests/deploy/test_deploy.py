@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +147,10 @@ def test_the_image_copies_what_make_dist_makes_and_what_a_user_has() -> None:
 
 def test_the_image_holds_no_environment_file() -> None:
     """What lies beside the user's code, and is a secret, stays out of the image."""
-    ignored = (DEPLOY / ".dockerignore").read_text().split()
-    assert {".env*", ".git"} <= set(ignored)
+    patterns = [line for line in (DEPLOY / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    assert all(pattern.startswith("**/") for pattern in patterns), "Docker takes others for the folder's root alone"
+    secret = (".env", ".env.production", ".git", ".venv")
+    assert all(any(fnmatch(name, pattern.removeprefix("**/")) for pattern in patterns) for name in secret)
 
 
 def test_the_image_installs_what_is_locked() -> None:

@@ -5,6 +5,7 @@ or tests contains a WORD. Exit code 0: every test failed as it had to, and passe
 """
 
 import concurrent.futures
+import contextlib
 import os
 import queue
 import re
@@ -12,9 +13,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from tests.faults.table import Mutation, mutations
 from tests.group_kit import end_group
@@ -24,6 +28,8 @@ COPIED = ("connect", "statecharts", "tests", "pyproject.toml")
 AT_ONCE = os.cpu_count() or 1
 HUNG = ("--timeout=40", "--timeout-method=thread")
 """What hangs is killed, as a failure: the way in which many a mutilated worker fails is never to end."""
+MARK = "FAULTS_TEST"
+"""The variable by which the processes of a test are known."""
 FAILED = 1
 """pytest's exit code for tests that ran and failed; an import that breaks is another one, and proves nothing."""
 
@@ -72,7 +78,8 @@ class Copy:
     def judge(self, mutation: Mutation | None, test: str) -> Verdict:
         """Run *test* here."""
         # No byte code: a mended file may be as old, and as long, as the mutilated one was.
-        environment = {**os.environ, "PYTHONPATH": str(self.path), "PYTHONDONTWRITEBYTECODE": "1"}
+        known = {"PYTHONPATH": str(self.path), "PYTHONDONTWRITEBYTECODE": "1", MARK: uuid.uuid4().hex}
+        environment = {**os.environ, **known}
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *HUNG, test]
         # Into a file: a pipe could be held open by what a pytest that is killed leaves behind.
         with tempfile.TemporaryFile("w+") as output:
@@ -83,8 +90,17 @@ class Copy:
                 code = ran.wait()
             finally:
                 end_group(ran.pid)
+                _end_strays(environment[MARK])
             output.seek(0)
             return Verdict(mutation, test, code, _reason(output.read()))
+
+
+def _end_strays(mark: str) -> None:
+    """The processes of tests lead groups of their own: a pytest that is killed leaves them behind."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(MARK) == mark:
+                process.kill()
 
 
 def _reason(output: str) -> str:

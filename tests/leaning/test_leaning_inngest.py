@@ -12,6 +12,7 @@ import pytest
 
 from connect import internals, sdk
 from connect.errors import ConfigurationError
+from statecharts.library import holds
 from tests.sdk_kit import VERSION, Status, invocation, make_apps, make_client, make_function
 
 pytestmark = pytest.mark.oldest
@@ -118,7 +119,7 @@ def told(*pieces: str) -> str:
 
 @pytest.mark.parametrize("piece", internals.PIECES)
 def test_the_installed_sdk_has(piece: str) -> None:
-    assert internals._holds(internals.PIECES[piece]), f"{INNGEST} has no {piece} as it was; see docs/leaning.md"
+    assert holds(internals.PIECES[piece]), f"{INNGEST} has no {piece} as it was; see docs/leaning.md"
 
 
 @pytest.mark.parametrize("piece", internals.PIECES)

@@ -1,5 +1,7 @@
 """What a pull request shows of the lifecycle: `.ci/charts`, on a clone whose chart was changed."""
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +14,14 @@ ROOT = Path(__file__).parents[2]
 def charts(clone: Path, base: str) -> set[str]:
     """The files that it leaves."""
     command = [clone / ".ci" / "charts", base, "difference"]
-    subprocess.run(command, cwd=clone, env={"PYTHON": sys.executable, "PATH": "/usr/bin:/bin"}, check=True)
+    subprocess.run(command, cwd=clone, env={**os.environ, "PYTHON": sys.executable}, check=True)
     return {file.name for file in (clone / "difference").iterdir()}
 
 
 def cloned(folder: Path) -> Path:
     clone = folder / "clone"
     subprocess.run(["git", "clone", "--quiet", "--no-local", "--depth=1", f"file://{ROOT}", clone], check=True)
+    shutil.copy(ROOT / ".ci" / "charts", clone / ".ci")  # as it is now
     return clone
 
 

@@ -1,8 +1,10 @@
 """A set-up that fails says why in one line, and the same command repairs what it left half made."""
 
 import os
+import runpy
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from tests.setup.wheels import locked, wheel
 
 INSTALL = Path(__file__).parents[2] / "requirements" / "install.py"
 AS = "import runpy, sys; {pretence}; sys.argv = ['install.py', *sys.argv[2:]]; runpy.run_path({file!r}, run_name='__main__')"
+RAISES = "import pathlib; pathlib.Path.{} = lambda self, *_, **__: (_ for _ in ()).throw({})"
 Ran = subprocess.CompletedProcess[str]
 SetUp = Callable[..., Ran]
 
@@ -94,7 +97,7 @@ def test_what_is_set_for_another_purpose_leads_nothing_astray(set_up: SetUp, whe
     assert not (tmp_path / "elsewhere").exists()
 
 
-@pytest.mark.parametrize("version", [(3, 10), (3, 9), (2, 7)])
+@pytest.mark.parametrize("version", [(3, 10), (3, 9), (3, 7)])
 def test_an_old_python_is_named(set_up: SetUp, version: tuple[int, int]) -> None:
     told = said(set_up("", pretence=f"sys.version_info = ({version[0]}, {version[1]}, 0)"))
 
@@ -208,4 +211,63 @@ def test_an_interrupted_set_up_is_no_traceback_and_is_repaired(set_up: SetUp, wh
 def test_a_lock_that_is_not_there_is_named(set_up: SetUp, tmp_path: Path) -> None:
     missing = "from pathlib import Path; Path('lock.txt').unlink()"
 
-    assert "lock.txt" in said(set_up("", pretence=missing))
+    assert "No such file or directory: 'lock.txt'" in said(set_up("", pretence=missing))
+
+
+def test_what_python_finds_elsewhere_is_installed_all_the_same(set_up: SetUp, wheels: Path, tmp_path: Path) -> None:
+    """And what is wrong there is not the lock's fault."""
+    lock = locked(wheel(wheels, "shop", "1.0"))
+    for name, requires in (("shop", ()), ("ros", ("nosuch",))):
+        with zipfile.ZipFile(wheel(wheels, name, "1.0", requires=requires)) as archive:
+            archive.extractall(tmp_path / "elsewhere")
+    wheel(wheels, "shop", "1.0")
+
+    ran = set_up(lock, PYTHONPATH=str(tmp_path / "elsewhere"))
+
+    assert ran.returncode == 0, ran.stderr
+    assert set(frozen(tmp_path)) == {"shop==1.0"}
+
+
+def test_a_configuration_of_pip_that_leads_elsewhere_is_named(set_up: SetUp, wheels: Path, tmp_path: Path) -> None:
+    (tmp_path / "pip.conf").write_text(f"[install]\ntarget = {tmp_path / 'elsewhere'}\n")
+    lock = locked(wheel(wheels, "shop", "1.0"))
+
+    told = said(set_up(lock, PIP_CONFIG_FILE=str(tmp_path / "pip.conf")))
+
+    assert "shop went elsewhere than environment: see what `pip config list` says" in told
+    assert not (tmp_path / "environment" / "ready").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(set_up: SetUp, tmp_path: Path) -> None:
+    (tmp_path / "environment").mkdir()
+
+    refused = RAISES.format("iterdir", "PermissionError(13, 'Permission denied', str(self))")
+
+    assert said(set_up("", pretence=refused)) == "set-up: environment: Permission denied\n"
+
+
+def test_a_log_that_cannot_be_kept_hides_no_cause(set_up: SetUp) -> None:
+    """As on a disk that is full."""
+    full = RAISES.format("open", "OSError(28, 'No space left on device')")
+
+    told = said(set_up("shop==1.0 --hash=sha256:" + "0" * 64, pretence=full))
+
+    assert "there is no wheel of shop==1.0" in told
+    assert "install.log" not in told
+
+
+@pytest.mark.parametrize(
+    ("last", "cause"),
+    [
+        (
+            "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM …\n    shop==1.0 from x",
+            "the file of shop==1.0",
+        ),
+        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "the disk is full"),
+        ("shop 1.0 requires till, which is not installed.", "shop 1.0 requires till"),
+    ],
+)
+def test_a_retry_that_was_none_too_many_is_not_the_cause(last: str, cause: str) -> None:
+    retry = "WARNING: Retrying (Retry(total=2)) after connection broken by 'ReadTimeoutError': /simple/shop/\n"
+
+    assert runpy.run_path(str(INSTALL))["cause"](retry + last).startswith(cause)

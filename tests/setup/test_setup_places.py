@@ -71,5 +71,6 @@ def test_all_places_name_the_same_pythons() -> None:
 
     assert jobs["strategy"]["matrix"]["python"] == classified
     assert PROJECT["project"]["requires-python"] == f">={classified[0]}"
-    assert f"Python {classified[0]} to {classified[-1]}" in (ROOT / "README.md").read_text()
+    for page in ("README.md", "docs/quickstart.md", "docs/migrating.md", "CHANGELOG.md"):
+        assert f"Python {classified[0]} to {classified[-1]}" in (ROOT / page).read_text(), page
     assert f"OLDEST = {tuple(map(int, classified[0].split('.')))}" in (ROOT / "requirements" / "install.py").read_text()
