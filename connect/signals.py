@@ -2,19 +2,15 @@
 
 import asyncio
 import contextlib
-import ctypes
 import logging
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 Handler: TypeAlias = Callable[[int, FrameType | None], object]
-
-_PR_SET_PDEATHSIG: Final = 1
 
 log = logging.getLogger("connect")
 
@@ -59,9 +55,3 @@ def _loop_woken(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
             left = signal.set_wakeup_fd(-1)
             if left != theirs.fileno():  # somebody else's by now
                 signal.set_wakeup_fd(left)
-
-
-def at_parents_end(number: signal.Signals) -> None:
-    """Have the kernel send *number* to this process when the thread that started it ends, however that comes about. Linux alone."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)

@@ -1,6 +1,6 @@
 """`run --reload`: the same command in a process of its own, ended and started again when a Python file changes."""
 
-import contextlib
+import logging
 import os
 import select
 import shlex
@@ -10,8 +10,9 @@ import threading
 from pathlib import Path
 from typing import Final
 
-from connect import signals
 from connect.errors import ConfigurationError
+
+log = logging.getLogger("connect")
 
 _WATCHER: Final = "STATECHART_CONNECT_RELOADED_BY"
 """The variable that tells the worker the id of the process that watches the files."""
@@ -37,20 +38,30 @@ def run(folder: Path) -> int:
 
 def end_with_watcher() -> None:
     """In the worker that `run` starts: a SIGTERM to itself once that process has ended, however it ended. Elsewhere: nothing."""
-    watcher = int(os.environ.pop(_WATCHER, 0))  # what user code starts is nobody's to reload
-    if not watcher:
-        return
-    signals.at_parents_end(signal.SIGTERM)
-    if hasattr(select, "kqueue"):
-        threading.Thread(target=_outlive, args=[watcher], name="connect-reload", daemon=True).start()
-    elif os.getppid() != watcher:
-        os.kill(os.getpid(), signal.SIGTERM)
+    watcher = os.environ.pop(_WATCHER, None)  # what user code starts is nobody's to reload
+    if watcher:
+        threading.Thread(target=_outlive, args=[int(watcher)], name="connect-reload", daemon=True).start()
 
 
 def _outlive(watcher: int) -> None:
-    """Where the kernel sends no signal by itself, as on macOS."""
-    if sys.platform != "linux":
-        ends = select.kevent(watcher, select.KQ_FILTER_PROC, select.KQ_EV_ADD, select.KQ_NOTE_EXIT)
-        with contextlib.suppress(ProcessLookupError):  # it has ended already
-            select.kqueue().control([ends], 1)
+    try:
+        if os.getppid() == watcher:  # or its id may be another's by now
+            _wait_for_end(watcher)
+    except ProcessLookupError:
+        pass
+    except (OSError, AttributeError) as error:
+        log.debug("the worker goes on if the process that watches the files is killed: %s", error)
+        return
+    # One signal, not a parent-death signal of the kernel's: that comes for each thread of the parent, and a second one cancels.
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _wait_for_end(process: int) -> None:
+    """Of a process that is no child of this one. Raises: ProcessLookupError: it has ended. OSError: not possible here."""
+    if sys.platform == "linux":
+        descriptor = os.pidfd_open(process)
+        select.select([descriptor], [], [])
+        os.close(descriptor)
+    else:
+        ends = select.kevent(process, select.KQ_FILTER_PROC, select.KQ_EV_ADD, select.KQ_NOTE_EXIT)
+        select.kqueue().control([ends], 1)

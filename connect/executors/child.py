@@ -5,6 +5,7 @@ It imports the apps, runs what comes over the pipe, each execution a task of its
 
 import asyncio
 import contextlib
+import ctypes
 import logging
 import multiprocessing
 import os
@@ -17,7 +18,7 @@ from operator import attrgetter
 from types import FrameType
 from typing import Final
 
-from connect import logs, sdk, signals
+from connect import logs, sdk
 from connect.errors import ConfigurationError
 from connect.executors import pipe, processes
 from connect.executors.base import Invocation, Outcome
@@ -27,6 +28,7 @@ from connect.loops import new_loop, spare_the_collector
 
 FORMAT: Final = "%(asctime)s %(levelname)-7s %(processName)s %(name)s: %(message)s"
 
+_PR_SET_PDEATHSIG: Final = 1
 _outcome_fields: Final = attrgetter(*(field.name for field in fields(Outcome)))
 
 
@@ -100,7 +102,8 @@ def _die_with(parent: int) -> None:
 
     The kernel watches the thread that started this process: the connection's own, which outlives its processes.
     """
-    signals.at_parents_end(signal.SIGKILL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         _end_now()
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import shlex
 import signal
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from connect.cli import reloading
 from connect.cli.waits import Waits, draining
 from connect.events import Connected, Draining, Event
 from connect.gateway import Kind, ThreadedGateway
@@ -261,3 +263,20 @@ async def test_a_start_tells_what_it_waits_for_until_the_first_link(
     worker.tell(Connected(connection_id="c", gateway_group="g"))
     assert not await worker.is_asked()
     waits.end()
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(38, "Function not implemented"), PermissionError(1, "Operation not permitted")]
+)
+def test_where_no_process_can_be_waited_for_the_worker_goes_on(
+    error: OSError, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in an old kernel, or where a sandbox forbids it."""
+
+    def wait(_: int) -> None:
+        raise error
+
+    monkeypatch.setattr(reloading, "_wait_for_end", wait)
+    caplog.set_level("DEBUG", "connect")
+    reloading._outlive(os.getppid())  # a SIGTERM would end these tests
+    assert caplog.messages == [f"the worker goes on if the process that watches the files is killed: {error}"]
