@@ -32,10 +32,10 @@ $(VENV)-dist/ready: requirements/dist.txt $(INSTALL) $(VENV)-dist/bin/python
 demo: $(READY) ## A worker's life in about ten seconds, no server needed
 	$(BIN)/python -m connect demo
 
-lab: $(READY) ## A worker live on a web page, with buttons that do to it what the world does
+lab: $(READY) ## A worker live on a web page, whose address it prints; buttons do to it what the world does
 	$(BIN)/python -m connect lab
 
-test: $(READY) ## Every test; fails unless tests of the real worker take every transition of the charts and see every guard both ways
+test: $(READY) ## Every test (8 minutes); fails unless tests of the real worker take every transition and see every guard both ways
 	$(BIN)/python -m pytest -n auto -p statecharts.tools.coverage --transition-cover \
 	    --transition-cover-from=tests/worker --transition-cover-min=100 \
 	    --transition-cover-report=.transition-coverage $(PYTEST)
@@ -52,9 +52,9 @@ faults: $(READY) ## Take each line out that protects from a known fault, and see
 mutate: $(READY) ## Change the charts in one place after the other, and see tests of the worker fail (half an hour)
 	nice $(BIN)/python -m tests.mutate $(MUTATE)
 
-oldest: $(VENV)-oldest/ready ## The bridge to the SDK, with the oldest release of it that is supported, and everything else as old as it may be
+oldest: $(VENV)-oldest/ready ## The tests of the bridge to the SDK, with the oldest release of it that is supported, and all else as old as it may be
 	$(VENV)-oldest/bin/python -m pytest -n auto -m oldest -W "ignore:Protobuf gencode" \
-	    tests/test_sdk.py tests/leaning tests/executors tests/worker/test_worker_first_light.py
+	    tests/test_sdk.py tests/leaning/test_leaning_inngest.py tests/executors tests/worker/test_worker_first_light.py
 
 newest: ## Every test, with the newest release of everything that pyproject.toml allows; says first how that differs from the lock
 	@$(PYTHON) $(INSTALL) $(VENV)-newest
@@ -86,7 +86,7 @@ docs: $(READY) ## Write docs/api.md from the docstrings, and record docs/demo.sv
 	$(BIN)/python -m docs.api
 	$(BIN)/python -m docs.demo
 
-proto: $(VENV)-proto/ready ## Regenerate connect/wire/ from proto/, and say what changed
+proto: $(VENV)-proto/ready ## Regenerate connect/wire/ from proto/; fails where that changes it, and shows what
 	$(VENV)-proto/bin/python proto/generate.py
 	git diff --exit-code --stat -- connect/wire
 

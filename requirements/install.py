@@ -85,7 +85,7 @@ def check_python() -> None:
 
 def make(folder: Path) -> None:
     """Make *folder* an empty environment. Raises: SetupError: it cannot be, or is something else; that is left alone."""
-    if folder.exists() and not is_environment(folder):
+    if os.path.lexists(str(folder)) and not is_environment(folder):
         raise SetupError(
             f"{folder} is there and is no virtual environment: remove it, or name another folder (make VENV=...)"
         )
@@ -101,7 +101,7 @@ def is_environment(folder: Path) -> bool:
 
 def install(folder: Path, lock: Path, project: list[str]) -> None:
     """Put what *lock* lists and *project* into the environment of *folder*, and see that all is there. Raises: SetupError."""
-    print(f"set-up: {folder} from {lock}", flush=True)
+    print(f"set-up: {folder} from {lock}, for about a minute", flush=True)
     python = str(folder / "bin" / "python")
     pip = ["-m", "pip", "--disable-pip-version-check", "--no-input"]
     # What PYTHONPATH shows is not in the environment.

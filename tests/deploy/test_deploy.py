@@ -163,5 +163,5 @@ def test_the_image_installs_what_is_locked() -> None:
         set(),
         set(),
     ]
-    assert "requirements.txt" in words[2]
+    assert "others.txt" in words[2]
     assert "check" in words[3]

@@ -40,7 +40,8 @@ def installed(dist: Path, home: Path) -> str:
     """Do in *home* what the Dockerfile does to make its environment; that environment's Python."""
     build = home / "build"
     shutil.copytree(dist, build)
-    shutil.copy(ROOT / "requirements" / "testing.txt", build / "requirements.txt")  # a user's own
+    own = (ROOT / "requirements" / "testing.txt").read_text()
+    (build / "requirements.txt").write_text(f"statechart-connect @ file:///nowhere/it.whl\n{own}")  # as a user may have it
     # The user's list is whole here: nothing is to be resolved, today or in years.
     here = steps().replace("/venv", shlex.quote(f"{home}/venv")).replace("python ", f"{shlex.quote(sys.executable)} ", 1)
     run(here, build, PIP_NO_DEPS="1")

@@ -82,7 +82,7 @@ def test_what_is_locked_is_installed_and_nothing_else(set_up: SetUp, wheels: Pat
     ran = set_up(lock)
 
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout == "set-up: environment from lock.txt\n"
+    assert ran.stdout == "set-up: environment from lock.txt, for about a minute\n"
     assert set(frozen(tmp_path)) == {"shop==1.0", "till==1.0"}
 
 
@@ -161,6 +161,15 @@ def test_a_folder_that_is_no_environment_is_left_alone(set_up: SetUp, tmp_path: 
 
     assert "environment is there and is no virtual environment: remove it" in said(set_up(""))
     assert precious.read_text() == "years"
+
+
+@pytest.mark.parametrize("make", [lambda folder: folder.write_text(""), lambda folder: folder.symlink_to("/nowhere")])
+def test_a_file_or_a_dangling_link_in_the_folders_place_is_named(
+    set_up: SetUp, tmp_path: Path, make: Callable[[Path], object]
+) -> None:
+    make(tmp_path / "environment")
+
+    assert "environment is there and is no virtual environment: remove it" in said(set_up(""))
 
 
 def _empty(folder: Path) -> None:

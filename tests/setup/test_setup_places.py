@@ -19,7 +19,7 @@ PLACES = [
 RESOLVED_ON_PURPOSE = {
     "--quiet --upgrade pip": "make newest",
     "--quiet --upgrade --group dev --editable .": "make newest",
-    "--no-cache-dir -r requirements.txt": "the image: what the user's own list asks for",
+    "--no-cache-dir -r others.txt": "the image: what the user's own list asks for",
 }
 
 
