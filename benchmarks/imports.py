@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import IO, Final, cast
 
@@ -84,10 +85,10 @@ def median(part: Part, what: str, figure: str) -> float:
     return statistics.median(float(each[figure]) for each in part.figures if each["what"] == what)
 
 
-async def run(rounds: int = 15) -> Part:
-    for what in IMPORTS:
+async def run(rounds: int = 15, imports: Sequence[str] = tuple(IMPORTS)) -> Part:
+    for what in imports:
         once(what)  # what it compiles is kept
-    samples = [sample for _ in range(rounds) for what in IMPORTS if (sample := once(what))]
+    samples = [sample for _ in range(rounds) for what in imports if (sample := once(what))]
     return Part(surroundings(f"python -m benchmarks.imports --rounds {rounds}"), [asdict(each) for each in samples])
 
 

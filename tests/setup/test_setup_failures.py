@@ -172,10 +172,6 @@ def test_a_file_or_a_dangling_link_in_the_folders_place_is_named(
     assert "environment is there and is no virtual environment: remove it" in said(set_up(""))
 
 
-def _empty(folder: Path) -> None:
-    folder.mkdir()
-
-
 def _without_configuration(folder: Path) -> None:
     (folder / "bin").mkdir(parents=True)
     (folder / "lib" / "python3.11").mkdir(parents=True)
@@ -192,7 +188,7 @@ def _without_pip(folder: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
 
 
-@pytest.mark.parametrize("half", [_empty, _without_configuration, _without_interpreter, _without_pip])
+@pytest.mark.parametrize("half", [_without_configuration, _without_interpreter, _without_pip])
 def test_a_half_made_environment_is_made_anew(
     set_up: SetUp, wheels: Path, tmp_path: Path, half: Callable[[Path], None]
 ) -> None:

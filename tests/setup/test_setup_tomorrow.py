@@ -15,12 +15,11 @@ ROOT = Path(__file__).parents[2]
 PINNED = re.compile(r"^([\w.-]+)(?:\[([\w,-]+)\])?==(\S+)", re.MULTILINE)
 
 HASHES = {
-    "22.3": "1daab4b8d3b97d1d763caeb01a4640a2250a0ea899e257b1e44b9eded91e15ab",
     "23.2": "78e5353a9dda374b462f2054f83a7b63f3f065c98236a68361845c1b0ee7e35f",
     "26.3": "f3b60b20ffaadd4415ed7957212a38ac63fa4c5fa375bd0f4a797777940fad13",
 }
-"""Of pip: what Python 3.11.0 brings, what 3.11.7 and 3.12 bring, and a new one. Newer Pythons do not run the old ones."""
-PIPS = [version for version in HASHES if sys.version_info < {"22.3": (3, 12), "23.2": (3, 13)}.get(version, (4,))]
+"""Of pip: what Python 3.11 and 3.12 bring, which newer ones do not run, and a new one."""
+PIPS = [version for version in HASHES if sys.version_info < {"23.2": (3, 13)}.get(version, (4,))]
 
 
 @pytest.fixture(scope="module", params=PIPS)
