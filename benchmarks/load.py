@@ -21,8 +21,8 @@ from benchmarks.app import RESULT
 from benchmarks.frames import Kind
 from benchmarks.server import Socket
 from connect import wire
-from connect.gateway import ulid
-from connect.loops import new_loop
+from connect.loops.loop import new_loop
+from connect.wire import ulid
 
 LEASE: Final = 4
 """How long a lease lasts, in intervals of its extension (PROTOCOL.md §7)."""

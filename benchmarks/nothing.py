@@ -5,7 +5,7 @@ import json
 from typing import Final
 
 from benchmarks.app import RESULT_BYTES
-from connect.executors import Invocation, Outcome
+from connect.execution import Invocation, Outcome
 from connect.wire import SDKResponseStatus
 
 OUTCOME: Final = Outcome(SDKResponseStatus.DONE, RESULT_BYTES)

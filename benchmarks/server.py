@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from benchmarks import frames
 from benchmarks.frames import Kind
 from connect import wire
-from connect.gateway import ulid
+from connect.wire import ulid
 
 _ACCEPT: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _BINARY, _CLOSE, _PING = 2, 8, 9

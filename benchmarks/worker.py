@@ -33,7 +33,7 @@ async def official_uvloop(instance: str) -> None:
 def ours(**options: Any) -> Subject:
     async def run(instance: str) -> None:
         import connect as lib
-        from connect.loops import spare_the_collector
+        from connect.loops.loop import spare_the_collector
 
         spare_the_collector()
         await told(lib, lib.connect(options.pop("apps", APPS), instance_id=instance, **options))
@@ -58,7 +58,7 @@ async def ours_noop(instance: str) -> None:
 def floor(*, executing: bool) -> Subject:
     async def run(instance: str) -> None:
         from benchmarks.floor import Floor
-        from connect.loops import spare_the_collector
+        from connect.loops.loop import spare_the_collector
 
         spare_the_collector()
         await Floor(instance, executing=executing).run()

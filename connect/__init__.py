@@ -10,11 +10,10 @@ A drop-in for `inngest.connect`: the same call, the same names. Beyond it: `work
 """
 
 from connect import errors, events
+from connect.deadlines import Deadlines
 from connect.errors import ConfigurationError, ConnectError
-from connect.executors import Executor, Invocation, Outcome
-from connect.pace import Deadlines
-from connect.state import ConnectionState
-from connect.status import InFlight, LinkStatus, ProcessStatus, Status, Transition
+from connect.execution import Executor, Invocation, Outcome
+from connect.status import ConnectionState, InFlight, LinkStatus, ProcessStatus, Status, Transition
 from connect.worker import WorkerConnection, connect
 
 __all__ = [

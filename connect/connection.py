@@ -17,8 +17,9 @@ from typing import Final, Literal
 import aiohttp
 
 from connect import wire
-from connect.api import Api
 from connect.backoff import Backoff, wait_table
+from connect.delivery.leases import Leases, seconds_left
+from connect.delivery.outbox import Outbox
 from connect.dialler import Dialler
 from connect.errors import ConnectTimeout, GatewayDraining, InternalError, LinkLost
 from connect.events import (
@@ -32,19 +33,17 @@ from connect.events import (
     Reconnecting,
     StateChanged,
 )
-from connect.executors import Executor
-from connect.hub import Hub
-from connect.leases import Leases, seconds_left
+from connect.execution import Executor
 from connect.link import Dial, Link, LinkPlan
+from connect.listeners import Listeners
 from connect.logs import REPEATS
+from connect.loops.timers import Timer
 from connect.options import Options
-from connect.outbox import Outbox
 from connect.requests import Requests, Surroundings
 from connect.secrets import without_passwords
-from connect.state import ConnectionState
-from connect.status import InFlight, LinkStatus, Status, Transition
-from connect.timers import Timer
-from connect.websocket import open_session
+from connect.status import ConnectionState, InFlight, LinkStatus, Status, Transition
+from connect.transport.api import Api
+from connect.transport.websocket import open_session
 from statecharts import Bound, Unexpected
 from statecharts import Connection as ConnectionChart
 from statecharts.binding import Move
@@ -57,10 +56,10 @@ log = logging.getLogger("connect")
 class Connection:
     """The actor of one connection chart, from its first dial to CLOSED."""
 
-    def __init__(self, options: Options, executor: Executor, hub: Hub) -> None:
+    def __init__(self, options: Options, executor: Executor, listeners: Listeners) -> None:
         self._options = options
         self._executor = executor
-        self._hub = hub
+        self._listeners = listeners
         self._chart = Bound(ConnectionChart, self, self._note_unexpected, self._note_move)
         self._history: deque[Transition] = deque(maxlen=HISTORY)
         self._unexpected = 0
@@ -103,7 +102,7 @@ class Connection:
             self._failure = error
         finally:
             await self._stop_executor()
-            self._hub.emit(Closed(error=self._failure))
+            self._listeners.emit(Closed(error=self._failure))
         if self._failure:
             raise self._failure
 
@@ -147,7 +146,7 @@ class Connection:
         self._requests = Requests(
             Surroundings(
                 executor=self._executor,
-                hub=self._hub,
+                listeners=self._listeners,
                 current_link=lambda: self._current,
                 extend_interval=lambda: self._leases.interval,
                 on_lease_lost=options.on_lease_lost,
@@ -339,7 +338,7 @@ class Connection:
         log.warning(
             "attempt %d to connect failed, the next one comes in %.2f s: %s", attempt, delay, error, extra=about
         )
-        self._hub.emit(Reconnecting(attempt=attempt, delay=delay, error=error))
+        self._listeners.emit(Reconnecting(attempt=attempt, delay=delay, error=error))
 
     def dial_rejected(self, error: Exception) -> None:
         self._failure = error
@@ -359,7 +358,7 @@ class Connection:
     # -- from the links -------------------------------------------------------------------------------------------------------
 
     def link_opened(self, link: Link) -> None:
-        self._hub.emit(LinkOpened(connection_id=link.connection_id))
+        self._listeners.emit(LinkOpened(connection_id=link.connection_id))
 
     def link_ready(self, link: Link) -> None:
         if not self._dialler.ready(link):
@@ -371,14 +370,14 @@ class Connection:
         self._last_id = link.connection_id
         self._chart.fire("link_ready")
         self._in_use.add(link)
-        self._hub.emit(Connected(connection_id=link.connection_id, gateway_group=link.group))
+        self._listeners.emit(Connected(connection_id=link.connection_id, gateway_group=link.group))
 
     def link_failed(self, link: Link, error: Exception) -> None:
         self._dialler.failed(link, error)
 
     def link_closing(self, link: Link) -> None:
         if link is self._current:
-            self._hub.emit(Draining(by="gateway", connection_id=link.connection_id))
+            self._listeners.emit(Draining(by="gateway", connection_id=link.connection_id))
             self._chart.fire("gateway_closing")
 
     def link_lost(self, link: Link, error: Exception) -> None:
@@ -418,7 +417,7 @@ class Connection:
         self._note_any_move("link", link.connection_id, move)
 
     def heartbeat_answered(self, link: Link, round_trip: float) -> None:
-        self._hub.emit(HeartbeatAnswered(connection_id=link.connection_id, round_trip=round_trip))
+        self._listeners.emit(HeartbeatAnswered(connection_id=link.connection_id, round_trip=round_trip))
 
     def status_of_work(self) -> wire.WorkerStatusData:
         return self._requests.status(self.is_closing)
@@ -435,7 +434,7 @@ class Connection:
     def _note_disconnected(self, link: Link, code: int, reason: str) -> None:
         if link in self._in_use:
             self._in_use.discard(link)
-            self._hub.emit(Disconnected(connection_id=link.connection_id, code=code, reason=reason))
+            self._listeners.emit(Disconnected(connection_id=link.connection_id, code=code, reason=reason))
 
     # -- what is seen of it ---------------------------------------------------------------------------------------------------
 
@@ -462,11 +461,11 @@ class Connection:
         work = len(self._requests)
         again = "; a second signal cancels them" if work and self._options.shutdown_signals else ""
         log.info("shutting down, executions in flight: %d%s", work, again)
-        self._hub.emit(Draining(by="worker", connection_id=self._last_id))
+        self._listeners.emit(Draining(by="worker", connection_id=self._last_id))
 
     def _note_any_move(self, chart: Literal["connection", "link"], connection_id: str | None, move: Move) -> None:
-        if self._hub.wants(Moved):
-            self._hub.emit(
+        if self._listeners.wants(Moved):
+            self._listeners.emit(
                 Moved(
                     chart=chart, connection_id=connection_id, event=move.event, source=move.source, target=move.target
                 )
@@ -476,7 +475,9 @@ class Connection:
         before = self.state if after else None
         self.state = after or self.state
         self._history.append(Transition(at=time.time(), from_state=before, to_state=self.state, event=event))
-        self._hub.emit(StateChanged(from_state=before, to_state=self.state, event=event, connection_id=self._last_id))
+        self._listeners.emit(
+            StateChanged(from_state=before, to_state=self.state, event=event, connection_id=self._last_id)
+        )
 
     def _note_unexpected(self, report: Unexpected) -> None:
         self._unexpected += 1

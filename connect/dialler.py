@@ -12,9 +12,9 @@ from typing import Protocol
 import tenacity
 
 from connect.backoff import Backoff
+from connect.deadlines import Deadlines
 from connect.errors import AuthenticationFailed, HandshakeTimeout, SyncFailed, TooManyApps
 from connect.link import Dial, Link
-from connect.pace import Deadlines
 from connect.secrets import Keyring
 
 

@@ -13,17 +13,19 @@ from typing import Any, Final, Protocol
 
 import aiohttp
 
-from connect import codec, wire
-from connect.api import Api, Grant, gateway_endpoint
-from connect.channel import Channel
-from connect.codec import Kind
+from connect import wire
+from connect.deadlines import Deadlines
 from connect.errors import GatewayDraining, HandshakeTimeout, LinkLost, ProtocolError, SyncFailed
 from connect.logs import REPEATS
-from connect.pace import Deadlines, Intervals
-from connect.registration import Registration
+from connect.loops.timers import Ticker, Timer
 from connect.secrets import without_passwords
-from connect.timers import Ticker, Timer
-from connect.websocket import open_socket
+from connect.transport.api import Api, Grant, gateway_endpoint
+from connect.transport.channel import Channel
+from connect.transport.registration import Registration
+from connect.transport.websocket import open_socket
+from connect.wire import codec
+from connect.wire.codec import Kind
+from connect.wire.intervals import Intervals
 from statecharts import Bound
 from statecharts import Link as LinkChart
 from statecharts.binding import Move, Report

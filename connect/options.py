@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import tenacity
 
-from connect import monitor, sdk
-from connect.api import gateway_endpoint
+from connect.deadlines import Deadlines
 from connect.errors import ConfigurationError
-from connect.executors import Executor
-from connect.pace import Deadlines
-from connect.registration import Registration
+from connect.execution import Executor, sdk
 from connect.requests import OnLeaseLost
 from connect.secrets import Keyring, Secret, SigningKey, without_passwords
+from connect.transport.api import gateway_endpoint
+from connect.transport.registration import Registration
+from connect.watching.http import address
 from statecharts import library
 
 if TYPE_CHECKING:
-    from connect.executors.processes import Plan
+    from connect.execution.processes import Plan
 
 Isolation = Literal["thread", "none", "process"]
 
@@ -185,7 +185,7 @@ def _plan(
         if value is not None:
             _whole(name, value)
     _positive(processes=processes, recycle_after=recycle_after)
-    from connect.executors.processes import Plan, cores  # most workers have none
+    from connect.execution.processes import Plan, cores  # most workers have none
 
     return Plan(
         apps=apps,
@@ -200,7 +200,7 @@ def _plan(
 def _http(http: str | None, status_page: bool) -> tuple[str, int] | None:
     if status_page and not http:
         raise ConfigurationError("status_page needs an address: pass http=HOST:PORT, such as 127.0.0.1:9090")
-    return monitor.address(http) if http else None
+    return address(http) if http else None
 
 
 def _keyring(known: sdk.Apps, primary: str | None, fallback: str | None, env: str | None) -> Keyring:

@@ -16,7 +16,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from connect import codec, leases, wire
+from connect import wire
+from connect.delivery import leases
+from connect.delivery.outbox import Outbox
+from connect.delivery.replies import BROKEN, CANCELLED, STATUS_NAMES, serialise
 from connect.events import (
     FlushFailed,
     LeaseExtended,
@@ -27,11 +30,10 @@ from connect.events import (
     RequestCompleted,
     RequestReceived,
 )
-from connect.executors import Executor, Invocation, Outcome
-from connect.hub import Hub
+from connect.execution import Executor, Invocation, Outcome
 from connect.link import Link
-from connect.outbox import Outbox
-from connect.replies import BROKEN, CANCELLED, STATUS_NAMES, serialise
+from connect.listeners import Listeners
+from connect.wire import codec
 from statecharts import Compiled, Stepper, Unexpected, compile_chart
 from statecharts import Request as RequestChart
 from statecharts.binding import Report
@@ -46,7 +48,7 @@ class Surroundings:
     """What requests need of the worker around them."""
 
     executor: Executor
-    hub: Hub
+    listeners: Listeners
     current_link: Callable[[], Link | None]
     extend_interval: Callable[[], float | None]
     on_lease_lost: OnLeaseLost
@@ -166,10 +168,10 @@ class Request:
         self._requests.outbox.queue_flush(self.id)
 
     def note_buffered(self) -> None:
-        self._requests.around.hub.emit(ReplyBuffered(request_id=self.id))
+        self._requests.around.listeners.emit(ReplyBuffered(request_id=self.id))
 
     def note_flushed(self) -> None:
-        self._requests.around.hub.emit(ReplyFlushed(request_id=self.id))
+        self._requests.around.listeners.emit(ReplyFlushed(request_id=self.id))
 
     def note_discarded(self) -> None:
         self._requests.note_discarded(self)
@@ -253,8 +255,8 @@ class Requests:
             # An answer that others overtook brings an older lease.
             request.lease_id = max(request.lease_id, data.new_lease_id)
             log.debug("request %s: its lease is extended", request.id)
-            if self.around.hub.wants(LeaseExtended):
-                self.around.hub.emit(LeaseExtended(request_id=request.id, late=request.late))
+            if self.around.listeners.wants(LeaseExtended):
+                self.around.listeners.emit(LeaseExtended(request_id=request.id, late=request.late))
         else:
             request.lease_id = None
             request.fire("lease_lost")
@@ -303,7 +305,7 @@ class Requests:
         """An action of *request* raised: nothing can be promised for it any more, and nothing may wait for it."""
         about = _about(request.data)
         log.error("request %s (run %s) is given up: an action raised", request.id, request.data.run_id, extra=about)
-        self.around.hub.emit(ReplyLost(request_id=request.id, reason="a bug in the worker"))
+        self.around.listeners.emit(ReplyLost(request_id=request.id, reason="a bug in the worker"))
         self.cancel_handler(request)
         if self._open.get(request.id) is request:
             self.forget(request)
@@ -317,7 +319,7 @@ class Requests:
         self._fire(request_id, "flush_ok")
 
     def reply_not_flushed(self, request_id: str) -> None:
-        self.around.hub.emit(FlushFailed(request_id=request_id))
+        self.around.listeners.emit(FlushFailed(request_id=request_id))
         self._fire(request_id, "flush_failed")
 
     def reply_undeliverable(self, request_id: str, reason: str) -> None:
@@ -341,8 +343,8 @@ class Requests:
 
     def start_handler(self, request: Request) -> None:
         data = request.data
-        if self.around.hub.wants(RequestReceived) and self.outbox.recall(request.id) is None:
-            self.around.hub.emit(
+        if self.around.listeners.wants(RequestReceived) and self.outbox.recall(request.id) is None:
+            self.around.listeners.emit(
                 RequestReceived(
                     request_id=request.id,
                     run_id=data.run_id,
@@ -377,7 +379,7 @@ class Requests:
             "its function is cancelled" if cancelled else "its function goes on",
             extra=_about(request.data),
         )
-        self.around.hub.emit(
+        self.around.listeners.emit(
             LeaseLost(
                 request_id=request.id,
                 run_id=request.data.run_id,
@@ -396,7 +398,7 @@ class Requests:
             request.loss,
             extra=_about(data),
         )
-        self.around.hub.emit(ReplyLost(request_id=request.id, reason=request.loss))
+        self.around.listeners.emit(ReplyLost(request_id=request.id, reason=request.loss))
 
     def send_reply(self, request: Request) -> None:
         link, body = self.around.current_link(), self.outbox.body(request.id)
@@ -468,8 +470,8 @@ class Requests:
     def _reply(self, request: Request, outcome: Outcome) -> bytes:
         took = asyncio.get_running_loop().time() - request.accepted_at
         log.debug("request %s replied: %s after %.3f s", request.id, STATUS_NAMES[outcome.status], took)
-        if self.around.hub.wants(RequestCompleted):
-            self.around.hub.emit(
+        if self.around.listeners.wants(RequestCompleted):
+            self.around.listeners.emit(
                 RequestCompleted(
                     request_id=request.id,
                     run_id=request.data.run_id,

@@ -18,25 +18,25 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import tenacity
 
-from connect import options, sdk, signals
+from connect import options
 from connect.connection import Connection
+from connect.deadlines import Deadlines
 from connect.errors import ConfigurationError, LinkLost
 from connect.events import Closed, Draining, Event, StateChanged
-from connect.executors import Executor
-from connect.executors.caller import CallerLoop
-from connect.executors.same import SameLoop
-from connect.hub import Hub
-from connect.locate import locating
-from connect.loops import new_loop
-from connect.monitor import monitored
+from connect.execution import Executor, sdk
+from connect.execution.caller_loop import CallerLoop
+from connect.execution.locate import locating
+from connect.execution.same_loop import SameLoop
+from connect.listeners import Listeners
+from connect.loops import signals
+from connect.loops.loop import new_loop
 from connect.options import Isolation, Options
-from connect.pace import Deadlines
 from connect.requests import OnLeaseLost
-from connect.state import ConnectionState
-from connect.status import Status
+from connect.status import ConnectionState, Status
+from connect.watching.http import monitored
 
 if TYPE_CHECKING:
-    from connect.executors.processes import Processes
+    from connect.execution.processes import Processes
 
 E = TypeVar("E", bound=Event)
 
@@ -97,9 +97,11 @@ def connect(
         executor: Where user functions run, if in none of these.
         on_lease_lost: What becomes of an execution that the server took away: "cancel" or "finish".
         outbox_limit: Bytes of replies that may wait for delivery; past it the oldest is lost, loudly.
-        http: HOST:PORT on which `/livez`, `/readyz`, `/status` and `/metrics` are served while it runs; see `connect.monitor`.
+        http: HOST:PORT on which `/livez`, `/readyz`, `/status` and `/metrics` are served while it runs; see
+            `connect.watching.http`.
         status_page: Serve the live page there too, read-only: states, transitions, ids of what is in flight.
-        traces: Open OpenTelemetry spans, with the process's own tracer provider; see `connect.tracing`. Needs the extra `otel`.
+        traces: Open OpenTelemetry spans, with the process's own tracer provider; see `connect.watching.tracing`. Needs the
+            extra `otel`.
         deadlines: How long the peer may keep the worker waiting.
 
     Raises: ConfigurationError: these options cannot work; the message says what to change.
@@ -139,7 +141,7 @@ class WorkerConnection:
 
     def __init__(self, resolved: Options) -> None:
         self._options = resolved
-        self._hub = Hub()
+        self._listeners = Listeners()
         self._connection: Connection | None = None
         self._processes: Processes | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -149,7 +151,7 @@ class WorkerConnection:
         self._ended = False
         self._starter: asyncio.Task[None] | None = None
         if resolved.traces:
-            from connect import tracing  # needs what not everybody has installed
+            from connect.watching import tracing  # needs what not everybody has installed
 
             tracing.attach(self, resolved.apps)
 
@@ -170,8 +172,8 @@ class WorkerConnection:
         if self._closing:
             return
         home = asyncio.get_running_loop()
-        self._hub.settle(home)
-        self._connection = Connection(self._options, self._executor(home), self._hub)
+        self._listeners.settle(home)
+        self._connection = Connection(self._options, self._executor(home), self._listeners)
         try:
             with signals.handled(self._options.shutdown_signals, self._on_signal):
                 await self._run(self._connection)
@@ -225,7 +227,7 @@ class WorkerConnection:
         if known.executor:
             return known.executor
         if known.processes:
-            from connect.executors.processes import Processes  # most workers have none
+            from connect.execution.processes import Processes  # most workers have none
 
             traceparent = known.apps.spans.traceparent if known.apps.spans else str
             self._processes = Processes(known.processes, known.deadlines, known.rng, known.sleep, traceparent)
@@ -360,7 +362,11 @@ class WorkerConnection:
                 reached.set_result(True)
             look()
 
-        removers = [self._hub.on(StateChanged, passed), self._hub.on(Draining, look), self._hub.on(Closed, look)]
+        removers = [
+            self._listeners.on(StateChanged, passed),
+            self._listeners.on(Draining, look),
+            self._listeners.on(Closed, look),
+        ]
         try:
             with self._woken_at_the_end(look):
                 if not await reached:
@@ -374,11 +380,11 @@ class WorkerConnection:
 
         It runs on the loop that this is called from, or else on the one that calls `start()`. If it raises, that is logged.
         """
-        return self._hub.on(kind, callback)
+        return self._listeners.on(kind, callback)
 
     def events(self) -> AsyncIterator[Event]:
         """Every event from the first time that it is asked for one; ends after `Closed`."""
-        return self._hub.events()
+        return self._listeners.events()
 
     def status(self) -> Status:
         """A snapshot of everything worth knowing; it holds no secret."""

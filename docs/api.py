@@ -17,11 +17,16 @@ MODULES: Final = (
     "connect.errors",
     "connect.gateway",
     "connect.testing",
-    "connect.monitor",
-    "connect.metrics",
-    "connect.tracing",
+    "connect.watching.http",
+    "connect.watching.metrics",
+    "connect.watching.tracing",
 )
-TOLD_BY_THEIR_MODULE: Final = ("connect.testing", "connect.monitor", "connect.metrics", "connect.tracing")
+TOLD_BY_THEIR_MODULE: Final = (
+    "connect.testing",
+    "connect.watching.http",
+    "connect.watching.metrics",
+    "connect.watching.tracing",
+)
 """Of these, what is imported by name is no user's concern."""
 FIRST: Final = ("WorkerConnection", "connect", "Gateway", "in_thread")
 """Told before the others of their module."""

@@ -11,10 +11,9 @@ from typing import Any
 
 import inngest
 
-from connect import sdk
-from connect.executors import Executor, Invocation, Outcome
-from connect.executors.caller import CallerLoop
-from connect.executors.same import SameLoop
+from connect.execution import Executor, Invocation, Outcome, sdk
+from connect.execution.caller_loop import CallerLoop
+from connect.execution.same_loop import SameLoop
 from connect.wire import SDKResponseStatus
 
 Status = SDKResponseStatus

@@ -8,9 +8,10 @@ from google.protobuf.message import Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connect import codec, wire
-from connect.codec import Kind
+from connect import wire
 from connect.errors import ProtocolError
+from connect.wire import codec
+from connect.wire.codec import Kind
 
 texts = st.text(max_size=20)
 PAYLOADS: dict[int, st.SearchStrategy[Any]] = {

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connect import durations, wire
-from connect.pace import Intervals
+from connect import wire
+from connect.wire import durations
+from connect.wire.intervals import Intervals
 
 
 def go(nanoseconds: int) -> str:

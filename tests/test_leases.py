@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from connect.leases import AT_ONCE, SHARES, Leases, expiry
+from connect.delivery.leases import AT_ONCE, SHARES, Leases
+from connect.wire import ulid
 
 INTERVAL = 0.2
 
@@ -110,4 +111,4 @@ async def test_a_sweep_that_is_overtaken_by_the_next_leaves_none_out() -> None:
 )
 def test_a_lease_ends_when_its_ulid_says(lease_id: str, ends: float | None) -> None:
     """In either case; what is no ULID says nothing."""
-    assert expiry(lease_id) == ends
+    assert ulid.timestamp(lease_id) == ends

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from connect.mailbox import Mailbox
+from connect.loops.mailbox import Mailbox
 
 
 async def test_calls_that_come_together_share_a_wake_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,9 @@ import tenacity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connect import outbox as module
+from connect.delivery import outbox as module
+from connect.delivery.outbox import Outbox
 from connect.errors import ApiError, LinkLost
-from connect.outbox import Outbox
 
 LIMIT = 100
 names = st.sampled_from("abcdefgh")

@@ -11,8 +11,9 @@ import inngest
 import pytest
 from sdk_kit import VERSION, Status, invocation, make_apps, make_client, make_function
 
-from connect import internals, sdk, wire
+from connect import wire
 from connect.errors import ConfigurationError
+from connect.execution import internals, sdk
 
 pytestmark = pytest.mark.oldest
 
@@ -374,7 +375,7 @@ import inngest, inngest._internal.comm_lib as comm_lib
 class Changed:
     def __init__(self, *, client, mode): pass
 comm_lib.CommHandler = Changed
-from connect import sdk
+from connect.execution import sdk
 client = inngest.Inngest(app_id="app", is_production=False)
 sdk.load([(client, [client.create_function(fn_id="f", trigger=inngest.TriggerCron(cron="* * * * *"))(lambda ctx: 1)])])
 """

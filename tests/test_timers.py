@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from connect.timers import Ticker
+from connect.loops.timers import Ticker
 
 
 async def test_what_a_blocked_loop_missed_is_not_made_up_for_and_the_cadence_is_kept(

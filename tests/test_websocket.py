@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from connect.websocket import WebSocket, open_session
+from connect.transport.websocket import WebSocket, open_session
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from typing import Final
 
 from rich.text import Text
 
-from connect.state import ConnectionState
+from connect.status import ConnectionState
 
 STYLES: Final = {
     ConnectionState.CONNECTING: "cyan",

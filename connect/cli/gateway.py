@@ -11,16 +11,18 @@ from typing import Annotated
 
 import typer
 
-from connect import signals, wire
+from connect import wire
+from connect.delivery.replies import STATUS_NAMES
 from connect.errors import ConfigurationError
-from connect.gateway import Call, Connection, Ended, Frame, Gateway, Kind, Record, Retry, Unheard, durations
-from connect.replies import STATUS_NAMES
+from connect.gateway import Call, Connection, Ended, Frame, Gateway, Kind, Record, Retry, Unheard
+from connect.loops import signals
+from connect.wire import durations
 
 LOG_CAPACITY = 2_000
 
 
 def duration(text: str) -> str:
-    if durations.seconds(text, -1) <= 0:
+    if durations.step_seconds(text, -1) <= 0:
         raise typer.BadParameter(f"{text!r} is no duration: write 10s, 500ms or 1m30s")
     return text
 

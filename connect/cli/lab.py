@@ -16,9 +16,9 @@ from connect.cli.shop import Shop
 from connect.errors import ConnectError
 from connect.gateway import Gateway, ThreadedGateway, in_thread
 from connect.lab.controls import Controls, Life
-from connect.lab.page import Page, only_here
-from connect.lab.story import Story
-from connect.state import ConnectionState
+from connect.status import ConnectionState
+from connect.watching.page import Page, only_here
+from connect.watching.story import Story
 from connect.worker import WorkerConnection, connect
 
 _KEYS = (

@@ -12,14 +12,15 @@ from typing import Annotated, Final, Literal, NoReturn
 
 import typer
 
-from connect import logs, monitor
+from connect import logs
 from connect.cli import config, reloading
 from connect.cli.waits import Waits
 from connect.errors import ConfigurationError, ConnectError, InternalError
 from connect.events import ReplyLost
-from connect.loops import new_loop, spare_the_collector
+from connect.loops.loop import new_loop, spare_the_collector
 from connect.options import Isolation
 from connect.requests import OnLeaseLost
+from connect.watching.http import address, is_loopback
 from connect.worker import WorkerConnection, connect
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -141,7 +142,7 @@ def run(
             traces=traces,
         )
     if traces:
-        from connect import tracing  # needs what not everybody has installed
+        from connect.watching import tracing  # needs what not everybody has installed
 
         tracing.export()
     logs.to_stderr(log_level, log_format)
@@ -163,7 +164,7 @@ def _explained(level: Level) -> Iterator[None]:
 
 def _address(http: str | None, *, allow_remote: bool) -> str | None:
     """Where to serve. Raises: ConfigurationError: other machines could read it, and nobody said that they may."""
-    if http and not allow_remote and not monitor.is_loopback(monitor.address(http)[0]):
+    if http and not allow_remote and not is_loopback(address(http)[0]):
         told = f"--http {http} shows ids and errors to other machines"
         raise ConfigurationError(f"{told}: pass --allow-remote too, or a loopback address")
     return http

@@ -19,8 +19,7 @@ from rich.text import Text
 from connect.cli.chart import HEIGHT, STYLES, draw
 from connect.cli.tale import Moment, Tale
 from connect.gateway import Gateway
-from connect.state import ConnectionState
-from connect.status import Status
+from connect.status import ConnectionState, Status
 from connect.worker import WorkerConnection
 
 FRAME_SECONDS: Final = 0.08

@@ -7,7 +7,7 @@ from typing import Literal
 
 from connect import events
 from connect.errors import ApiError
-from connect.state import ConnectionState
+from connect.status import ConnectionState
 from connect.worker import WorkerConnection
 
 Cause = Literal["drain", "drop", "outage"]

@@ -5,9 +5,8 @@ from typing import Final
 
 from connect.events import Connected, Draining
 from connect.logs import REPEATS
-from connect.state import ConnectionState
-from connect.status import Status
-from connect.timers import Ticker
+from connect.loops.timers import Ticker
+from connect.status import ConnectionState, Status
 from connect.worker import WorkerConnection
 
 EVERY: Final = 5.0

@@ -10,10 +10,10 @@ from typing import Any
 
 import aiohttp
 
-from connect.api import Grant
 from connect.doctor.network import Target
 from connect.doctor.talk import Talk
 from connect.options import Options
+from connect.transport.api import Grant
 
 
 @dataclass(frozen=True, kw_only=True)

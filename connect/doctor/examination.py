@@ -8,7 +8,7 @@ from typing import Final, Self
 from connect.doctor import gateway, origin, surroundings
 from connect.doctor.case import Case, Plan
 from connect.doctor.findings import Finding, Mark, Seen, Skipped, Wrong, scrubbed
-from connect.websocket import open_session
+from connect.transport.websocket import open_session
 
 
 @dataclass(frozen=True)

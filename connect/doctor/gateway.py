@@ -6,16 +6,17 @@ from typing import Final, cast
 
 import aiohttp
 
-from connect import codec, wire
-from connect.api import gateway_endpoint
-from connect.codec import MESSAGE_LIMIT, Kind
+from connect import wire
 from connect.doctor import network
 from connect.doctor.case import Case
 from connect.doctor.findings import Seen, Skipped, Wrong, wrong
 from connect.doctor.talk import Talk
 from connect.errors import ConnectError, GatewayDraining, LinkLost, ProtocolError, SyncFailed
-from connect.pace import Intervals
-from connect.websocket import SUBPROTOCOL, open_socket
+from connect.transport.api import gateway_endpoint
+from connect.transport.websocket import SUBPROTOCOL, open_socket
+from connect.wire import codec
+from connect.wire.codec import MESSAGE_LIMIT, Kind
+from connect.wire.intervals import Intervals
 
 _UPGRADES: Final = (
     "let what stands between pass WebSockets on (Upgrade, Connection), or name the gateway itself: --gateway-url"

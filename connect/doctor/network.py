@@ -14,8 +14,8 @@ from typing import Final
 
 import aiohttp
 
-from connect.api import proxy_for
 from connect.doctor.findings import Seen, Skipped, Wrong
+from connect.transport.proxies import proxy_for
 
 _PORTS: Final = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 _NUMBER: Final = re.compile(r"\[Errno (\d+)\]")

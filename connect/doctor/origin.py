@@ -5,12 +5,13 @@ from typing import Final
 
 import aiohttp
 
-from connect.api import Api, Grant, proxy_for
 from connect.doctor import network
 from connect.doctor.case import Case
 from connect.doctor.findings import Seen, Skipped, Wrong, wrong
 from connect.errors import ApiError, AuthenticationFailed, ConnectError, ProtocolError
 from connect.secrets import Keyring
+from connect.transport.api import Api, Grant
+from connect.transport.proxies import proxy_for
 
 SKEW: Final = 60.0
 """Seconds that two clocks may differ: half a lease (PROTOCOL.md §7)."""

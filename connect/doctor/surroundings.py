@@ -11,10 +11,11 @@ from typing import Final
 
 import inngest
 
-from connect import internals, options, sdk, worker
+from connect import options, worker
 from connect.doctor.case import Case
 from connect.doctor.findings import Seen, Skipped, Wrong, wrong
 from connect.errors import ConfigurationError
+from connect.execution import internals, sdk
 from connect.secrets import SigningKey
 
 KEYS: Final = ("INNGEST_SIGNING_KEY", "INNGEST_SIGNING_KEY_FALLBACK")

@@ -2,12 +2,13 @@
 
 import asyncio
 
-from connect import codec, wire
-from connect.channel import Channel
-from connect.codec import Frame, Kind
+from connect import wire
 from connect.errors import GatewayDraining, ProtocolError, SyncFailed
 from connect.link import SHUTDOWN
-from connect.websocket import WebSocket
+from connect.transport.channel import Channel
+from connect.transport.websocket import WebSocket
+from connect.wire import codec
+from connect.wire.codec import Frame, Kind
 
 
 class Talk:

@@ -13,13 +13,12 @@ from typing import Final, TypeVar
 from aiohttp import web
 from google.protobuf.message import DecodeError, Message
 
-from connect.gateway import ulid
 from connect.gateway.dispatch import Dispatcher
 from connect.gateway.faults import Answer, Script
 from connect.gateway.handshake import Sessions
 from connect.gateway.log import Call, Log
 from connect.gateway.settings import Settings
-from connect.wire import FlushResponse, SDKResponse, StartRequest, StartResponse
+from connect.wire import FlushResponse, SDKResponse, StartRequest, StartResponse, ulid
 
 _KEY_PREFIX: Final = re.compile(r"^signkey-[A-Za-z0-9_]+-")
 _M = TypeVar("_M", bound=Message)

@@ -8,7 +8,6 @@ from typing import Any, Final, TypeAlias
 from aiohttp import WSMessage, WSMsgType
 from google.protobuf.message import DecodeError, Message
 
-from connect.gateway import ulid
 from connect.gateway.connection import Connection, Phase
 from connect.gateway.dispatch import Dispatcher
 from connect.gateway.faults import Faults
@@ -32,6 +31,7 @@ from connect.wire import (
     WorkerRequestExtendLeaseAckData,
     WorkerRequestExtendLeaseData,
     WorkerStatusData,
+    ulid,
 )
 
 CLOSING: Final = "connect_gateway_closing"

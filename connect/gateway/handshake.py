@@ -8,9 +8,8 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from connect.gateway import ulid
 from connect.gateway.settings import Settings
-from connect.wire import AppConfiguration, WorkerConnectRequestData
+from connect.wire import AppConfiguration, WorkerConnectRequestData, ulid
 from connect.wire import SystemError as SyncError
 
 INVALID_MESSAGE = "connect_worker_hello_invalid_msg"

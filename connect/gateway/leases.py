@@ -3,8 +3,8 @@
 import time
 from dataclasses import dataclass
 
-from connect.gateway import ulid
 from connect.gateway.settings import Settings
+from connect.wire import ulid
 
 
 @dataclass(slots=True)

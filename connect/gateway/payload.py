@@ -4,10 +4,9 @@ import json
 import uuid
 from typing import Any, Final
 
-from connect.gateway import ulid
 from connect.gateway.run import Function, Run
 from connect.gateway.settings import Settings
-from connect.wire import GatewayExecutorRequestData
+from connect.wire import GatewayExecutorRequestData, ulid
 
 ACCOUNT_ID: Final = "00000000-0000-4000-a000-000000000000"
 ENV_ID: Final = "00000000-0000-4000-b000-000000000000"

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
-from connect.gateway import ulid
+from connect.wire import ulid
 
 DEFAULT_RETRIES: Final = 3
 

@@ -6,13 +6,13 @@ from collections import OrderedDict
 from datetime import datetime
 from typing import Any, Final
 
-from connect.gateway import durations, ulid
 from connect.gateway.dispatch import Dispatcher, DispatchError
 from connect.gateway.log import Log, Retry, Unheard
 from connect.gateway.payload import request_for
 from connect.gateway.run import Function, Run, Step, new_event, synced_function
 from connect.gateway.settings import Settings
 from connect.gateway.steps import Failure, Op, Progress, read, until
+from connect.wire import durations, ulid
 
 WHOLE: Final = "step"
 """The step id of an execution that targets no single step."""
@@ -190,7 +190,7 @@ class Driver:
         run.waiting_for = op.label
         self._waiters.setdefault(op.label, []).append(waiter)
         self._log.changed()
-        timeout = durations.seconds(str(op.opts.get("timeout", "")), 0.0)
+        timeout = durations.step_seconds(str(op.opts.get("timeout", "")), 0.0)
         try:
             await asyncio.wait({waiter}, timeout=self._settings.shortened(timeout))
         finally:
@@ -222,4 +222,4 @@ def _nap(label: str) -> float:
     try:
         return until(datetime.fromisoformat(label))
     except ValueError:
-        return durations.seconds(label, 0.0)
+        return durations.step_seconds(label, 0.0)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from connect.gateway import durations
+from connect.wire import durations
 
 SHORT_WAIT: Final = 0.02
 """Seconds: what every sleep, back-off and timeout of a run is cut down to while no `time_scale` is set."""
@@ -76,7 +76,7 @@ class Settings:
         """Seconds without a heartbeat after which a connection is dropped."""
         if self.heartbeat_timeout is not None:
             return self.heartbeat_timeout
-        interval = durations.seconds(self.heartbeat_interval, 10.0)
+        interval = durations.step_seconds(self.heartbeat_interval, 10.0)
         return 5 * (interval if interval >= 0.01 else 10.0)
 
     @property

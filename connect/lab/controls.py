@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from aiohttp import web
 
 from connect.gateway import Answer, Gateway, Kind, Run
-from connect.lab.story import Story
+from connect.watching.story import Story
 
 RUNS: Final = 20
 """Runs that the page shows, the newest."""

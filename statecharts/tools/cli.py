@@ -9,8 +9,11 @@ from typing import NoReturn
 
 from statecharts import library, model
 from statecharts.model import ChartModel
-from statecharts.tools import comparison, draw, grid, load, page, routes
+from statecharts.tools import load
+from statecharts.tools.comparing import comparison
+from statecharts.tools.drawing import draw, grid, page
 from statecharts.tools.load import UnusableError
+from statecharts.tools.walking import routes
 
 _CHART = "MODULE:CHART"
 _DEFAULT = f"default: those of pyproject.toml, {load.SETTING}"

@@ -8,9 +8,10 @@ import aiohttp
 
 from benchmarks.app import RESULT_BYTES
 from benchmarks.load import LoadGateway
-from connect import codec, wire
-from connect.codec import Kind
+from connect import wire
 from connect.wire import SDKResponseStatus as Status
+from connect.wire import codec
+from connect.wire.codec import Kind
 
 
 @asynccontextmanager

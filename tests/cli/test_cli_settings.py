@@ -17,8 +17,7 @@ from connect.cli import reloading
 from connect.cli.waits import Waits, draining
 from connect.events import Connected, Draining, Event
 from connect.gateway import Kind, ThreadedGateway
-from connect.state import ConnectionState
-from connect.status import InFlight, LinkStatus, Status
+from connect.status import ConnectionState, InFlight, LinkStatus, Status
 
 
 def table(folder: Path, text: str) -> None:

@@ -16,9 +16,8 @@ import pytest
 import yaml
 
 from connect.gateway import Gateway, in_thread
-from connect.metrics import Metrics
-from connect.state import ConnectionState
-from connect.status import Status
+from connect.status import ConnectionState, Status
+from connect.watching.metrics import Metrics
 from tests.needs import needs_promtool
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

@@ -11,9 +11,8 @@ import pytest
 import yaml
 
 from connect.logs import FIELDS, JsonLines
-from connect.metrics import Metrics
-from connect.state import ConnectionState
-from connect.status import Status
+from connect.status import ConnectionState, Status
+from connect.watching.metrics import Metrics
 from tests.docs.pages import DOCS, ROOT
 
 PAGE = (DOCS / "runbook.md").read_text(encoding="utf-8")

@@ -6,9 +6,9 @@ import pytest
 from aiohttp import WSMsgType, web
 
 from connect import wire
-from connect.codec import MESSAGE_LIMIT
 from connect.doctor import Mark
 from connect.gateway import HANG, UNREADABLE, Answer, Ended, Gateway, Kind
+from connect.wire.codec import MESSAGE_LIMIT
 from tests.doctor.conftest import SUBPROTOCOL, Serve, examine
 
 

@@ -8,12 +8,13 @@ import inngest
 import pytest
 from aiohttp import web
 
-from connect import internals, wire
-from connect.codec import Kind, encode
+from connect import wire
 from connect.doctor import Finding, Mark, scrubbed
 from connect.doctor.report import Verdict
+from connect.execution import internals
 from connect.gateway import Gateway
 from connect.secrets import SigningKey
+from connect.wire.codec import Kind, encode
 from statecharts import library
 from tests.doctor.conftest import KEY, SECOND, SUBPROTOCOL, Serve, examine
 

@@ -10,7 +10,7 @@ import inngest
 import pytest
 from sdk_kit import PATIENCE, Room, Status, invocation, make_apps
 
-from connect.executors import Outcome
+from connect.execution import Outcome
 
 pytestmark = pytest.mark.oldest
 

@@ -11,7 +11,7 @@ import inngest
 import pytest
 from sdk_kit import Room, Status, hashed, invocation, make_apps
 
-from connect.executors import Outcome
+from connect.execution import Outcome
 
 pytestmark = pytest.mark.oldest
 

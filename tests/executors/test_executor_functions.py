@@ -12,8 +12,7 @@ import pydantic
 import pytest
 from sdk_kit import VERSION, Room, Server, Status, hashed, invocation, make_apps, make_client, make_function
 
-from connect import sdk
-from connect.executors import Outcome
+from connect.execution import Outcome, sdk
 
 pytestmark = pytest.mark.oldest
 

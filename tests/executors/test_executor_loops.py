@@ -11,7 +11,7 @@ import inngest
 import pytest
 from sdk_kit import PATIENCE, Room, Status, invocation, loop_on_thread, make_apps
 
-from connect.executors.caller import CallerLoop
+from connect.execution.caller_loop import CallerLoop
 
 pytestmark = pytest.mark.oldest
 

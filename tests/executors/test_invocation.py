@@ -2,7 +2,7 @@
 
 import pytest
 
-from connect.executors import Invocation
+from connect.execution import Invocation
 
 
 def made(job_id: str, context: bytes) -> Invocation:

@@ -16,8 +16,8 @@ from sdk_kit import Status, invocation
 from visits import PATIENCE, Door
 
 from connect import Deadlines, Outcome
-from connect.executors.processes import Plan, Processes
-from connect.loops import new_loop
+from connect.execution.processes import Plan, Processes
+from connect.loops.loop import new_loop
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from visits import PATIENCE
 
-from connect.executors.pipe import DONE, RUN, Message, Pipe, frame
+from connect.execution.pipe import DONE, RUN, Message, Pipe, frame
 
 
 class Ends:

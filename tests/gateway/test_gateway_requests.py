@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 from raw_worker import RawWorker, response
 
-from connect.gateway import Gateway, Kind, ulid
-from connect.wire import GatewayExecutorRequestData
+from connect.gateway import Gateway, Kind
+from connect.wire import GatewayExecutorRequestData, ulid
 
 Another = Callable[..., RawWorker]
 REQUEST = Kind.GATEWAY_EXECUTOR_REQUEST

@@ -1,4 +1,4 @@
-"""What `connect.websocket` needs of aiohttp's writer, and what it does without."""
+"""What `connect.transport.websocket` needs of aiohttp's writer, and what it does without."""
 
 import importlib.metadata
 import logging
@@ -8,8 +8,8 @@ from typing import Any
 import aiohttp.client
 import pytest
 
-from connect import websocket
-from connect.channel import Channel
+from connect.transport import websocket
+from connect.transport.channel import Channel
 from tests.test_websocket import connected
 
 AIOHTTP = f"aiohttp {importlib.metadata.version('aiohttp')}"

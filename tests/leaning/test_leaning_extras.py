@@ -17,10 +17,11 @@ from google.protobuf.internal import builder
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
-from connect import connect, tracing
+from connect import connect
 from connect.errors import ConfigurationError
-from statecharts.tools import children
-from statecharts.tools.watch import Watch
+from connect.watching import tracing
+from statecharts.tools.coverage import children
+from statecharts.tools.coverage.watch import Watch
 from tests.sdk_kit import make_client, make_function
 
 pytest_plugins = ["pytester"]

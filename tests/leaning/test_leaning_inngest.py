@@ -10,8 +10,8 @@ from typing import Any
 import inngest
 import pytest
 
-from connect import internals, sdk
 from connect.errors import ConfigurationError
+from connect.execution import internals, sdk
 from statecharts.library import holds
 from tests.sdk_kit import VERSION, Status, invocation, make_apps, make_client, make_function
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from connect import internals
+from connect.execution import internals
 from statecharts import library
 
 ROOT = Path(__file__).parents[2]

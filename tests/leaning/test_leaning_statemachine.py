@@ -13,9 +13,9 @@ from statemachine import State, StateChart
 from connect import connect
 from connect.errors import ConfigurationError
 from statecharts import Bound, Connection, Request, compile_chart, library, model
-from statecharts.tools import watch
-from statecharts.tools.paths import note_taker
-from statecharts.tools.watch import Watch
+from statecharts.tools.coverage import watch
+from statecharts.tools.coverage.watch import Watch
+from statecharts.tools.walking.paths import note_taker
 from tests.sdk_kit import make_client, make_function
 
 STATEMACHINE = f"python-statemachine {importlib.metadata.version('python-statemachine')}"

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from statecharts.tools.mutants import Mutant
+from statecharts.tools.walking.mutants import Mutant
 from tests.mutate import page, plan
 from tests.mutate.install import every_mutant
 from tests.mutate.jury import Jury

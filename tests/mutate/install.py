@@ -11,8 +11,8 @@ from typing import Any
 import statecharts
 from statecharts import model
 from statecharts.model import ChartModel
-from statecharts.tools.mutants import Mutant, mutants
-from statecharts.tools.replica import replica
+from statecharts.tools.walking.mutants import Mutant, mutants
+from statecharts.tools.walking.replica import replica
 
 IDENTITY = "identity"
 """The name under which every chart is installed unchanged, as a mutant is: made anew from its model."""

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from statemachine.exceptions import InvalidDefinition
 
 from statecharts import Request, compile_chart
-from statecharts.tools.mutants import Mutant
-from statecharts.tools.replica import replica
+from statecharts.tools.walking.mutants import Mutant
+from statecharts.tools.walking.replica import replica
 from tests.mutate.plan import Plan
 from tests.mutate.trial import Failure, fails
 from tests.mutate.verdicts import Verdict

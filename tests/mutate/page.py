@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from statecharts.tools.markdown import row, rule
-from statecharts.tools.mutants import Mutant
+from statecharts.tools.drawing.markdown import row, rule
+from statecharts.tools.walking.mutants import Mutant
 from tests.mutate.trial import ROOT
 from tests.mutate.verdicts import Verdict
 

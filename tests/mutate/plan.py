@@ -11,8 +11,8 @@ from pathlib import Path
 
 import statecharts
 from statecharts import model
-from statecharts.tools.mutants import Mutant
-from statecharts.tools.naming import names
+from statecharts.tools.walking.mutants import Mutant
+from statecharts.tools.walking.naming import names
 from tests.mutate.install import IDENTITY
 from tests.mutate.trial import ROOT
 

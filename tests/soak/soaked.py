@@ -22,7 +22,7 @@ import tenacity
 
 from connect import Deadlines, WorkerConnection, connect, events
 from connect.link import Link
-from connect.loops import new_loop
+from connect.loops.loop import new_loop
 from connect.requests import Request
 
 HASTE = 200

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from statecharts.tools import picture
+from statecharts.tools.drawing import picture
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("draw", "table", "diff", "grid", "paths")

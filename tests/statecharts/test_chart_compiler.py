@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from statemachine import State, StateChart
 
 from statecharts import CHARTS, Connection, Link, Request, Stepper, compile_chart, model
-from statecharts.tools.paths import note_taker
+from statecharts.tools.walking.paths import note_taker
 
 COMPILED = compile_chart(Request)
 EVENTS = model.read(Request).events

@@ -13,7 +13,7 @@ from statemachine.engines.base import BaseEngine
 from statemachine.engines.sync import SyncEngine
 
 from statecharts import Stepper
-from statecharts.tools.startup import sitecustomize
+from statecharts.tools.coverage.startup import sitecustomize
 
 pytest_plugins = ["pytester"]
 

@@ -9,7 +9,7 @@ import pytest
 from coverage_kit import TICKET, found, guards, lift, refused, taken, takers, write
 
 import statecharts
-from statecharts.tools.startup import sitecustomize
+from statecharts.tools.coverage.startup import sitecustomize
 
 pytest_plugins = ["pytester"]
 

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from coverage_kit import PLUGIN, TICKET, lift
 
-from statecharts.tools.marks import HALF, NEVER, TAKEN
+from statecharts.tools.drawing.marks import HALF, NEVER, TAKEN
 from tests.needs import needs_dot
 
 pytest_plugins = ["pytester"]

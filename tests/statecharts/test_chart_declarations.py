@@ -9,7 +9,7 @@ import pytest
 from statemachine import StateChart
 
 from statecharts import CHARTS, Connection, ConnectionActions, Link, LinkActions, RequestActions, model
-from statecharts.tools import grid
+from statecharts.tools.drawing import grid
 
 Chart = type[StateChart[Any]]
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from statemachine import State, StateChart
 
 from statecharts import CHARTS, Connection, Link, Request, model
-from statecharts.tools import comparison, dot, mermaid
-from statecharts.tools.diff import Diff, diff
-from statecharts.tools.marks import ADDED, CHANGED, REMOVED
+from statecharts.tools.comparing import comparison
+from statecharts.tools.comparing.diff import Diff, diff
+from statecharts.tools.drawing import dot, mermaid
+from statecharts.tools.drawing.marks import ADDED, CHANGED, REMOVED
 from tests.needs import needs_dot
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from statecharts import CHARTS, model
-from statecharts.tools import cli, dot, draw, labels, load, mermaid
+from statecharts.tools import cli, load
+from statecharts.tools.drawing import dot, draw, labels, mermaid
 from tests.needs import needs_dot
 from tests.statecharts.foreign.charts import FOREIGN
 
@@ -42,7 +43,7 @@ def test_texts_are_the_same_whatever_the_hash_seed() -> None:
     script = """
 from pathlib import Path
 from statecharts import CHARTS, model
-from statecharts.tools import draw
+from statecharts.tools.drawing import draw
 print(draw.texts({chart.__name__: model.read(chart) for chart in CHARTS}, Path("diagrams")))
 """
     runs = {_output(script, seed) for seed in ("0", "1", "2")}

@@ -12,11 +12,13 @@ from statemachine import Event, State, StateChart
 from statemachine.io import create_machine_class_from_definition
 
 from statecharts import Bound, Unexpected, compile_chart, model
-from statecharts.tools import cli, dot, grid, labels, mermaid, nesting, paths, routes
-from statecharts.tools.diff import diff
+from statecharts.tools import cli
+from statecharts.tools.comparing.diff import diff
+from statecharts.tools.drawing import dot, grid, labels, mermaid, nesting
+from statecharts.tools.drawing.marks import ADDED
 from statecharts.tools.load import UnusableError
-from statecharts.tools.marks import ADDED
-from statecharts.tools.replica import atoms, question, replica
+from statecharts.tools.walking import paths, routes
+from statecharts.tools.walking.replica import atoms, question, replica
 from tests.needs import needs_dot
 from tests.statecharts.foreign import RAN
 from tests.statecharts.foreign.breakfast import Breakfast

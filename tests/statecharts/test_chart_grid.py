@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from statecharts import CHARTS, Bound, Unexpected, model
-from statecharts.tools import grid, paths
-from statecharts.tools.paths import Configuration
+from statecharts.tools.drawing import grid
+from statecharts.tools.walking import paths
+from statecharts.tools.walking.paths import Configuration
 
 EXPLORED = {chart: paths.explore(chart) for chart in CHARTS}
 CELLS = [

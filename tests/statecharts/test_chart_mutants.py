@@ -9,8 +9,8 @@ from statemachine.exceptions import InvalidDefinition
 
 from statecharts import CHARTS, Request, compile_chart, model
 from statecharts.model import ChartModel
-from statecharts.tools.mutants import Mutant, mutants
-from statecharts.tools.replica import replica
+from statecharts.tools.walking.mutants import Mutant, mutants
+from statecharts.tools.walking.replica import replica
 
 each_chart = pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.__name__)
 

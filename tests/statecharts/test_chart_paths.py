@@ -6,8 +6,8 @@ import pytest
 from statemachine import StateChart
 
 from statecharts import CHARTS, Connection, Link, Request, Stepper, compile_chart, model
-from statecharts.tools import naming, paths
-from statecharts.tools.paths import Graph, Move, Route
+from statecharts.tools.walking import naming, paths
+from statecharts.tools.walking.paths import Graph, Move, Route
 
 Chart = type[StateChart[Any]]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from statecharts.tools import reader, revision
+from statecharts.tools.comparing import reader, revision
+from statecharts.tools.comparing.revision import Version
 from statecharts.tools.load import UnusableError
-from statecharts.tools.revision import Version
 
 ROOT = Path(__file__).parents[2]
 

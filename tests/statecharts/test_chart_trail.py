@@ -1,7 +1,7 @@
 """A walk beside the picture of its chart."""
 
 from statecharts import Connection, model
-from statecharts.tools import trail
+from statecharts.tools.drawing import trail
 
 CHART = model.read(Connection)
 WALK = [

@@ -11,8 +11,8 @@ import tenacity
 from rig import PATIENT, ends
 
 from connect import events
-from connect.codec import encode
 from connect.gateway import HANG, Gateway, Kind
+from connect.wire.codec import encode
 
 
 async def test_no_key_is_needed_in_development(gw: Gateway, start: Any, monkeypatch: pytest.MonkeyPatch) -> None:

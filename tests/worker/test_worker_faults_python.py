@@ -9,9 +9,9 @@ import pytest
 from rig import PATIENT, ends
 
 from connect import ConnectionState, connect, events, wire
-from connect.codec import encode
 from connect.errors import ProtocolError
 from connect.gateway import Call, Frame, Gateway, Kind, Opened
+from connect.wire.codec import encode
 
 
 def first_frames(gw: Gateway) -> list[int]:

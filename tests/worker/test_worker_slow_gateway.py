@@ -8,8 +8,9 @@ import inngest
 import pytest
 from rig import DOWN, Apps, Held, Running
 
-from connect import channel, wire
+from connect import wire
 from connect.gateway import Gateway, Kind
+from connect.transport import channel
 
 MIB = 1024 * 1024
 RUNS = 24

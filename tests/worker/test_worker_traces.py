@@ -17,8 +17,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from rig import ACTIVE, DOWN, Apps, Held, at_work, finish, reaches
 
-from connect import events, tracing
+from connect import events
 from connect.gateway import Gateway
+from connect.watching import tracing
 
 TRACE_ID, SPAN_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SENT = {"traceparent": f"00-{TRACE_ID}-{SPAN_ID}-01"}

@@ -15,8 +15,8 @@ from connect.requests import Request as RequestActor
 from statecharts import CHARTS, Stepper, model
 from statecharts.compiler import Compiled
 from statecharts.compiler import Step as TableStep
-from statecharts.tools.naming import Naming
-from statecharts.tools.paths import Arrival
+from statecharts.tools.walking.naming import Naming
+from statecharts.tools.walking.paths import Arrival
 
 ACTORS = dict(zip(CHARTS, (ConnectionActor, LinkActor, RequestActor), strict=True))
 

@@ -24,7 +24,7 @@ from connect.gateway import Call, Connection, Gateway, Kind
 from connect.link import Link as LinkActor
 from statecharts import Connection as ConnectionChart
 from statecharts import Link, model
-from statecharts.tools import trail
+from statecharts.tools.drawing import trail
 
 LOG = logging.getLogger("connect")
 NEVER = 60.0

@@ -12,8 +12,9 @@ from statemachine import StateChart
 
 from statecharts import model
 from statecharts.model import ChartModel, EdgeModel
-from statecharts.tools import grid, labels, paths
-from statecharts.tools.paths import Arrival, Configuration, Graph, Move
+from statecharts.tools.drawing import grid, labels
+from statecharts.tools.walking import paths
+from statecharts.tools.walking.paths import Arrival, Configuration, Graph, Move
 
 Needs = Mapping[str, tuple[str, str]]
 

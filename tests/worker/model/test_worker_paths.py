@@ -18,7 +18,7 @@ from world import World
 
 from connect.gateway import Gateway
 from statecharts import Connection, Link, Request, model
-from statecharts.tools.paths import Move
+from statecharts.tools.walking.paths import Move
 
 WORLDS: dict[type[Any], type[World]] = {
     Connection: ConnectionWorld,

@@ -14,8 +14,8 @@ from routes import Needs, Path, wording
 from connect import Deadlines
 from connect.gateway import Gateway
 from statecharts import Connection, model
-from statecharts.tools import trail
-from statecharts.tools.paths import Move
+from statecharts.tools.drawing import trail
+from statecharts.tools.walking.paths import Move
 
 Broken = Mapping[str, tuple[type[Any], str, int]]
 

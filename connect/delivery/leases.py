@@ -1,0 +1,97 @@
+"""One sweep for every lease of the worker (PROTOCOL.md §7).
+
+Links that are UP carry it: the first one starts the sweep, the last one ends it. It extends over the *current* link only, so two
+links in a hand-over never extend with the same id, and a lease outlives the link that brought it. Where there are many, a sweep
+takes its time, up to half an interval, so that ten thousand leases hold up no heartbeat.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+from connect.link import Link
+from connect.loops.timers import Ticker, Timer
+from connect.wire import ulid
+
+AT_ONCE: Final = 64
+"""Leases that are extended in one go."""
+SHARES: Final = 32
+"""Into how many goes, at most, a sweep is divided."""
+
+
+class Leased(Protocol):
+    """Something that holds a lease, or has lost it."""
+
+    def extend(self, link: Link) -> None:
+        """Ask over *link* for more time, unless there is nothing to ask for (any more)."""
+
+
+def seconds_left(lease_id: str) -> float | None:
+    """Seconds until this lease ends, by this machine's wall clock."""
+    end = ulid.timestamp(lease_id)
+    return None if end is None else end - time.time()
+
+
+class Leases:
+    """Extends *holders()* over *current()* as often as that link's gateway asks for. On the connection's loop only."""
+
+    def __init__(self, holders: Callable[[], Iterable[Leased]], current: Callable[[], Link | None]) -> None:
+        self._holders = holders
+        self._current = current
+        self._carriers: list[Link] = []
+        self._ticker: Ticker | None = None
+        self._swept_at: float | None = None
+        self._waiting: deque[Leased] = deque()
+        self._share = AT_ONCE
+        self._next = Timer(self._extend_some)
+
+    @property
+    def interval(self) -> float | None:
+        """Seconds between two extensions; None while no link carries them."""
+        return self._carriers[-1].intervals.extend_lease if self._carriers else None
+
+    def carry(self, link: Link) -> None:
+        """*link* is UP: the sweep runs, at its pace."""
+        self._carriers.append(link)
+        self._restart()
+
+    def leave(self, link: Link) -> None:
+        """*link* is UP no longer."""
+        self._carriers.remove(link)
+        self._restart()
+
+    def _restart(self) -> None:
+        """A change of carriers must not push the next sweep off: links that come and go would starve the leases."""
+        if self._ticker:
+            self._ticker.cancel()
+            self._ticker = None
+        if self.interval is None:
+            self._next.disarm()
+        else:
+            self._ticker = Ticker(self.interval, self._sweep, first=self._first(self.interval))
+            if self._waiting:
+                self._next.arm(0)
+
+    def _first(self, interval: float) -> float:
+        if self._swept_at is None:
+            return interval
+        return max(0.0, self._swept_at + interval - asyncio.get_running_loop().time())
+
+    def _sweep(self) -> None:
+        self._swept_at = asyncio.get_running_loop().time()
+        # Where the loop is so late that the last sweep has not come to its end, its rest goes first: else the youngest never would.
+        late = set(map(id, self._waiting))
+        self._waiting.extend(holder for holder in self._holders() if id(holder) not in late)
+        self._share = max(AT_ONCE, -(-len(self._waiting) // SHARES))
+        self._extend_some()
+
+    def _extend_some(self) -> None:
+        link, interval = self._current(), self.interval
+        for _ in range(min(self._share, len(self._waiting))):
+            holder = self._waiting.popleft()
+            if link:
+                holder.extend(link)
+        if self._waiting and interval is not None:
+            self._next.arm(interval / 2 / SHARES)

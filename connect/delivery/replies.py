@@ -1,0 +1,67 @@
+"""Replies: an outcome as the gateway reads it (PROTOCOL.md §6.6), and the outcomes that the worker itself has to give."""
+
+import json
+import logging
+from typing import Final, Literal
+
+from connect import wire
+from connect.execution import Outcome
+from connect.wire.codec import MESSAGE_LIMIT
+
+STATUS_NAMES: Final[dict[int, Literal["DONE", "NOT_COMPLETED", "ERROR"]]] = {0: "NOT_COMPLETED", 1: "DONE", 2: "ERROR"}
+
+_FRAMING: Final = 10
+"""Bytes, at most, that a frame adds to its payload: the kind, a tag and a length."""
+
+log = logging.getLogger("connect.requests")
+
+
+def serialise(data: wire.GatewayExecutorRequestData, outcome: Outcome) -> bytes:
+    """The SDKResponse to *data*; one that no gateway would read becomes an error that says so."""
+    body = _response(data, outcome).SerializeToString()
+    if len(body) + _FRAMING > MESSAGE_LIMIT:
+        log.error(
+            "the reply to request %s has %d bytes, more than a gateway reads; sent an error", data.request_id, len(body)
+        )
+        return _response(data, too_large(len(body))).SerializeToString()
+    return body
+
+
+def _response(data: wire.GatewayExecutorRequestData, outcome: Outcome) -> wire.SDKResponse:
+    response = wire.SDKResponse(
+        request_id=data.request_id,
+        account_id=data.account_id,
+        env_id=data.env_id,
+        app_id=data.app_id,
+        status=outcome.status,
+        body=outcome.body,
+        no_retry=outcome.no_retry,
+        sdk_version=outcome.sdk_version,
+        request_version=outcome.request_version,
+        # Echoed byte for byte; but the flush refuses an empty one (PROTOCOL.md §8.2).
+        system_trace_ctx=data.system_trace_ctx or b"{}",
+        user_trace_ctx=data.user_trace_ctx,
+        run_id=data.run_id,
+    )
+    if outcome.retry_after is not None:
+        response.retry_after = outcome.retry_after
+    return response
+
+
+def failure(name: str, message: str, *, no_retry: bool = False, retry_after: str | None = None) -> Outcome:
+    """An ERROR outcome of our own making, its body as the SDK writes its own."""
+    body = json.dumps({"name": name, "message": message}).encode()
+    return Outcome(wire.SDKResponseStatus.ERROR, body, no_retry=no_retry, retry_after=retry_after)
+
+
+def too_large(size: int) -> Outcome:
+    """What is sent in place of a reply of *size* bytes. Final: the same result would be as large again."""
+    cure = "return less, or store the result and return a reference to it"
+    text = f"the reply has {size} bytes, and Inngest takes at most {MESSAGE_LIMIT}: {cure}"
+    return failure("ReplyTooLarge", text, no_retry=True)
+
+
+CANCELLED: Final = failure(
+    "WorkerShutdown", "cancelled: the worker had to stop before this was finished; it is safe to retry", retry_after="1"
+)
+BROKEN: Final = failure("WorkerError", "the worker could not run this, and its log says why; it is safe to retry")

@@ -1,0 +1,152 @@
+"""The internals of the `inngest` SDK that this worker leans on, and whether the installed release has them.
+
+The SDK promises none of this, so nothing is taken for granted: what cannot be seen by importing a name is tried on an object, or
+read off a signature. `connect.execution.sdk` uses the names; docs/leaning.md lists them.
+"""
+
+from __future__ import annotations  # those of a release without these names cannot be evaluated
+
+import functools
+import importlib.metadata
+import inspect
+from typing import TYPE_CHECKING, Any, Final
+
+import inngest
+
+from connect.errors import ConfigurationError
+from statecharts.library import holds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+SUPPORTED: Final = "inngest>=0.5.0,<0.6"
+
+_lacking: ImportError | None = None
+
+try:
+    from inngest._internal.comm_lib import CommHandler as CommHandler
+    from inngest._internal.comm_lib import CommRequest as CommRequest
+    from inngest._internal.comm_lib import CommResponse as CommResponse
+    from inngest._internal.comm_lib import get_function_configs as get_function_configs
+    from inngest._internal.const import LANGUAGE as LANGUAGE
+    from inngest._internal.const import VERSION as VERSION
+    from inngest._internal.const import Streaming as Streaming
+    from inngest._internal.execution_lib import CallResult as CallResult
+    from inngest._internal.server_lib import UNSPECIFIED_STEP_ID as UNSPECIFIED_STEP_ID
+    from inngest._internal.server_lib import Capabilities as Capabilities
+    from inngest._internal.server_lib import Framework as Framework
+    from inngest._internal.server_lib import QueryParamKey as QueryParamKey
+except ImportError as error:
+    _lacking = error
+
+
+def check() -> None:
+    """Raises: ConfigurationError: the installed SDK lacks what this worker needs; it names each missing piece."""
+    if names := list(_missing()):
+        raise mismatch(", ".join(names)) from _lacking
+
+
+def check_client(client: inngest.Inngest) -> None:
+    """What only a client that was made can show. Raises: ConfigurationError."""
+    if names := [f"Inngest.{name}" for name in _OF_A_CLIENT if not hasattr(client, name)]:
+        raise mismatch(", ".join(names))
+
+
+def mismatch(what: object) -> ConfigurationError:
+    """The error that says that *what* is missing."""
+    installed = importlib.metadata.version("inngest")
+    return ConfigurationError(f"inngest {installed} lacks what this worker needs ({what}): install {SUPPORTED!r}")
+
+
+def request(body: bytes, headers: dict[str, str], query: dict[str, str], raw: object) -> CommRequest:
+    """A request as the SDK's handler takes it from a worker. *raw*: what a middleware gets as `raw_request`."""
+    return CommRequest(
+        body=body,
+        headers=headers,
+        is_connect=True,
+        public_path=None,
+        query_params=query,
+        raw_request=raw,
+        request_url="",
+        serve_origin=None,
+        serve_path=None,
+    )
+
+
+def _missing() -> Iterator[str]:
+    """The pieces that the installed SDK does not have, by the names of `PIECES`."""
+    if _lacking:
+        yield str(_lacking).partition(" (")[0]  # without the path of its file
+    else:
+        yield from (name for name, is_there in PIECES.items() if not holds(is_there))
+
+
+def _takes(function: Callable[..., object], given: Iterable[str], besides: Iterable[str] = ()) -> bool:
+    """Whether *function* has the parameters *given*, and can be called with no others but those of *besides*."""
+    parameters = inspect.signature(function).parameters
+    demanded = {
+        each.name for each in parameters.values() if each.default is each.empty and each.kind is each.KEYWORD_ONLY
+    }
+    return set(given) <= set(parameters) and demanded <= {*given, *besides}
+
+
+def _each(owner: str, names: Iterable[str], has: Callable[[str], bool]) -> dict[str, Callable[[], object]]:
+    return {f"{owner}.{name}": functools.partial(has, name) for name in names}
+
+
+def _tells(name: str) -> bool:
+    """Whether a response has an attribute *name*: of its class, or what it is made of."""
+    return hasattr(CommResponse, name) or name in inspect.signature(CommResponse).parameters
+
+
+def _gives_way(name: str) -> bool:
+    """Whether a function object's method *name* can be replaced on that object alone."""
+    function: inngest.Function[Any] = inngest.Function.__new__(inngest.Function)
+    vars(function)[name] = replaced = object()
+    return callable(getattr(inngest.Function, name)) and getattr(function, name) is replaced
+
+
+def _key_can_be_lent() -> bool:
+    """Whether a client's signing key is what its `_signing_key` is set to."""
+    client = inngest.Inngest.__new__(inngest.Inngest)
+    client._signing_key = "lent"
+    return client.signing_key == "lent"
+
+
+_OF_A_REQUEST: Final = ("body", "headers", "is_connect", "query_params", "raw_request")
+_OF_A_RESPONSE: Final = (
+    "body",
+    "body_bytes",
+    "no_retry",
+    "request_version",
+    "retry_after",
+    "sdk_version",
+    "status_code",
+)
+_OF_A_FUNCTION: Final = ("id", "is_handler_async", "on_failure_fn_id")
+_OF_THE_CLIENTS: Final = ("api_origin", "env", "signing_key_fallback")
+_OF_A_CLIENT: Final = ("app_id", "is_production", "logger")
+
+PIECES: Final[dict[str, Callable[[], object]]] = {
+    "CommHandler()": lambda: _takes(
+        CommHandler, ("client", "framework", "functions", "streaming"), ("enable_unauthed_sync",)
+    ),
+    "CommHandler.post": lambda: inspect.iscoroutinefunction(CommHandler.post),
+    "CommHandler.post_sync": lambda: callable(CommHandler.post_sync),
+    "CommRequest()": lambda: request(b"", {}, {}, None),
+    **_each("CommRequest", _OF_A_REQUEST, lambda name: name in CommRequest.model_fields),
+    **_each("CommResponse", _OF_A_RESPONSE, _tells),
+    "CallResult(error)": lambda: _takes(CallResult, ("error",)),
+    "Capabilities.model_dump_json": lambda: Capabilities().model_dump_json(),
+    "Framework.CONNECT": lambda: Framework.CONNECT.value,
+    "Function.call": lambda: _gives_way("call") and inspect.iscoroutinefunction(inngest.Function.call),
+    "Function.call_sync": lambda: _gives_way("call_sync"),
+    **_each("Function", _OF_A_FUNCTION, functools.partial(hasattr, inngest.Function)),
+    **_each("Inngest", _OF_THE_CLIENTS, functools.partial(hasattr, inngest.Inngest)),
+    "Inngest._signing_key": _key_can_be_lent,
+    "QueryParamKey.FUNCTION_ID": lambda: QueryParamKey.FUNCTION_ID.value,
+    "QueryParamKey.STEP_ID": lambda: QueryParamKey.STEP_ID.value,
+    "Streaming.DISABLE": lambda: Streaming.DISABLE,
+    "get_function_configs(url, functions)": lambda: inspect.signature(get_function_configs).bind("", {}),
+}
+"""Beyond the imports: each piece by its name, and how it is seen to be there."""

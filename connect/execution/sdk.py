@@ -1,0 +1,366 @@
+"""The bridge to the `inngest` SDK.
+
+The SDK's own request handler runs the user's functions, so steps, retries, middleware and serialisers behave as they do anywhere
+else. It has no public door for a worker (the official client uses the same internals), so what is needed of it is named in
+`connect.execution.internals`, and used here and nowhere else. A release without it is refused when apps are loaded, by an error
+that names what is missing: the package itself can be imported, and its doctor asked.
+"""
+
+from __future__ import annotations  # those of a release without these names cannot be evaluated
+
+import asyncio
+import contextvars
+import copy
+import inspect
+import logging
+import os
+import platform
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+
+import inngest
+import psutil
+import pydantic_core
+
+from connect import wire
+from connect.delivery.replies import failure
+from connect.errors import ConfigurationError
+from connect.execution import Invocation, Outcome, internals
+from connect.execution.locate import locate
+from connect.execution.threads import Threads
+
+if TYPE_CHECKING:
+    from connect.execution.executor import Spans
+
+App: TypeAlias = "tuple[inngest.Inngest, Sequence[inngest.Function[Any]]]"
+AppsArgument: TypeAlias = "str | App | Sequence[App]"
+
+_CURE: Final = "pass (client, [functions])"
+
+_came_to: contextvars.ContextVar[list[internals.CallResult]] = contextvars.ContextVar("came_to")
+"""What the function of the execution at hand came to: one result, or none yet."""
+
+log = logging.getLogger("connect.functions")
+
+
+class FunctionExited(Exception):  # noqa: N818 - the happening's name, which the server shows
+    """A function called `sys.exit()`: that is its failure, and not the worker's end."""
+
+
+class Apps:
+    """The user's apps, checked: what the connection says of them, and running their functions.
+
+    Everything but `run` may be asked from any thread. *Raises* on construction: ConfigurationError.
+    """
+
+    def __init__(self, apps: Sequence[App], signing_key: str | None = None) -> None:
+        internals.check()
+        _check(apps)
+        first = apps[0][0]
+        self.api_origin: str = first.api_origin
+        self.env: str | None = first.env
+        self.is_cloud: bool = first.is_production
+        self.signing_key: str | None = first.signing_key or None
+        self.signing_key_fallback: str | None = first.signing_key_fallback or None
+        self.framework: str = internals.Framework.CONNECT.value
+        self.sdk_language: str = internals.LANGUAGE
+        self.sdk_version: str = internals.VERSION
+        self.capabilities: bytes = internals.Capabilities().model_dump_json().encode()
+        self.max_worker_concurrency = _whole_number("INNGEST_CONNECT_MAX_WORKER_CONCURRENCY")
+        self.configurations = [_configuration(client, functions) for client, functions in apps]
+        limit = _whole_number("INNGEST_THREAD_POOL_MAX_WORKERS")
+        self._threads = None if limit == 0 else Threads(limit)
+        self._apps = {client.app_id: _App(client, functions, signing_key) for client, functions in apps}
+        self._logger = first.logger
+        self.spans: Spans | None = None
+
+    @property
+    def busy(self) -> list[str]:
+        """Request ids of the sync functions that run on threads, which nothing can stop."""
+        return self._threads.busy if self._threads else []
+
+    async def run(self, invocation: Invocation) -> Outcome:
+        """Run the function on the loop that this is awaited on; a sync function runs on a thread.
+
+        Cancelling stops an async function. One that has come to its end, or is sync, cannot be stopped: then this returns its
+        outcome, late. Never raises else.
+        """
+        if self.spans is None:
+            return await self._run_safely(invocation)
+        with self.spans.span(invocation) as span:
+            outcome = await self._run_safely(invocation)
+            span.note(outcome)
+            return outcome
+
+    async def _run_safely(self, invocation: Invocation) -> Outcome:
+        try:
+            return await self._run(invocation)
+        except asyncio.CancelledError:
+            if self._is_stopping():
+                raise
+            return failure("CancelledError", "the function was cancelled by what it awaited, not by the worker")
+        except (KeyboardInterrupt, GeneratorExit):  # the process is to end, or this coroutine
+            raise
+        except BaseException as error:  # whatever else user code raises: unanswered, its request would never end
+            self._logger.exception("request %s could not be run", invocation.request_id)
+            return failure(type(error).__name__, "the function could not be run; the worker's log says why")
+
+    async def _run(self, invocation: Invocation) -> Outcome:
+        app = self._apps.get(invocation.app_name)
+        if app is None:
+            return _unknown("AppNotFound", "this worker", "app", invocation.app_name, self._apps)
+        is_async = app.functions.get(invocation.function_slug)
+        if is_async is None:
+            name = f"app {invocation.app_name!r}"
+            return _unknown("FunctionNotFound", name, "function", invocation.function_slug, app.functions)
+        request = _request(invocation)
+        if is_async or self._threads is None:
+            return _ended(invocation, await _post(app.handler, request))
+        return await self._threads.run(
+            invocation.request_id, lambda: _ended(invocation, app.handler.post_sync(request))
+        )
+
+    def _is_stopping(self) -> bool:
+        task = asyncio.current_task()
+        return bool(task and task.cancelling()) or bool(self._threads and self._threads.closed)
+
+    def shutdown(self) -> None:
+        """No sync function is started any more; one that runs is left to itself. From any thread."""
+        if self._threads:
+            self._threads.shutdown()
+
+
+class _App:
+    """One app: its request handler; for each function id that a request may name, whether that function is async."""
+
+    def __init__(
+        self, client: inngest.Inngest, functions: Sequence[inngest.Function[Any]], signing_key: str | None
+    ) -> None:
+        self.handler = _handler(client, [_guarded(function) for function in functions], signing_key)
+        self.functions = {
+            function_id: function.is_handler_async
+            for function in functions
+            for function_id in (function.id, function.on_failure_fn_id)
+            if function_id
+        }
+
+
+def _unknown(error: str, where: str, what: str, name: str, known: Iterable[str]) -> Outcome:
+    return failure(error, f"{where} has no {what} {name!r}; it has {', '.join(sorted(known))}")
+
+
+def load(apps: AppsArgument, signing_key: str | None = None) -> Apps:
+    """Check *apps*, or find them: `"MODULE:APPS"` names a list of `(client, [functions])`, one such pair, or what returns either.
+
+    *signing_key* stands in where a client has none of its own. Raises: ConfigurationError: it says what is wrong with them.
+    """
+    found = locate(apps) if isinstance(apps, str) else apps
+    alone = isinstance(found, inngest.Inngest) or (
+        isinstance(found, tuple) and bool(found) and isinstance(found[0], inngest.Inngest)
+    )
+    return Apps(cast(Sequence[App], [found] if alone else found), signing_key)
+
+
+def _check(apps: Sequence[App]) -> None:
+    """Misuse, in the official client's order and words."""
+    if not isinstance(apps, list | tuple):
+        raise ConfigurationError(f"apps is {type(apps).__name__}: pass a list of (client, [functions])")
+    if not apps:
+        raise ConfigurationError("no apps provided")
+    for app in apps:
+        _check_shape(app)
+    first = apps[0][0]
+    for client, functions in apps:
+        for what, one, other in (
+            ("API base URL", client.api_origin, first.api_origin),
+            ("env", client.env, first.env),
+            ("mode", client.is_production, first.is_production),
+            ("signing key", client.signing_key, first.signing_key),
+        ):
+            if one != other:
+                raise ConfigurationError(f"inconsistent app config: {what}")
+        for twice in _twice(function.id for function in functions):
+            raise ConfigurationError(f"duplicate function id in app {client.app_id!r}: {twice!r}")
+    for twice in _twice(client.app_id for client, _ in apps):
+        raise ConfigurationError(f"duplicate app id: {twice!r}; put its functions into one list")
+
+
+def _twice(ids: Iterable[str]) -> list[str]:
+    return [each for each, count in Counter(ids).items() if count > 1]
+
+
+def _check_shape(app: object) -> None:
+    match app:
+        case (inngest.Inngest() as client, list() | tuple() as functions):
+            internals.check_client(client)
+            for function in functions:
+                if not isinstance(function, inngest.Function):
+                    kind = type(function).__name__
+                    raise ConfigurationError(f"{kind} is no function: {_CURE}, made by client.create_function")
+        case inngest.Inngest():
+            problem = "came without functions, and this SDK's client does not know its own"
+            raise ConfigurationError(f"app {app.app_id!r} {problem}: {_CURE}")
+        case _:
+            raise ConfigurationError(f"{type(app).__name__} is no app: {_CURE}")
+
+
+def _configuration(client: inngest.Inngest, functions: Sequence[inngest.Function[Any]]) -> wire.AppConfiguration:
+    # The scheme is what selects the Connect driver on the server; the host is not used (PROTOCOL.md §4.6).
+    configurations = internals.get_function_configs("wss://connect", {function.id: function for function in functions})
+    if isinstance(configurations, Exception):
+        raise ConfigurationError(f"the functions of app {client.app_id!r}: {configurations}") from configurations
+    return wire.AppConfiguration(
+        app_name=client.app_id,
+        app_version=getattr(client, "app_version", None),  # from 0.5.18 on
+        functions=pydantic_core.to_json(configurations, exclude_none=True),
+    )
+
+
+def _guarded(function: inngest.Function[Any]) -> inngest.Function[Any]:
+    """*function*, which keeps what it came to, and whose `sys.exit()` does not reach the loop: the SDK gives it its own task."""
+
+    async def call(*given: Any, **named: Any) -> internals.CallResult:
+        came_to = _came_to.get()
+        if not came_to:
+            try:
+                came_to.append(await function.call(*given, **named))
+            except SystemExit as error:
+                came_to.append(_exited(error))
+        return came_to[0]
+
+    def call_sync(*given: Any, **named: Any) -> internals.CallResult:
+        try:
+            return function.call_sync(*given, **named)
+        except SystemExit as error:
+            return _exited(error)
+
+    made = copy.copy(function)
+    vars(made).update(call=call, call_sync=call_sync)
+    return made
+
+
+def _exited(error: SystemExit) -> internals.CallResult:
+    told = FunctionExited(f"the function called sys.exit({'' if error.code is None else repr(error.code)})")
+    return internals.CallResult(error=told.with_traceback(error.__traceback__))
+
+
+def _handler(
+    client: inngest.Inngest, functions: list[inngest.Function[Any]], signing_key: str | None
+) -> internals.CommHandler:
+    options: dict[str, Any] = {
+        "client": client,
+        "framework": internals.Framework.CONNECT,
+        "functions": functions,
+        "streaming": internals.Streaming.DISABLE,
+    }
+    if "enable_unauthed_sync" in inspect.signature(internals.CommHandler).parameters:  # from 0.5.19 on
+        options["enable_unauthed_sync"] = None
+    own = client._signing_key
+    # The handler wants a key in cloud mode, though no request that comes over a link is signed.
+    client._signing_key = own or signing_key or None
+    if client.is_production and not client._signing_key:
+        client._signing_key = own
+        cure = "set INNGEST_SIGNING_KEY, or INNGEST_DEV=1 for development"
+        raise ConfigurationError(f"app {client.app_id!r} has no signing key: {cure}")
+    try:
+        return internals.CommHandler(**options)
+    except TypeError as error:
+        raise internals.mismatch(error) from error
+    finally:
+        client._signing_key = own
+
+
+def _request(invocation: Invocation) -> internals.CommRequest:
+    query = {
+        internals.QueryParamKey.FUNCTION_ID.value: invocation.function_slug,
+        internals.QueryParamKey.STEP_ID.value: invocation.step_id or internals.UNSPECIFIED_STEP_ID,
+    }
+    # A middleware gets the invocation as `raw_request`: the trace context is in its headers.
+    return internals.request(invocation.payload, invocation.headers, query, invocation)
+
+
+async def _post(handler: internals.CommHandler, request: internals.CommRequest) -> internals.CommResponse:
+    """The SDK's answer to *request*. A cancel that comes when the function is over, before the SDK has noticed, changes nothing."""
+    came_to: list[internals.CallResult] = []
+    _came_to.set(came_to)
+    while True:
+        try:
+            return await handler.post(request)
+        except asyncio.CancelledError:
+            if not came_to:
+                raise
+
+
+def _ended(invocation: Invocation, response: internals.CommResponse) -> Outcome:
+    """What the function came to. If that is an error, it is logged here; the SDK sends it away without a word."""
+    for step, error in _failures(response):
+        log.warning(
+            "%s%s failed (app %s, run %s, request %s): %s: %s\n%s",
+            invocation.function_slug,
+            step,
+            invocation.app_name,
+            invocation.run_id,
+            invocation.request_id,
+            error.get("name"),
+            error.get("message"),
+            error["stack"] or "(no traceback)",
+            extra={
+                "request_id": invocation.request_id,
+                "run_id": invocation.run_id,
+                "function": invocation.function_slug,
+            },
+        )
+    return _outcome(response)
+
+
+def _failures(response: internals.CommResponse) -> list[tuple[str, dict[str, Any]]]:
+    """The errors of user code, by step. What has no "stack" is the SDK's own, which it logs itself."""
+    body = cast(Any, response.body)
+    match response.status_code:
+        case 200:
+            return []
+        case 206:
+            errors = [(f", step {op.get('displayName')!r},", op["error"]) for op in body if op.get("error")]
+        case _:
+            errors = [("", body)]
+    return [(step, error) for step, error in errors if isinstance(error, dict) and "stack" in error]
+
+
+def _outcome(response: internals.CommResponse) -> Outcome:
+    body = response.body_bytes()
+    if isinstance(body, Exception):
+        return failure("OutputUnserializable", str(body))
+    statuses = wire.SDKResponseStatus
+    status = {200: statuses.DONE, 206: statuses.NOT_COMPLETED}.get(response.status_code, statuses.ERROR)
+    done = status == statuses.DONE
+    return Outcome(
+        status=status,
+        body=body,
+        # On a DONE either of them would turn the success into a failure (PROTOCOL.md §6.6).
+        no_retry=response.no_retry and not done,
+        retry_after=None if done else response.retry_after,
+        sdk_version=response.sdk_version or "",
+        request_version=response.request_version or 0,
+    )
+
+
+def is_dev_variable_set() -> bool:
+    """Whether `INNGEST_DEV` puts clients into development mode that do not say themselves in which they are."""
+    return os.environ.get("INNGEST_DEV", "").strip().lower() not in ("", "0", "false")
+
+
+def system_attributes() -> wire.SystemAttributes:
+    """This machine, as the dashboard shows it."""
+    return wire.SystemAttributes(
+        cpu_cores=psutil.cpu_count() or 1, mem_bytes=psutil.virtual_memory().total, os=platform.system().lower()
+    )
+
+
+def _whole_number(variable: str) -> int | None:
+    text = os.environ.get(variable)
+    if not text:
+        return None
+    if not text.strip().isdecimal():
+        raise ConfigurationError(f"{variable} is {text!r}: it must be a whole number, 0 or more")
+    return int(text)

@@ -1,0 +1,1 @@
+"""Event loops, and what runs on them or between them: timers, mailboxes, signals."""

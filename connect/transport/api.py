@@ -1,0 +1,165 @@
+"""The two HTTP requests of the protocol: start a connection, flush a reply (PROTOCOL.md §1, §8.2).
+
+One request, one connection, one try: the API may sit behind a proxy that serves one connection at a time, so none is kept
+open, and whoever calls decides about trying again.
+"""
+
+import io
+import json
+import urllib.parse
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import aiohttp
+from google.protobuf.message import DecodeError, Message
+
+from connect import wire
+from connect.errors import (
+    ApiError,
+    AuthenticationFailed,
+    ConnectionLimitReached,
+    HandshakeTimeout,
+    LinkLost,
+    ProtocolError,
+)
+from connect.secrets import Keyring, Secret, without_passwords
+from connect.transport.proxies import proxy_for
+
+GATEWAY_PATH: Final = "/v0/connect"
+
+M = TypeVar("M", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a start request was answered with: where to connect, and as whom. `endpoint` is as the server sent it."""
+
+    connection_id: str
+    endpoint: str
+    group: str
+    session_token: Secret
+    sync_token: Secret
+
+
+def gateway_endpoint(text: str) -> str:
+    """A gateway address as a WebSocket takes it; without a path it gets `/v0/connect`.
+
+    Raises: ValueError: no ws or wss address with a host.
+    """
+    parts = urllib.parse.urlsplit(text.strip())
+    if parts.scheme not in ("ws", "wss"):
+        wrong = f"scheme {parts.scheme!r} is not valid, must be ws or wss"
+        raise ValueError(f"gateway endpoint {without_passwords(text)!r}: {wrong}")
+    if not parts.hostname:
+        raise ValueError(f"gateway endpoint {without_passwords(text)!r}: a host is required")
+    return urllib.parse.urlunsplit(parts._replace(path=parts.path if parts.path.strip("/") else GATEWAY_PATH))
+
+
+class Api:
+    """The API of one origin. *timeout* seconds bound each request as a whole."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, origin: str, env: str | None, keyring: Keyring, timeout: float
+    ) -> None:
+        self._session = session
+        self._origin = origin.rstrip("/")
+        self._shown = without_passwords(self._origin)
+        self._env = env
+        self._keyring = keyring
+        self._timeout = timeout
+
+    async def start(self, exclude: Collection[str]) -> Grant:
+        """Ask for a connection, of none of the gateway groups in *exclude* if it can be helped.
+
+        Raises: AuthenticationFailed, ConnectionLimitReached, ApiError, HandshakeTimeout, LinkLost, ProtocolError.
+        """
+        body = await self._post("start", wire.StartRequest(exclude_gateways=sorted(exclude)).SerializeToString())
+        answer = self._parse(wire.StartResponse(), body)
+        if not answer.connection_id or not answer.gateway_endpoint:
+            raise ProtocolError(
+                f"the start request to {self._shown} was answered without connection id or gateway endpoint"
+            )
+        self._keyring.accepted()
+        return Grant(
+            connection_id=answer.connection_id,
+            endpoint=answer.gateway_endpoint,
+            group=answer.gateway_group,
+            session_token=Secret(answer.session_token),
+            sync_token=Secret(answer.sync_token),
+        )
+
+    async def flush(self, reply: bytes) -> None:
+        """Deliver *reply*, a serialised SDKResponse; safe to repeat. A refused key is followed by the other one at once.
+
+        Raises: as `start`; ApiError with status 400 where the server will never take it.
+        """
+        try:
+            await self._post("flush", reply)
+        except AuthenticationFailed:
+            if len(self._keyring) < 2:
+                raise
+            await self._post("flush", reply)
+        self._keyring.accepted()
+
+    async def _post(self, what: str, body: bytes) -> bytes:
+        path = f"/v0/connect/{what}"
+        url, shown = self._origin + path, self._shown + path
+        bearer = self._keyring.bearer
+        try:
+            async with self._session.post(
+                url,
+                data=io.BytesIO(body),  # of bytes aiohttp warns when they are many: in one piece they hold up the loop
+                headers=self._headers(bearer),
+                allow_redirects=False,
+                proxy=proxy_for(url),
+                timeout=aiohttp.ClientTimeout(total=self._timeout),
+            ) as response:
+                content = await response.read()
+        except TimeoutError:
+            raise HandshakeTimeout(
+                f"no answer to the {what} request from {shown} within {self._timeout:g} s", what
+            ) from None
+        except (aiohttp.ClientError, OSError) as error:
+            # It may hold the address of a proxy, and with it a password.
+            raise LinkLost(f"cannot reach {shown}: {without_passwords(str(error))}") from None
+        if response.status != 200:
+            raise self._refusal(what, shown, response.status, content, bearer)
+        return content
+
+    def _headers(self, bearer: Secret | None) -> dict[str, str]:
+        headers = {"Content-Type": "application/protobuf"}
+        if self._env:
+            headers["X-Inngest-Env"] = self._env
+        if bearer:
+            headers["Authorization"] = f"Bearer {bearer.reveal()}"
+        return headers
+
+    def _refusal(self, what: str, url: str, status: int, content: bytes, bearer: Secret | None) -> Exception:
+        said = _error_text(content)
+        if status == 401:
+            self._keyring.refused(bearer)
+            return AuthenticationFailed(
+                f"the {what} request to {url} was unauthorized{said}: check INNGEST_SIGNING_KEY and INNGEST_SIGNING_KEY_FALLBACK"
+            )
+        if status == 429:
+            return ConnectionLimitReached(
+                f"too many connections for this account{said}: stop a worker or raise the plan's limit"
+            )
+        return ApiError(f"the {what} request to {url} was answered with status {status}{said}", status)
+
+    def _parse(self, message: M, content: bytes) -> M:
+        try:
+            message.ParseFromString(content)
+        except DecodeError:
+            raise ProtocolError(f"{self._shown} answered with {len(content)} bytes that do not decode") from None
+        return message
+
+
+def _error_text(content: bytes) -> str:
+    """The server's own words (PROTOCOL.md §1.4), in brackets and cut short; empty where it has none."""
+    try:
+        text = json.loads(content)["error"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return f" ({str(text)[:200]})"

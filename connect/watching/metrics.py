@@ -1,0 +1,184 @@
+"""What a worker did and does, as Prometheus metrics: made from its events, and from its status when they are scraped.
+
+Everything is counted from the moment when the worker was made, in a registry of its own, so that several workers in a process do
+not mix. Names begin with `inngest_connect_`; times are seconds.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from connect import events
+from connect.status import ConnectionState, Status
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+STATES: Final[tuple[ConnectionState, ...]] = tuple(
+    state for state in ConnectionState if state not in (ConnectionState.CLOSING, ConnectionState.PAUSED)
+)
+
+_E = TypeVar("_E", bound=events.Event)
+_FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_SLOW: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+
+
+class Source(Protocol):
+    """A worker, as far as it is watched."""
+
+    def on(self, kind: type[_E], callback: Callable[[_E], object]) -> Callable[[], None]: ...
+    def status(self) -> Status: ...
+
+
+class Metrics:
+    """The metrics of one worker. Made on the loop that its events are to be counted on, before the worker starts."""
+
+    def __init__(self, worker: Source) -> None:
+        self._registry = CollectorRegistry()
+        self._dwell = _Dwell(worker)
+        self._registry.register(self._dwell)
+        self._removers = [worker.on(kind, count) for kind, count in self._counters()]
+
+    def page(self) -> bytes:
+        """Everything in the text format."""
+        return generate_latest(self._registry)
+
+    def stop(self) -> None:
+        """Count no more."""
+        for remove in self._removers:
+            remove()
+
+    def _counters(self) -> Iterable[tuple[type[Any], Callable[[Any], object]]]:
+        yield from self._of_the_connection()
+        yield from self._of_requests()
+        yield from self._of_replies()
+
+    def _of_the_connection(self) -> Iterable[tuple[type[Any], Callable[[Any], object]]]:
+        moves = self._counter("transitions", "Transitions that a chart took.", "chart", "event", "source", "target")
+        losses = self._counter("link_losses", "Links in use that ended otherwise than by the worker's will.", "cause")
+        failures = self._counter("failed_attempts", "Attempts to connect that failed.", "error")
+        links = self._counter("links", "Links that were taken into use.")
+        away = self._histogram("reconnect_seconds", "From losing a link, or its drain, to the next.", _SLOW, "cause")
+        beat = self._histogram("heartbeat_seconds", "From a heartbeat to its answer.", _FAST)
+
+        yield (
+            events.Moved,
+            lambda told: moves.labels(told.chart, told.event, told.source[-1], told.target[-1]).inc(),
+        )
+        yield events.Disconnected, lambda told: losses.labels(_cause(told)).inc() if _is_loss(told) else None
+        yield events.Reconnecting, lambda told: failures.labels(type(told.error).__name__).inc()
+        yield events.Connected, lambda _: links.inc()
+        yield events.HeartbeatAnswered, lambda told: beat.observe(told.round_trip)
+        yield events.StateChanged, self._dwell.enter
+        yield events.StateChanged, _Away(away).note
+
+    def _of_requests(self) -> Iterable[tuple[type[Any], Callable[[Any], object]]]:
+        received = self._counter("requests_received", "Executions that were accepted.", "function")
+        completed = self._counter("requests", "Executions that came to an outcome.", "function", "status")
+        taken = self._histogram("request_seconds", "From acceptance to the outcome.", _SLOW, "function")
+        lost = self._counter("leases_lost", "Executions that the server took away.", "function")
+        extended = self._counter("lease_extensions", "Leases that the server extended.")
+        late = self._histogram("lease_late_seconds", "How late the extension of a lease was asked for.", _FAST)
+
+        def extend(told: events.LeaseExtended) -> None:
+            extended.inc()
+            late.observe(max(0.0, told.late))
+
+        def complete(told: events.RequestCompleted) -> None:
+            completed.labels(told.function_slug, told.status).inc()
+            taken.labels(told.function_slug).observe(told.duration)
+
+        yield events.RequestReceived, lambda told: received.labels(told.function_slug).inc()
+        yield events.RequestCompleted, complete
+        yield events.LeaseExtended, extend
+        yield events.LeaseLost, lambda told: lost.labels(told.function_slug).inc()
+
+    def _of_replies(self) -> Iterable[tuple[type[Any], Callable[[Any], object]]]:
+        flushes = self._counter("flushes", "Replies that went by HTTP, by result.", "result")
+        buffered = self._counter("replies_buffered", "Replies that no link confirmed in time.")
+        lost = self._counter("replies_lost", "Replies that will never be delivered.")
+
+        yield events.ReplyBuffered, lambda _: buffered.inc()
+        yield events.ReplyFlushed, lambda _: flushes.labels("delivered").inc()
+        yield events.FlushFailed, lambda _: flushes.labels("failed").inc()
+        yield events.ReplyLost, lambda _: lost.inc()
+
+    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
+        return Counter(f"inngest_connect_{name}", help_text, labels, registry=self._registry)
+
+    def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"inngest_connect_{name}", help_text, labels, registry=self._registry, buckets=buckets)
+
+
+class _Dwell(Collector):
+    """What is read off the worker when it is scraped, and how long it has been in each state."""
+
+    def __init__(self, worker: Source) -> None:
+        self._worker = worker
+        self._seconds = dict.fromkeys(STATES, 0.0)
+        self._state = worker.status().state
+        self._since = time.monotonic()
+
+    def enter(self, told: events.StateChanged) -> None:
+        self._note()
+        self._state = told.to_state
+
+    def _note(self) -> None:
+        now = time.monotonic()
+        self._seconds[self._state] += now - self._since
+        self._since = now
+
+    def collect(self) -> Iterable[Any]:
+        """Called by the registry."""
+        self._note()
+        status = self._worker.status()
+        state = GaugeMetricFamily("inngest_connect_state", "1 for the state the worker is in.", labels=["state"])
+        seconds = CounterMetricFamily("inngest_connect_state_seconds", "Seconds in each state.", labels=["state"])
+        for each in STATES:
+            state.add_metric([each.value], status.state is each)
+            seconds.add_metric([each.value], self._seconds[each])
+        yield from (state, seconds)
+        yield _gauge("ready", "1 while the worker takes work.", status.is_ready)
+        yield _gauge("in_flight", "Executions accepted and not yet delivered.", len(status.in_flight))
+        yield _gauge("outbox_replies", "Replies that nobody has confirmed.", status.outbox_replies)
+        yield _gauge("outbox_bytes", "Bytes of replies that nobody has confirmed.", status.outbox_bytes)
+        yield CounterMetricFamily(
+            "inngest_connect_unexpected_events",
+            "Events that a chart did not expect: each is a bug of the worker.",
+            status.unexpected_events,
+        )
+
+
+class _Away:
+    """Times each absence, from leaving ACTIVE to the next ACTIVE."""
+
+    def __init__(self, histogram: Histogram) -> None:
+        self._histogram = histogram
+        self._left: tuple[float, str] | None = None
+
+    def note(self, told: events.StateChanged) -> None:
+        if told.from_state is ConnectionState.ACTIVE:
+            self._left = (time.monotonic(), told.event)
+        elif told.to_state is ConnectionState.ACTIVE and self._left:
+            since, cause = self._left
+            self._histogram.labels(cause).observe(time.monotonic() - since)
+            self._left = None
+
+
+def _gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"inngest_connect_{name}", help_text, value)
+
+
+def _is_loss(told: events.Disconnected) -> bool:
+    return told.reason != "WORKER_SHUTDOWN"
+
+
+def _cause(told: events.Disconnected) -> str:
+    """The gateway's own word where it said one; what else there is has no end, and no place in a label."""
+    if told.reason.startswith("connect_"):
+        return told.reason
+    if "heartbeats" in told.reason:
+        return "silence"
+    return "no close frame" if told.code == 1006 else str(told.code)

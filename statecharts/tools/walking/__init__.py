@@ -1,0 +1,1 @@
+"""Ways through a chart, and charts that are wrong in one place."""
