@@ -18,6 +18,7 @@ import aiohttp
 
 from connect import wire
 from connect.backoff import Backoff, wait_table
+from connect.configuration import Configuration
 from connect.delivery.leases import Leases, seconds_left
 from connect.delivery.outbox import Outbox
 from connect.dialler import Dialler
@@ -38,7 +39,6 @@ from connect.link import Dial, Link, LinkPlan
 from connect.listeners import Listeners
 from connect.logs import REPEATS
 from connect.loops.timers import Timer
-from connect.options import Options
 from connect.requests import Requests, Surroundings
 from connect.secrets import without_passwords
 from connect.status import ConnectionState, InFlight, LinkStatus, Status, Transition
@@ -56,8 +56,9 @@ log = logging.getLogger("connect")
 class Connection:
     """The actor of one connection chart, from its first dial to CLOSED."""
 
-    def __init__(self, options: Options, executor: Executor, listeners: Listeners) -> None:
-        self._options = options
+    def __init__(self, known: Configuration, executor: Executor, listeners: Listeners) -> None:
+        self._known = known
+        self._options = known.options
         self._executor = executor
         self._listeners = listeners
         self._chart = Bound(ConnectionChart, self, self._note_unexpected, self._note_move)
@@ -92,11 +93,13 @@ class Connection:
         self._released = asyncio.Event()
         try:
             await self._start_executor()
-            known = self._options.registration
-            origin = without_passwords(self._options.origin)
-            log.info("worker %s starts: inngest %s, API at %s", known.instance_id, known.sdk_version, origin)
-            if self._options.caution:
-                log.warning(self._options.caution)
+            registration = self._known.registration
+            origin = without_passwords(self._known.origin)
+            log.info(
+                "worker %s starts: inngest %s, API at %s", registration.instance_id, registration.sdk_version, origin
+            )
+            if self._known.caution:
+                log.warning(self._known.caution)
             await self._live()
         except Exception as error:
             self._failure = error
@@ -131,18 +134,18 @@ class Connection:
             await asyncio.gather(*(link.wait_closed() for link in list(self._links)))
 
     def _assemble(self, session: aiohttp.ClientSession) -> None:
-        options, deadlines = self._options, self._options.deadlines
-        api = Api(session, options.origin, options.env, options.keyring, deadlines.start)
-        backoff = Backoff(options.keyring, options.rng, options.retry.wait if options.retry else None)
+        known, options, deadlines = self._known, self._options, self._options.deadlines
+        api = Api(session, known.origin, known.env, known.keyring, deadlines.start)
+        backoff = Backoff(known.keyring, known.rng, options.retry.wait if options.retry else None)
         self._plan = LinkPlan(
             api=api,
             session=session,
-            registration=options.registration,
+            registration=known.registration,
             deadlines=deadlines,
-            endpoint=options.endpoint,
+            endpoint=known.endpoint,
             unexpected=self._note_unexpected,
         )
-        self._dialler = Dialler(self, self._make_link, backoff, options.keyring, deadlines, options.sleep)
+        self._dialler = Dialler(self, self._make_link, backoff, known.keyring, deadlines, known.sleep)
         self._requests = Requests(
             Surroundings(
                 executor=self._executor,
@@ -161,7 +164,7 @@ class Connection:
             limit=options.outbox_limit,
             ack_seconds=deadlines.reply_ack,
             remember_seconds=deadlines.remember,
-            wait=options.retry.wait if options.retry else wait_table(options.rng),
+            wait=options.retry.wait if options.retry else wait_table(known.rng),
         )
         self._assembled = True
 
@@ -459,7 +462,7 @@ class Connection:
 
     def _note_shutdown(self) -> None:
         work = len(self._requests)
-        again = "; a second signal cancels them" if work and self._options.shutdown_signals else ""
+        again = "; a second signal cancels them" if work and self._known.shutdown_signals else ""
         log.info("shutting down, executions in flight: %d%s", work, again)
         self._listeners.emit(Draining(by="worker", connection_id=self._last_id))
 

@@ -23,7 +23,7 @@ class Listeners:
         self._wanted: dict[type[Event], bool] = {}
         self._boxes: dict[asyncio.AbstractEventLoop, Mailbox] = {}
 
-    def settle(self, home: asyncio.AbstractEventLoop) -> None:
+    def set_default_loop(self, home: asyncio.AbstractEventLoop) -> None:
         """Listeners that were registered outside of any loop are called on *home*."""
         self._home = home
 

@@ -9,29 +9,22 @@ import asyncio
 import contextlib
 import functools
 import logging
-import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar, cast
 
-import tenacity
-
-from connect import options
+from connect.configuration import Configuration, resolve
 from connect.connection import Connection
-from connect.deadlines import Deadlines
 from connect.errors import ConfigurationError, LinkLost
 from connect.events import Closed, Draining, Event, StateChanged
-from connect.execution import Executor, sdk
-from connect.execution.caller_loop import CallerLoop
 from connect.execution.locate import locating
-from connect.execution.same_loop import SameLoop
+from connect.isolation import executor_for
 from connect.listeners import Listeners
 from connect.loops import signals
 from connect.loops.loop import new_loop
-from connect.options import Isolation, Options
-from connect.requests import OnLeaseLost
+from connect.options import Options, arguments, signature
 from connect.status import ConnectionState, Status
 from connect.watching.http import monitored
 
@@ -39,108 +32,16 @@ if TYPE_CHECKING:
     from connect.execution.processes import Processes
 
 E = TypeVar("E", bound=Event)
+P = ParamSpec("P")
 
 log = logging.getLogger("connect")
-
-
-def connect(
-    apps: sdk.AppsArgument,
-    *,
-    instance_id: str | None = None,
-    rewrite_gateway_endpoint: Callable[[str], str] | None = None,
-    shutdown_signals: Sequence[signal.Signals] | None = None,
-    max_worker_concurrency: int | None = None,
-    signing_key: str | None = None,
-    signing_key_fallback: str | None = None,
-    api_base_url: str | None = None,
-    env: str | None = None,
-    gateway_url: str | None = None,
-    connect_timeout: float | None = None,
-    shutdown_timeout: float | None = None,
-    flush_timeout: float = 60.0,
-    retry: tenacity.AsyncRetrying | None = None,
-    isolation: Isolation = "thread",
-    processes: int | None = None,
-    recycle_after: int | None = None,
-    executor: Executor | None = None,
-    on_lease_lost: OnLeaseLost = "cancel",
-    outbox_limit: int = options.OUTBOX_LIMIT,
-    http: str | None = None,
-    status_page: bool = False,
-    traces: bool = False,
-    deadlines: Deadlines = Deadlines(),  # noqa: B008 - frozen
-) -> "WorkerConnection":
-    """Make a worker for *apps*; nothing is dialled before `start()`.
-
-    Args:
-        apps: `[(client, [functions])]`, or `"MODULE:APPS"`, which names such a list.
-        instance_id: Identifies this process to the server; keep it across restarts. Default: the host's name.
-        rewrite_gateway_endpoint: From the gateway address that the server grants to the one to dial.
-        shutdown_signals: Signals that begin a graceful shutdown; a second one cancels user code. `[]`: none.
-            Default: SIGINT and SIGTERM. Installed by `start()` on the main thread, and put back at its end.
-        max_worker_concurrency: Executions that the server may hand to this instance at once; 0: no limit, and the server
-            forgets an earlier one. Default: `INNGEST_CONNECT_MAX_WORKER_CONCURRENCY`, else it is not mentioned.
-        signing_key, signing_key_fallback, api_base_url, env: Override the clients' values. A key given here is always sent,
-            the clients' own only in cloud mode.
-        gateway_url: Dial this ws or wss address whatever the server grants; also `INNGEST_CONNECT_GATEWAY_URL`.
-        connect_timeout: Seconds for the first ACTIVE; None: try for ever.
-        shutdown_timeout: Seconds for work in flight to finish at shutdown, then it is cancelled; None: as long as it takes.
-        flush_timeout: Seconds for the last replies to be delivered once work has ended.
-        retry: A tenacity policy: its `wait` is used between failed attempts, to connect or to flush a reply; its `sleep` before
-            each dial, and before a process is replaced. It must not stop. How often a lost link is replaced at once, and the wait
-            after that, is not its to say.
-        isolation: "thread": the connection on a thread of its own; "none": everything on the loop that calls `start()`;
-            "process": as "thread", and functions run in processes that import *apps*, given as `"MODULE:APPS"`.
-        processes: How many; default: one for each core that may be used.
-        recycle_after: Executions after which a process is relieved: a successor is started, takes over once it is ready, and the
-            process ends when it has finished what it has. Default: never.
-        executor: Where user functions run, if in none of these.
-        on_lease_lost: What becomes of an execution that the server took away: "cancel" or "finish".
-        outbox_limit: Bytes of replies that may wait for delivery; past it the oldest is lost, loudly.
-        http: HOST:PORT on which `/livez`, `/readyz`, `/status` and `/metrics` are served while it runs; see
-            `connect.watching.http`.
-        status_page: Serve the live page there too, read-only: states, transitions, ids of what is in flight.
-        traces: Open OpenTelemetry spans, with the process's own tracer provider; see `connect.watching.tracing`. Needs the
-            extra `otel`.
-        deadlines: How long the peer may keep the worker waiting.
-
-    Raises: ConfigurationError: these options cannot work; the message says what to change.
-    """
-    return WorkerConnection(
-        options.resolve(
-            apps,
-            instance_id=instance_id,
-            rewrite_gateway_endpoint=rewrite_gateway_endpoint,
-            shutdown_signals=shutdown_signals,
-            max_worker_concurrency=max_worker_concurrency,
-            signing_key=signing_key,
-            signing_key_fallback=signing_key_fallback,
-            api_base_url=api_base_url,
-            env=env,
-            gateway_url=gateway_url,
-            connect_timeout=connect_timeout,
-            shutdown_timeout=shutdown_timeout,
-            flush_timeout=flush_timeout,
-            retry=retry,
-            isolation=isolation,
-            processes=processes,
-            recycle_after=recycle_after,
-            executor=executor,
-            on_lease_lost=on_lease_lost,
-            outbox_limit=outbox_limit,
-            http=http,
-            status_page=status_page,
-            traces=traces,
-            deadlines=deadlines,
-        )
-    )
 
 
 class WorkerConnection:
     """A worker, from `connect()` to its end. One start, any number of everything else."""
 
-    def __init__(self, resolved: Options) -> None:
-        self._options = resolved
+    def __init__(self, known: Configuration) -> None:
+        self._known = known
         self._listeners = Listeners()
         self._connection: Connection | None = None
         self._processes: Processes | None = None
@@ -150,10 +51,10 @@ class WorkerConnection:
         self._waiting: set[Callable[[], None]] = set()
         self._ended = False
         self._starter: asyncio.Task[None] | None = None
-        if resolved.traces:
-            from connect.watching import tracing  # needs what not everybody has installed
+        if known.options.traces:
+            from connect.watching import tracing  # needs the extra `otel`
 
-            tracing.attach(self, resolved.apps)
+            tracing.attach(self, known.apps)
 
     # -- running --------------------------------------------------------------------------------------------------------------
 
@@ -172,16 +73,18 @@ class WorkerConnection:
         if self._closing:
             return
         home = asyncio.get_running_loop()
-        self._listeners.settle(home)
-        self._connection = Connection(self._options, self._executor(home), self._listeners)
+        self._listeners.set_default_loop(home)
+        executor = executor_for(self._known, home)
+        self._processes = cast("Processes", executor) if self._known.processes else None
+        self._connection = Connection(self._known, executor, self._listeners)
         try:
-            with signals.handled(self._options.shutdown_signals, self._on_signal):
+            with signals.handled(self._known.shutdown_signals, self._on_signal):
                 await self._run(self._connection)
         finally:
             self._end()
 
     async def _run(self, connection: Connection) -> None:
-        on_own_thread = self._options.isolation != "none"
+        on_own_thread = self._known.options.isolation != "none"
         run = asyncio.ensure_future(self._run_on_thread(connection) if on_own_thread else self._live(connection))
         cancelled: asyncio.CancelledError | None = None
         while not run.done():
@@ -207,8 +110,8 @@ class WorkerConnection:
             except BaseException as raised:  # handed over to start()
                 error = raised
             _dispose(loop)
-            with contextlib.suppress(RuntimeError):  # the caller's loop is closed: nobody waits any more
-                home.call_soon_threadsafe(_settle, ended, error)
+            with contextlib.suppress(RuntimeError):  # the caller's loop is closed: `start()` was abandoned
+                home.call_soon_threadsafe(_resolve, ended, error)
 
         thread = threading.Thread(target=body, name="connect", daemon=True)
         thread.start()
@@ -219,20 +122,8 @@ class WorkerConnection:
         self._loop = asyncio.get_running_loop()
         if self._closing:
             connection.close()
-        async with monitored(self, self._options.http, status_page=self._options.status_page):
+        async with monitored(self, self._known.http, status_page=self._known.options.status_page):
             await connection.run()
-
-    def _executor(self, home: asyncio.AbstractEventLoop) -> Executor:
-        known = self._options
-        if known.executor:
-            return known.executor
-        if known.processes:
-            from connect.execution.processes import Processes  # most workers have none
-
-            traceparent = known.apps.spans.traceparent if known.apps.spans else str
-            self._processes = Processes(known.processes, known.deadlines, known.rng, known.sleep, traceparent)
-            return self._processes
-        return CallerLoop(known.apps, home) if known.isolation == "thread" else SameLoop(known.apps)
 
     def _end(self) -> None:
         if not self._ended:
@@ -404,7 +295,36 @@ class WorkerConnection:
         return f"<WorkerConnection {self.get_state().value}>"
 
 
-def _settle(future: asyncio.Future[None], error: BaseException | None) -> None:
+def _taking(options: Callable[P, Options]) -> Callable[P, WorkerConnection]:
+    """`connect()`, which takes what *options* takes."""
+
+    def connect(*given: P.args, **named: P.kwargs) -> WorkerConnection:
+        try:
+            asked = options(*given, **named)
+        except TypeError as error:  # a name or a number of arguments that it does not take
+            raise TypeError(str(error).replace("Options.__init__()", "connect()")) from None
+        return WorkerConnection(resolve(asked))
+
+    connect.__doc__ = f"""Make a worker for *apps*; nothing is dialled before `start()`.
+
+Args:
+{arguments()}
+
+Raises: ConfigurationError: these options cannot work; the message says what to change.
+"""
+    connect.__qualname__ = connect.__name__
+    connect.__signature__ = signature().replace(return_annotation=WorkerConnection)  # type: ignore[attr-defined]
+    return connect
+
+
+connect = _taking(Options)
+"""Make a worker; nothing is dialled before `start()`. `connect.options.Options` declares what it takes.
+
+Raises: ConfigurationError: these options cannot work; the message says what to change.
+"""
+
+
+def _resolve(future: asyncio.Future[None], error: BaseException | None) -> None:
     if future.done():
         return
     if error:

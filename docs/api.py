@@ -3,10 +3,14 @@
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Final
 
 import griffe
+
+from connect.deadlines import Deadlines
+from connect.options import declared
 
 ROOT: Final = Path(__file__).parents[1]
 PAGE: Final = ROOT / "docs" / "api.md"
@@ -36,8 +40,6 @@ HEAD: Final = f"""\
 Written from the docstrings by `{COMMAND}`; edit those. All times are seconds. What is not here is no public interface.
 """
 _ENTERED: Final = ("__aenter__", "__aexit__")
-_ARGS: Final = re.compile(r"^Args:\n((?: {4}.*\n?|\n)+)", re.MULTILINE)
-_ARG: Final = re.compile(r"^ {4}(\w[\w, ]*): (.*(?:\n {8}.*)*)", re.MULTILINE)
 
 
 def page() -> str:
@@ -78,10 +80,25 @@ def _told(thing: griffe.Object) -> Iterator[str]:
         case griffe.Class():
             yield from _class(thing)
         case griffe.Function():
-            yield from (f"### {_signature(thing)}", "", _prose(thing), "", *_parameters(thing))
+            yield from (f"### {_signature(thing)}", "", _prose(thing), "")
+        case griffe.Attribute(path="connect.worker.connect"):
+            yield from ("### `connect(apps, *, …) → WorkerConnection`", "", _prose(thing), "", *_options())
         case griffe.Attribute():
             value = "" if len(str(thing.value)) > 80 else f" = {thing.value}"
             yield from (f"### `{thing.name}{value}`", "", _prose(thing), "")
+
+
+def _options() -> Iterator[str]:
+    """What `connect()` takes, from its declaration."""
+    yield from ("| option | type | default | |", "|---|---|---|---|")
+    for each in declared():
+        kind = re.sub(r"\b(?:[a-z_]+\.)+(?=[A-Z])", "", str(getattr(each.kind, "__forward_arg__", each.kind)))
+        kind = each.kind.__name__ if isinstance(each.kind, type) else kind
+        default = "" if each.default is MISSING else f"`{each.default!r}`"
+        default = "`Deadlines()`" if isinstance(each.default, Deadlines) else default
+        words = [f"`{each.name}`", f"`{kind}`", default, each.option.text]
+        yield f"| {' | '.join(word.replace('|', chr(92) + '|') for word in words)} |"
+    yield ""
 
 
 def _class(thing: griffe.Class) -> Iterator[str]:
@@ -150,25 +167,8 @@ def _typed(parameter: griffe.Parameter) -> str:
     return parameter.name + kind + ("" if parameter.kind is griffe.ParameterKind.var_positional else default)
 
 
-def _parameters(function: griffe.Function) -> Iterator[str]:
-    """What the docstring says of each, with its type and default."""
-    found = _ARGS.search(function.docstring.value) if function.docstring else None
-    if not found:
-        return
-    known = {each.name: each for each in function.parameters}
-    yield from ("| parameter | type | default | |", "|---|---|---|---|")
-    for names, words in _ARG.findall(found[1]):
-        for name in names.split(", "):
-            each = known[name]
-            default = "" if each.default is None else f"`{each.default}`"
-            cells = [f"`{name}`", f"`{each.annotation}`", default, " ".join(words.split())]
-            yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-    yield ""
-
-
 def _prose(thing: griffe.Object | griffe.Alias) -> str:
-    """The docstring, without what becomes a table."""
-    return _ARGS.sub("", thing.docstring.value).strip() if thing.docstring else ""
+    return thing.docstring.value.strip() if thing.docstring else ""
 
 
 def main() -> int:

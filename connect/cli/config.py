@@ -1,16 +1,20 @@
-"""What decides where a worker comes from and goes to: `[tool.connect]` in pyproject.toml, an environment file, shared options."""
+"""What the commands share: the flags for the options of `connect()`, `[tool.connect]` in pyproject.toml, an environment file."""
 
+import inspect
 import io
 import os
 import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
 from connect.errors import ConfigurationError
+from connect.options import Declared, declared
+
+F = TypeVar("F", bound=Callable[..., None])
 
 FILE: Final = Path("pyproject.toml")
 TABLE: Final = "[tool.connect]"
@@ -25,9 +29,39 @@ AppDir = Annotated[
     ),
 ]
 EnvFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Sets what it says and the environment does not.")]
-ApiBaseUrl = Annotated[str | None, typer.Option(help="Overrides the client's API address.")]
-GatewayUrl = Annotated[str | None, typer.Option(help="Dial this ws or wss address, whatever the server grants.")]
-Env = Annotated[str | None, typer.Option(help="The Inngest environment; overrides the client's.")]
+
+
+def takes(*names: str) -> Callable[[F], F]:
+    """Give a command the options of `connect()` with these *names*, or all that have a flag, in place of its `**options`."""
+
+    def given(command: F) -> F:
+        own = inspect.signature(command)
+        kept = [each for each in own.parameters.values() if each.kind is not each.VAR_KEYWORD]
+        chosen = [each for each in declared() if each.option.flag and (not names or each.name in names)]
+        parameters = [*kept, *map(_flag, chosen)]
+        command.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return command
+
+    return given
+
+
+def as_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a command that `takes` options was given, under the names of `connect()`."""
+    names = {_parameter(each.option.flag): each.name for each in declared() if each.option.flag}
+    return {names[name]: value for name, value in given.items()}
+
+
+def _flag(each: Declared) -> inspect.Parameter:
+    """An option as typer reads it. The command's help has no use for the marks of the documentation."""
+    words = each.option.text.replace("`", "")
+    option = typer.Option(each.option.flag, help=words, metavar=each.option.metavar)
+    kind = Annotated[each.kind, option]  # type: ignore[name-defined]
+    name = _parameter(each.option.flag)
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=kind)
+
+
+def _parameter(flag: str) -> str:
+    return flag.removeprefix("--").replace("-", "_")
 
 
 def defaults(known: Iterable[str]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from connect.errors import ConfigurationError
 from connect.execution.locate import locate
 
 
+@config.takes("api_base_url", "gateway_url", "env")
 def doctor(
     apps: Annotated[
         str | None,
@@ -23,9 +24,6 @@ def doctor(
     ] = None,
     app_dir: config.AppDir = None,
     env_file: config.EnvFile = None,
-    api_base_url: config.ApiBaseUrl = None,
-    gateway_url: config.GatewayUrl = None,
-    env: config.Env = None,
     register: Annotated[
         bool,
         typer.Option(
@@ -36,6 +34,7 @@ def doctor(
     ] = False,
     timeout: Annotated[float, typer.Option(help="Seconds for each check.")] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")] = False,
+    **given: Any,
 ) -> None:
     """Find out why a worker cannot connect, without sending or taking work.
 
@@ -48,11 +47,9 @@ def doctor(
     config.prepare(app_dir, env_file)
     plan = Plan(
         apps=_found(apps, register=register),
-        api_base_url=api_base_url,
-        gateway_url=gateway_url,
-        env=env,
         register=register,
         timeout=_positive(timeout),
+        **config.as_options(given),
     )
     raise typer.Exit(asyncio.run(_examine(plan, _report(as_json=as_json))).exit_code)
 

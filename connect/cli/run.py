@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final, Literal, NoReturn
+from typing import Annotated, Any, Final, Literal, NoReturn
 
 import typer
 
@@ -18,8 +18,6 @@ from connect.cli.waits import Waits
 from connect.errors import ConfigurationError, ConnectError, InternalError
 from connect.events import ReplyLost
 from connect.loops.loop import new_loop, spare_the_collector
-from connect.options import Isolation
-from connect.requests import OnLeaseLost
 from connect.watching.http import address, is_loopback
 from connect.worker import WorkerConnection, connect
 
@@ -30,6 +28,7 @@ PAGE: Final = "127.0.0.1:9090"
 log = logging.getLogger("connect")
 
 
+@config.takes()
 def run(
     apps: Annotated[
         str,
@@ -48,67 +47,17 @@ def run(
             help="Start again when a Python file changes; for development. Needs the extra reload.",
         ),
     ] = False,
-    instance_id: Annotated[
-        str | None, typer.Option(help="Identifies this process to the server; default: the host's name.")
-    ] = None,
-    max_concurrency: Annotated[
-        int | None, typer.Option(help="Executions that the server may hand to this worker at once; 0: no limit.")
-    ] = None,
-    connect_timeout: Annotated[
-        float | None, typer.Option(help="Seconds for the first connection; default: try for ever.")
-    ] = None,
-    shutdown_timeout: Annotated[
-        float | None,
-        typer.Option(help="Seconds for work in flight to finish at shutdown; default: as long as it takes."),
-    ] = None,
-    flush_timeout: Annotated[
-        float,
-        typer.Option(
-            help="Seconds to deliver the last replies once work has ended, and for a cancelled function to end: "
-            "a sync one, on its thread, cannot be stopped. What is left then is lost."
-        ),
-    ] = 60.0,
-    api_base_url: config.ApiBaseUrl = None,
-    gateway_url: config.GatewayUrl = None,
-    env: config.Env = None,
-    isolation: Annotated[
-        Isolation,
-        typer.Option(
-            help="thread: user code cannot delay a heartbeat; none: one loop for everything; "
-            "process: functions run in several processes, behind one connection."
-        ),
-    ] = "thread",
-    processes: Annotated[
-        int | None, typer.Option(help="How many, with --isolation process; default: one for each core.")
-    ] = None,
-    recycle_after: Annotated[
-        int | None, typer.Option(help="Executions after which a process is replaced by a fresh one; default: never.")
-    ] = None,
-    on_lease_lost: Annotated[
-        OnLeaseLost, typer.Option(help="What becomes of an execution that the server took away.")
-    ] = "cancel",
-    http: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:PORT",
-            help="Serve /livez, /readyz, /status and /metrics there; beyond loopback with --allow-remote.",
-        ),
-    ] = None,
-    status_page: Annotated[
-        bool, typer.Option("--status-page", help="Serve the live page, read-only, at --http; default 127.0.0.1:9090.")
-    ] = False,
     allow_remote: Annotated[
         bool,
-        typer.Option("--allow-remote", help="Let --http be an address that other machines reach, as 0.0.0.0:9090."),
-    ] = False,
-    traces: Annotated[
-        bool,
-        typer.Option("--traces", help="Send OpenTelemetry spans to OTEL_EXPORTER_OTLP_ENDPOINT; needs the extra otel."),
+        typer.Option(
+            "--allow-remote", help="Let --http be an address that other machines reach, such as 0.0.0.0:9090."
+        ),
     ] = False,
     log_level: Annotated[Level, typer.Option(help="The least that is logged.", case_sensitive=False)] = "info",
     log_format: Annotated[
         logs.Format, typer.Option(help="text: for people; json: an object on each line.", case_sensitive=False)
     ] = "text",
+    **given: Any,
 ) -> None:
     """Connect to Inngest and run the functions of MODULE:APPS until told to stop.
 
@@ -122,27 +71,14 @@ def run(
         raise typer.Exit(reloading.run(app_dir or Path()))
     reloading.end_with_watcher()
     config.prepare(app_dir, env_file)
+    options = config.as_options(given)
+    if options["status_page"]:
+        options["http"] = options["http"] or PAGE
+    _check_address(options["http"], allow_remote=allow_remote)
     with _explained(log_level):
-        worker = connect(
-            apps,
-            instance_id=instance_id,
-            max_worker_concurrency=max_concurrency,
-            connect_timeout=connect_timeout,
-            shutdown_timeout=shutdown_timeout,
-            flush_timeout=flush_timeout,
-            api_base_url=api_base_url,
-            gateway_url=gateway_url,
-            env=env,
-            isolation=isolation,
-            processes=processes,
-            recycle_after=recycle_after,
-            on_lease_lost=on_lease_lost,
-            http=_address(http or (PAGE if status_page else None), allow_remote=allow_remote),
-            status_page=status_page,
-            traces=traces,
-        )
-    if traces:
-        from connect.watching import tracing  # needs what not everybody has installed
+        worker = connect(apps, **options)
+    if options["traces"]:
+        from connect.watching import tracing  # needs the extra `otel`
 
         tracing.export()
     logs.to_stderr(log_level, log_format)
@@ -162,12 +98,11 @@ def _explained(level: Level) -> Iterator[None]:
         raise
 
 
-def _address(http: str | None, *, allow_remote: bool) -> str | None:
-    """Where to serve. Raises: ConfigurationError: other machines could read it, and nobody said that they may."""
+def _check_address(http: str | None, *, allow_remote: bool) -> None:
+    """Raises: ConfigurationError: other machines could read what is served at *http*, and the user has not allowed that."""
     if http and not allow_remote and not is_loopback(address(http)[0]):
         told = f"--http {http} shows ids and errors to other machines"
         raise ConfigurationError(f"{told}: pass --allow-remote too, or a loopback address")
-    return http
 
 
 async def _live(worker: WorkerConnection) -> int:

@@ -10,9 +10,9 @@ from typing import Any
 
 import aiohttp
 
+from connect.configuration import Configuration
 from connect.doctor.network import Target
 from connect.doctor.talk import Talk
-from connect.options import Options
 from connect.transport.api import Grant
 
 
@@ -58,7 +58,7 @@ class Case:
     secrets: set[str]
     """What no finding may hold."""
     session: aiohttp.ClientSession = field(init=False)
-    options: Options = field(init=False)
+    options: Configuration = field(init=False)
     origin_from: str = field(init=False)
     """What decides where the API is."""
     api: Target = field(init=False)

@@ -1,7 +1,6 @@
 """What is around a worker before it dials: the SDK, the settings, the keys."""
 
 import importlib.metadata
-import inspect
 import logging
 import os
 import platform
@@ -11,11 +10,12 @@ from typing import Final
 
 import inngest
 
-from connect import options, worker
+from connect.configuration import Configuration, resolve
 from connect.doctor.case import Case
 from connect.doctor.findings import Seen, Skipped, Wrong, wrong
 from connect.errors import ConfigurationError
 from connect.execution import internals, sdk
+from connect.options import Options
 from connect.secrets import SigningKey
 
 KEYS: Final = ("INNGEST_SIGNING_KEY", "INNGEST_SIGNING_KEY_FALLBACK")
@@ -24,11 +24,6 @@ SECRET: Final = (*KEYS, "INNGEST_EVENT_KEY")
 
 _ORIGINS: Final = ("INNGEST_API_BASE_URL", "INNGEST_BASE_URL", "INNGEST_DEV")
 _DEFAULTS: Final = ("https://api.inngest.com", "http://127.0.0.1:8288")
-_AS_CONNECT: Final = {
-    name: parameter.default
-    for name, parameter in inspect.signature(worker.connect).parameters.items()
-    if name != "apps"
-}
 
 
 async def sdk_version(_: Case) -> Seen:
@@ -65,8 +60,14 @@ async def settings(case: Case) -> Seen:
     plan = case.plan
     try:
         apps = _stand_in() if plan.apps is None else plan.apps
-        chosen = {"instance_id": _instance_id(), "api_base_url": plan.api_base_url, "env": plan.env}
-        case.options = options.resolve(apps, **{**_AS_CONNECT, **chosen, "gateway_url": plan.gateway_url})
+        asked = Options(
+            apps,
+            instance_id=_instance_id(),
+            api_base_url=plan.api_base_url,
+            env=plan.env,
+            gateway_url=plan.gateway_url,
+        )
+        case.options = resolve(asked)
     except ConfigurationError as error:
         raise wrong(error) from None
     case.secrets |= {ring.bearer.reveal() for ring in case.options.keyring.apart() if ring.bearer}
@@ -102,7 +103,7 @@ def _instance_id() -> str:
     return f"{socket.gethostname()}-doctor"
 
 
-def _mode(settled: options.Options) -> str:
+def _mode(settled: Configuration) -> str:
     mode = "cloud mode" if settled.apps.is_cloud else "development mode"
     if settled.apps.is_cloud is sdk.is_dev_variable_set():
         return f"{mode} (the client says so)"

@@ -97,5 +97,5 @@ def test_every_line_is_one_that_is_said(line: str) -> None:
 
 
 def test_the_caution_about_a_key_is_said() -> None:
-    source = Path(ROOT / "connect" / "options.py").read_text(encoding="utf-8")
+    source = Path(ROOT / "connect" / "configuration.py").read_text(encoding="utf-8")
     assert "there is a signing key, but {cause}, so this worker is in development mode and turns to {goes_to}" in source

@@ -171,7 +171,7 @@ async def test_a_signing_key_that_is_an_option_reaches_the_processes_in_secret(
     run = await gw.invoke("app-surroundings")
     assert run.status == "completed"
     assert "0f0f" not in json.dumps([run.output["arguments"], run.output["environment"]])
-    assert "0f0f" not in repr(worker.status()) + repr(worker._options) + repr(worker._processes)
+    assert "0f0f" not in repr(worker.status()) + repr(worker._known) + repr(worker._processes)
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,10 @@ def test_apps_that_cannot_work_are_refused_at_once(apps: Callable[[], Any], says
         ({"api_base_url": "http://me:word@127.0.0.1", "signing_key": PRIMARY}, "cannot be sent beside a signing key"),
         ({"api_base_url": "ftp://me:zzyzx@host"}, "api_base_url 'ftp://...@host' is no http"),
         ({"gateway_url": "http://me:zzyzx@host"}, "gateway endpoint 'http://...@host': scheme"),
-        ({"retry": tenacity.Retrying()}, "a Retrying, which sleeps in everybody's way: pass a tenacity.AsyncRetrying"),
+        (
+            {"retry": tenacity.Retrying()},
+            "a Retrying, which blocks the event loop while it waits: pass a tenacity.AsyncRetrying",
+        ),
         ({"retry": tenacity.AsyncRetrying(stop=tenacity.stop_after_attempt(3))}, "retry has a stop condition"),
         ({"isolation": "process", "processes": 1.5}, "processes is 1.5: it must be a whole number"),
         ({"instance_id": " "}, "instance_id is empty"),
@@ -464,9 +467,9 @@ async def test_no_secret_is_told_to_anybody(
     held.release.set()
     await run.done()
     await worker.hears(events.Connected, 2)
-    shown = [repr(worker.connection), repr(worker.status()), repr(worker.connection._options)]
+    shown = [repr(worker.connection), repr(worker.status()), repr(worker.connection._known)]
     await worker.close(wait=True)
-    shown += [caplog.text, *map(repr, worker.told), *map(str, worker.told), repr(worker.connection._options)]
+    shown += [caplog.text, *map(repr, worker.told), *map(str, worker.told), repr(worker.connection._known)]
 
     introduction = gw.frames(Kind.WORKER_CONNECT)[0].message
     assert isinstance(introduction, wire.WorkerConnectRequestData)

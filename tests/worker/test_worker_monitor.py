@@ -198,7 +198,7 @@ async def test_probes_answer_while_user_code_blocks(gw: Gateway, apps: Apps, ser
 
     def probe() -> None:
         inside.wait(10)
-        url = f"http://127.0.0.1:{loop_of_its_own.connection._options.http[1]}/livez"
+        url = f"http://127.0.0.1:{loop_of_its_own.connection._known.http[1]}/livez"
         with urllib.request.urlopen(url, timeout=5) as answer:
             answers.append(answer.status)
         release.set()

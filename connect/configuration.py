@@ -1,0 +1,316 @@
+"""Configuration: what the options, the clients and the environment come to, checked once, before anything is dialled."""
+
+import asyncio
+import importlib.metadata
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+import time
+import urllib.parse
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, get_args
+
+import tenacity
+
+from connect.errors import ConfigurationError, LinkLost
+from connect.execution import sdk
+from connect.logs import REPEATS
+from connect.options import Isolation, OnLeaseLost, Options
+from connect.secrets import Keyring, Secret, SigningKey, without_passwords
+from connect.transport.api import gateway_endpoint
+from connect.transport.registration import Registration
+from connect.watching.http import address
+from statecharts import library
+
+if TYPE_CHECKING:
+    from connect.execution.processes import Plan
+
+DEFAULT_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+log = logging.getLogger("connect")
+
+_UNCATCHABLE: Final = {getattr(signal, name, None) for name in ("SIGKILL", "SIGSTOP")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """What a worker needs to know: the options as they were given, and what became of them."""
+
+    options: Options
+    apps: sdk.Apps
+    origin: str
+    """The API's address."""
+    env: str | None
+    keyring: Keyring
+    caution: str | None
+    """Logged at the start, at WARNING; None: nothing is odd."""
+    registration: Registration
+    endpoint: Callable[[str], str]
+    """From the gateway address that the server grants to the one to dial. Raises: ConfigurationError."""
+    shutdown_signals: tuple[signal.Signals, ...]
+    processes: "Plan | None"
+    http: tuple[str, int] | None
+    rng: random.Random
+    sleep: Callable[[float], Awaitable[None]]
+
+
+def resolve(options: Options) -> Configuration:
+    """Check *options* and complete them: an option counts first, then the client's value, then the environment.
+
+    Raises: ConfigurationError: it names the option and says what to change.
+    """
+    _check_charts()
+    _check_values(options)
+    signals = DEFAULT_SIGNALS if options.shutdown_signals is None else _signals(options.shutdown_signals)
+    processes = _processes(options, signals)
+    apps = sdk.load(options.apps, options.signing_key)
+    environment = options.env or apps.env
+    keyring = _keyring(apps, options.signing_key, options.signing_key_fallback, environment)
+    return Configuration(
+        options=replace(options, signing_key=None, signing_key_fallback=None),  # the keyring has them, as secrets
+        apps=apps,
+        origin=_origin(options.api_base_url or apps.api_origin, keyring),
+        env=environment,
+        keyring=keyring,
+        caution=_caution(apps, options.signing_key, options.api_base_url),
+        registration=Registration(
+            instance_id=_instance_id(options.instance_id),
+            apps=apps.configurations,
+            capabilities=apps.capabilities,
+            framework=apps.framework,
+            sdk_language=apps.sdk_language,
+            sdk_version=apps.sdk_version,
+            system=sdk.system_attributes(),
+            environment=environment,
+            max_worker_concurrency=_concurrency(options.max_worker_concurrency, apps),
+            started_at=time.time(),
+        ),
+        endpoint=_endpoint(options.gateway_url, options.rewrite_gateway_endpoint),
+        shutdown_signals=signals,
+        processes=processes,
+        http=_http(options.http, options.status_page),
+        rng=random.Random(),  # noqa: S311 - spreads retries, guards nothing
+        sleep=asyncio.sleep if options.retry is None else _sleep_of(options.retry),
+    )
+
+
+def _check_values(options: Options) -> None:
+    """What can be wrong with each option by itself."""
+    _one_of("isolation", options.isolation, get_args(Isolation))
+    _one_of("on_lease_lost", options.on_lease_lost, get_args(OnLeaseLost))
+    _positive(
+        connect_timeout=options.connect_timeout,
+        flush_timeout=options.flush_timeout,
+        outbox_limit=options.outbox_limit,
+    )
+    shutdown_timeout = options.shutdown_timeout
+    if shutdown_timeout is not None and _number("shutdown_timeout", shutdown_timeout) < 0:
+        raise ConfigurationError(
+            f"shutdown_timeout is {shutdown_timeout}: it must not be negative, and None is no limit"
+        )
+    if options.retry is not None:
+        _check_policy(options.retry)
+
+
+def _check_charts() -> None:
+    try:
+        library.check()
+    except library.LackingError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def _processes(options: Options, signals: Iterable[int]) -> "Plan | None":
+    """What the processes are to be; None: there are none."""
+    given = {"processes": options.processes, "recycle_after": options.recycle_after}
+    if options.isolation != "process":
+        for name, value in given.items():
+            if value is not None:
+                raise ConfigurationError(
+                    f'{name} is {value}, but isolation is {options.isolation!r}: pass isolation="process"'
+                )
+        return None
+    if sys.platform == "win32":
+        raise ConfigurationError('isolation="process" needs a POSIX system: use "thread", and run several workers')
+    if options.executor is not None:
+        raise ConfigurationError('executor and isolation="process" exclude each other: leave one of them out')
+    if not isinstance(options.apps, str):
+        raise ConfigurationError(
+            'with isolation="process" each process imports the apps: pass their name, "MODULE:APPS", instead of themselves'
+        )
+    for name, value in given.items():
+        if value is not None:
+            _whole(name, value)
+    _positive(**given)
+    from connect.execution.processes import Plan, cores  # most workers have none
+
+    return Plan(
+        apps=options.apps,
+        count=options.processes or cores(),
+        recycle_after=options.recycle_after,
+        signing_key=Secret(options.signing_key) if options.signing_key else None,
+        signals=tuple({signal.SIGINT, signal.SIGTERM, *signals}),
+        traces=options.traces,
+    )
+
+
+def _http(http: str | None, status_page: bool) -> tuple[str, int] | None:
+    if status_page and not http:
+        raise ConfigurationError("status_page needs an address: pass http=HOST:PORT, such as 127.0.0.1:9090")
+    return address(http) if http else None
+
+
+def _keyring(known: sdk.Apps, primary: str | None, fallback: str | None, env: str | None) -> Keyring:
+    """A key given here is always sent; a client's own only in cloud mode, as the official client does."""
+    if known.is_cloud:
+        primary = primary or known.signing_key
+        fallback = fallback or known.signing_key_fallback
+    keys = [
+        SigningKey.parse(text, name) if text else None
+        for text, name in ((primary, "signing_key"), (fallback, "signing_key_fallback"))
+    ]
+    if env is None and any(key and key.is_branch for key in keys):
+        raise ConfigurationError(
+            "the signing key is for branch environments, but none is named: pass env=… or set INNGEST_ENV"
+        )
+    return Keyring(*keys)
+
+
+def _caution(known: sdk.Apps, signing_key: str | None, api_base_url: str | None) -> str | None:
+    """What is odd about a signing key for a client in development mode; None: nothing."""
+    if known.is_cloud or not (signing_key or known.signing_key) or (signing_key and api_base_url):
+        return None
+    if sdk.is_dev_variable_set():
+        cause, cure = "INNGEST_DEV is set", "unset it for production, or unset INNGEST_SIGNING_KEY"
+    else:
+        cause, cure = "the client has is_production=False", "leave that out: INNGEST_DEV decides then"
+    goes_to = without_passwords(api_base_url or known.api_origin)
+    return f"there is a signing key, but {cause}, so this worker is in development mode and turns to {goes_to}: {cure}"
+
+
+def _concurrency(asked: int | None, known: sdk.Apps) -> int | None:
+    value = known.max_worker_concurrency if asked is None else asked
+    if value is None:
+        return None
+    if _whole("max_worker_concurrency", value) < 0:
+        raise ConfigurationError(f"max_worker_concurrency is {value}: it must not be negative, and None is no limit")
+    return value
+
+
+def _instance_id(asked: str | None) -> str:
+    if asked is None:
+        return socket.gethostname()
+    if not asked.strip():
+        raise ConfigurationError(
+            "instance_id is empty: leave it out for the host's name, or pass one that survives restarts"
+        )
+    return asked
+
+
+def _origin(text: str, keyring: Keyring) -> str:
+    try:
+        parts = urllib.parse.urlsplit(text)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, or half an IPv6 address
+        is_address = False
+    if not is_address:
+        raise ConfigurationError(
+            f"api_base_url {without_passwords(text)!r} is no http or https address: write http://HOST:PORT or https://HOST"
+        )
+    if keyring.bearer and "@" in parts.netloc:
+        raise ConfigurationError(
+            "the API address has a user name or password in it, which cannot be sent beside a signing key: leave it out"
+        )
+    return text
+
+
+def _endpoint(gateway_url: str | None, rewrite: Callable[[str], str] | None) -> Callable[[str], str]:
+    """From the endpoint that the server grants to the one to dial: replaced, or rewritten, or as it is."""
+    fixed = gateway_url or os.environ.get("INNGEST_CONNECT_GATEWAY_URL")
+    if fixed:
+        try:
+            url = gateway_endpoint(fixed)
+        except ValueError as error:
+            raise ConfigurationError(f"gateway_url (or INNGEST_CONNECT_GATEWAY_URL): {error}") from None
+        return lambda _: url
+    return _guarded(rewrite) if rewrite else (lambda granted: granted)
+
+
+def _guarded(rewrite: Callable[[str], str]) -> Callable[[str], str]:
+    """*rewrite*, which is the user's: what goes wrong in it fails the attempt, and is not taken for a bug of the worker."""
+
+    def rewritten(granted: str) -> str:
+        try:
+            return _text(rewrite(granted))
+        except Exception as error:
+            told = without_passwords(f"{type(error).__name__}: {error}")
+            log.warning("rewrite_gateway_endpoint raised %s: this attempt fails", told, exc_info=error, extra=REPEATS)
+            raise LinkLost(without_passwords(str(error))) from error
+
+    return rewritten
+
+
+def _text(url: object) -> str:
+    if not isinstance(url, str):
+        raise TypeError(f"rewrite_gateway_endpoint returned a {type(url).__name__}, not an address")
+    return url
+
+
+def _check_policy(retry: tenacity.AsyncRetrying) -> None:
+    if not isinstance(retry, tenacity.AsyncRetrying):
+        kind = type(retry).__name__
+        raise ConfigurationError(
+            f"retry is a {kind}, which blocks the event loop while it waits: pass a tenacity.AsyncRetrying"
+        )
+    if unknown := [name for name in ("sleep", "stop", "wait") if not hasattr(retry, name)]:
+        installed = importlib.metadata.version("tenacity")
+        raise ConfigurationError(
+            f"retry: a policy of tenacity {installed} has no {', '.join(unknown)}: leave retry out"
+        )
+    if retry.stop is not tenacity.stop_never:
+        raise ConfigurationError(
+            "retry has a stop condition, but a worker never gives up: leave `stop` out of the policy"
+        )
+
+
+def _sleep_of(retry: tenacity.AsyncRetrying) -> Callable[[float], Awaitable[None]]:
+    async def sleep(seconds: float) -> None:
+        waited = retry.sleep(seconds)
+        if waited is not None:
+            await waited
+
+    return sleep
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigurationError(f"{name} is {value!r}: it must be one of {', '.join(allowed)}")
+
+
+def _signals(asked: Sequence[signal.Signals]) -> tuple[signal.Signals, ...]:
+    for number in asked:
+        if number not in signal.valid_signals():
+            raise ConfigurationError(f"shutdown_signals has {number!r}: name members of signal.Signals")
+        if number in _UNCATCHABLE:
+            raise ConfigurationError(f"shutdown_signals has {number!r}, which no program can catch: SIGTERM can be")
+    return tuple(asked)
+
+
+def _positive(**values: float | None) -> None:
+    for name, value in values.items():
+        if value is not None and not _number(name, value) > 0:
+            raise ConfigurationError(f"{name} is {value}: it must be more than 0")
+
+
+def _whole(name: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigurationError(f"{name} is {value!r}: it must be a whole number")
+    return value
+
+
+def _number(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigurationError(f"{name} is {value!r}: it must be a number")
+    return value

@@ -1,0 +1,20 @@
+"""Isolation: which executor runs the user's functions."""
+
+import asyncio
+
+from connect.configuration import Configuration
+from connect.execution import Executor
+from connect.execution.caller_loop import CallerLoop
+from connect.execution.same_loop import SameLoop
+
+
+def executor_for(known: Configuration, home: asyncio.AbstractEventLoop) -> Executor:
+    """The user's own executor, or that of the isolation; *home* is the loop that called `start()`."""
+    if known.options.executor:
+        return known.options.executor
+    if known.processes:
+        from connect.execution.processes import Processes  # most workers have none
+
+        traceparent = known.apps.spans.traceparent if known.apps.spans else str
+        return Processes(known.processes, known.options.deadlines, known.rng, known.sleep, traceparent)
+    return CallerLoop(known.apps, home) if known.options.isolation == "thread" else SameLoop(known.apps)
