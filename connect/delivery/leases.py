@@ -9,11 +9,11 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
-from connect.link import Link
 from connect.loops.timers import Ticker, Timer
 from connect.wire import ulid
+from connect.wire.intervals import Intervals
 
 AT_ONCE: Final = 64
 """Leases that are extended in one go."""
@@ -21,10 +21,21 @@ SHARES: Final = 32
 """Into how many goes, at most, a sweep is divided."""
 
 
-class Leased(Protocol):
-    """Something that holds a lease, or has lost it."""
+class Carrier(Protocol):
+    """A link, as far as the sweep needs it: its gateway says how often it wants leases extended."""
 
-    def extend(self, link: Link) -> None:
+    @property
+    def intervals(self) -> Intervals: ...
+
+
+C = TypeVar("C", bound=Carrier)
+_C_contra = TypeVar("_C_contra", bound=Carrier, contravariant=True)
+
+
+class Leased(Protocol[_C_contra]):
+    """A request that has a lease, or has lost it."""
+
+    def extend(self, link: _C_contra) -> None:
         """Ask over *link* for more time, unless there is nothing to ask for (any more)."""
 
 
@@ -34,16 +45,16 @@ def seconds_left(lease_id: str) -> float | None:
     return None if end is None else end - time.time()
 
 
-class Leases:
+class Leases(Generic[C]):
     """Extends *holders()* over *current()* as often as that link's gateway asks for. On the connection's loop only."""
 
-    def __init__(self, holders: Callable[[], Iterable[Leased]], current: Callable[[], Link | None]) -> None:
+    def __init__(self, holders: Callable[[], Iterable[Leased[C]]], current: Callable[[], C | None]) -> None:
         self._holders = holders
         self._current = current
-        self._carriers: list[Link] = []
+        self._carriers: list[C] = []
         self._ticker: Ticker | None = None
         self._swept_at: float | None = None
-        self._waiting: deque[Leased] = deque()
+        self._waiting: deque[Leased[C]] = deque()
         self._share = AT_ONCE
         self._next = Timer(self._extend_some)
 
@@ -52,12 +63,12 @@ class Leases:
         """Seconds between two extensions; None while no link carries them."""
         return self._carriers[-1].intervals.extend_lease if self._carriers else None
 
-    def carry(self, link: Link) -> None:
+    def carry(self, link: C) -> None:
         """*link* is UP: the sweep runs, at its pace."""
         self._carriers.append(link)
         self._restart()
 
-    def leave(self, link: Link) -> None:
+    def leave(self, link: C) -> None:
         """*link* is UP no longer."""
         self._carriers.remove(link)
         self._restart()

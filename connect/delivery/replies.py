@@ -1,11 +1,10 @@
 """Replies: an outcome as the gateway reads it (PROTOCOL.md §6.6), and the outcomes that the worker itself has to give."""
 
-import json
 import logging
 from typing import Final, Literal
 
 from connect import wire
-from connect.execution import Outcome
+from connect.execution.outcome import Outcome, failure
 from connect.wire.codec import MESSAGE_LIMIT
 
 STATUS_NAMES: Final[dict[int, Literal["DONE", "NOT_COMPLETED", "ERROR"]]] = {0: "NOT_COMPLETED", 1: "DONE", 2: "ERROR"}
@@ -46,12 +45,6 @@ def _response(data: wire.GatewayExecutorRequestData, outcome: Outcome) -> wire.S
     if outcome.retry_after is not None:
         response.retry_after = outcome.retry_after
     return response
-
-
-def failure(name: str, message: str, *, no_retry: bool = False, retry_after: str | None = None) -> Outcome:
-    """An ERROR outcome of our own making, its body as the SDK writes its own."""
-    body = json.dumps({"name": name, "message": message}).encode()
-    return Outcome(wire.SDKResponseStatus.ERROR, body, no_retry=no_retry, retry_after=retry_after)
 
 
 def too_large(size: int) -> Outcome:

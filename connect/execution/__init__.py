@@ -1,5 +1,7 @@
-"""Where user functions run: one protocol, and the rooms behind it (DESIGN: user code cannot starve the connection)."""
+"""Where user functions run: one protocol, `Executor`, and the executors of each `isolation` (DESIGN §6)."""
 
-from connect.execution.executor import Executor, Invocation, Outcome
+from connect.execution.executor import Executor
+from connect.execution.invocation import Invocation
+from connect.execution.outcome import Outcome
 
 __all__ = ["Executor", "Invocation", "Outcome"]

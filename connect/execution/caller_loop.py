@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 import contextvars
 
-from connect.execution.executor import Invocation, Outcome
+from connect.execution.invocation import Invocation
+from connect.execution.outcome import Outcome
 from connect.execution.sdk import Apps
 from connect.loops.mailbox import Mailbox
 

@@ -21,7 +21,8 @@ from typing import Final
 from connect import logs
 from connect.errors import ConfigurationError
 from connect.execution import pipe, processes, sdk
-from connect.execution.executor import Invocation, Outcome
+from connect.execution.invocation import Invocation
+from connect.execution.outcome import Outcome
 from connect.execution.pipe import Message, Pipe
 from connect.execution.setup import Setup
 from connect.loops.loop import new_loop, spare_the_collector

@@ -1,56 +1,9 @@
-"""The seam between the connection and user code: an invocation goes in, an outcome comes out."""
+"""An executor: what runs user functions for the connection."""
 
-import json
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Protocol
 
-from connect.wire import SDKResponseStatus
-
-
-@dataclass(frozen=True, slots=True)
-class Invocation:
-    """One execution that the gateway asked for.
-
-    `payload` is the request JSON (PROTOCOL.md §6.2) as it came; `step_id` is None where no single step is targeted;
-    `trace_context` is the user's W3C trace context as JSON, which may be anything (§6.3).
-    """
-
-    request_id: str
-    run_id: str
-    app_name: str
-    function_slug: str
-    step_id: str | None
-    payload: bytes
-    job_id: str = ""
-    trace_context: bytes = b""
-    connection: str = ""
-    """The span in which the connection that brought it was made, as a W3C `traceparent`, for a process that does not know it."""
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """What the SDK's request handler and middleware read: ids, and the trace context where there is one. Made anew each time:
-        the connection's loop has no use for them."""
-        headers = {"x-request-id": self.request_id, "x-inngest-job-id": self.job_id}
-        try:
-            context = json.loads(self.trace_context or b"{}")
-        except (ValueError, RecursionError):
-            context = None
-        if isinstance(context, dict):
-            headers |= {key: context[key] for key in ("traceparent", "tracestate") if isinstance(context.get(key), str)}
-        return {key: text for key, text in headers.items() if text}
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What an execution came to: the part of an SDKResponse that user code decides (PROTOCOL.md §6.6)."""
-
-    status: SDKResponseStatus
-    body: bytes
-    no_retry: bool = False
-    retry_after: str | None = None
-    sdk_version: str = ""
-    request_version: int = 0
+from connect.execution.invocation import Invocation
+from connect.execution.outcome import Outcome
 
 
 class Executor(Protocol):
@@ -69,19 +22,3 @@ class Executor(Protocol):
 
     async def stop(self) -> None:
         """Release threads and processes. No call of `execute` is under way, save what could not be stopped."""
-
-
-class Span(Protocol):
-    """The trace of one execution, open."""
-
-    def note(self, outcome: Outcome) -> None:
-        """Say what it came to."""
-
-
-class Spans(Protocol):
-    """What opens them: called where user code runs."""
-
-    def span(self, invocation: Invocation) -> AbstractContextManager[Span]: ...
-
-    def traceparent(self) -> str:
-        """The span in which the present connection was made; "": there is none."""

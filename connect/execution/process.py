@@ -14,9 +14,9 @@ from dataclasses import fields, replace
 from operator import attrgetter
 from typing import IO, Any, Final, cast
 
-from connect.delivery.replies import failure
 from connect.execution import pipe
-from connect.execution.executor import Invocation, Outcome
+from connect.execution.invocation import Invocation
+from connect.execution.outcome import Outcome, failure
 from connect.execution.pipe import Message, Pipe
 from connect.execution.setup import Setup
 from connect.status import ProcessStatus

@@ -19,9 +19,9 @@ import tenacity
 from connect import logs
 from connect.backoff import Revival
 from connect.deadlines import Deadlines
-from connect.delivery.replies import failure
 from connect.errors import ConfigurationError
-from connect.execution.executor import Invocation, Outcome
+from connect.execution.invocation import Invocation
+from connect.execution.outcome import Outcome, failure
 from connect.execution.process import Process
 from connect.execution.setup import Setup
 from connect.secrets import Secret

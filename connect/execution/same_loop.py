@@ -1,6 +1,7 @@
 """Everything on one loop: the lowest latency, where user code is known not to block."""
 
-from connect.execution.executor import Invocation, Outcome
+from connect.execution.invocation import Invocation
+from connect.execution.outcome import Outcome
 from connect.execution.sdk import Apps
 
 

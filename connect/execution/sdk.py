@@ -24,14 +24,15 @@ import psutil
 import pydantic_core
 
 from connect import wire
-from connect.delivery.replies import failure
 from connect.errors import ConfigurationError
-from connect.execution import Invocation, Outcome, internals
+from connect.execution import internals
 from connect.execution.locate import locate
+from connect.execution.outcome import Outcome, failure
 from connect.execution.threads import Threads
 
 if TYPE_CHECKING:
-    from connect.execution.executor import Spans
+    from connect.execution.invocation import Invocation
+    from connect.execution.spans import Spans
 
 App: TypeAlias = "tuple[inngest.Inngest, Sequence[inngest.Function[Any]]]"
 AppsArgument: TypeAlias = "str | App | Sequence[App]"

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 from connect import events
 from connect.delivery.replies import STATUS_NAMES
 from connect.errors import ConfigurationError
-from connect.execution.executor import Invocation, Outcome
+from connect.execution.invocation import Invocation
+from connect.execution.outcome import Outcome
 from connect.status import ConnectionState
 
 if TYPE_CHECKING:

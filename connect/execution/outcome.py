@@ -1,0 +1,24 @@
+"""An outcome: the result of one execution, as an executor returns it."""
+
+import json
+from dataclasses import dataclass
+
+from connect.wire import SDKResponseStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an execution came to: the part of an SDKResponse that user code decides (PROTOCOL.md §6.6)."""
+
+    status: SDKResponseStatus
+    body: bytes
+    no_retry: bool = False
+    retry_after: str | None = None
+    sdk_version: str = ""
+    request_version: int = 0
+
+
+def failure(name: str, message: str, *, no_retry: bool = False, retry_after: str | None = None) -> Outcome:
+    """An ERROR outcome that the worker makes itself. Its body has the form that the SDK gives its own errors."""
+    body = json.dumps({"name": name, "message": message}).encode()
+    return Outcome(SDKResponseStatus.ERROR, body, no_retry=no_retry, retry_after=retry_after)
