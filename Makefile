@@ -54,7 +54,7 @@ mutate: $(READY) ## Change the charts in one place after the other, and see test
 
 oldest: $(VENV)-oldest/ready ## The tests of the bridge to the SDK, with the oldest release of it that is supported, and all else as old as it may be
 	$(VENV)-oldest/bin/python -m pytest -n auto -m oldest -W "ignore:Protobuf gencode" \
-	    tests/test_sdk.py tests/leaning/test_leaning_inngest.py tests/executors tests/worker/test_worker_first_light.py
+	    tests/leaning/test_leaning_inngest.py tests/execution tests/worker/test_worker_first_light.py
 
 newest: ## Every test, with the newest release of everything that pyproject.toml allows; says first how that differs from the lock
 	@$(PYTHON) $(INSTALL) $(VENV)-newest

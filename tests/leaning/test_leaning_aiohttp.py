@@ -10,7 +10,7 @@ import pytest
 
 from connect.transport import websocket
 from connect.transport.channel import Channel
-from tests.test_websocket import connected
+from tests.transport.test_websocket import connected
 
 AIOHTTP = f"aiohttp {importlib.metadata.version('aiohttp')}"
 

@@ -395,7 +395,7 @@ def test_an_sdk_with_other_internals_is_refused_with_the_range_that_works(progra
 
 
 def test_the_range_is_the_one_that_is_installed_with() -> None:
-    project = (Path(__file__).parents[1] / "pyproject.toml").read_text()
+    project = (Path(__file__).parents[2] / "pyproject.toml").read_text()
     assert f'"{internals.SUPPORTED}"' in project
 
 

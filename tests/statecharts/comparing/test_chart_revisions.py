@@ -14,7 +14,7 @@ from statecharts.tools.comparing import reader, revision
 from statecharts.tools.comparing.revision import Version
 from statecharts.tools.load import UnusableError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 DOOR = """\
 from statemachine import State, StateChart

@@ -18,7 +18,7 @@ from statecharts.tools.drawing import dot, mermaid
 from statecharts.tools.drawing.marks import ADDED, CHANGED, REMOVED
 from tests.needs import needs_dot
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 each_chart = pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.__name__)
 
 

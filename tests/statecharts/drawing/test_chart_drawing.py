@@ -16,7 +16,7 @@ from statecharts.tools.drawing import dot, draw, labels, mermaid
 from tests.needs import needs_dot
 from tests.statecharts.foreign.charts import FOREIGN
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DIAGRAMS = ROOT / "diagrams"
 
 each_chart = pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.__name__)
