@@ -50,7 +50,8 @@ class Dialler:
         self._ready_seconds = deadlines.ready
         self._ever_ready = False
         self.link: Link | None = None
-        self.excluded: set[str] = set()
+        self.excluded: frozenset[str] = frozenset()
+        """Gateway groups to avoid. Replaced whole and never changed in place, for other threads read it."""
         self.attempts = 0
         self.retry_at: float | None = None
         self.last_error: Exception | None = None
@@ -69,7 +70,7 @@ class Dialler:
     def exclude(self, link: Link) -> None:
         """Ask for another gateway group than this link's, until a link is ready."""
         if link.group:
-            self.excluded.add(link.group)
+            self.excluded |= {link.group}
 
     def ready(self, link: Link) -> bool:
         """*link* is ready. False: it is not the one being made, and nobody wants it."""
@@ -77,7 +78,7 @@ class Dialler:
             return False
         self._ever_ready = True
         self._ready_seconds = self._deadlines.ready
-        self.excluded.clear()
+        self.excluded = frozenset()
         self.last_error = None
         self._backoff.link_ready(self._loop.time())
         self._outcome.set_result(None)
@@ -118,7 +119,7 @@ class Dialler:
         self.attempts += 1
         self._outcome = self._loop.create_future()
         outcome = self._outcome
-        self.link = self._make(Dial(exclude=frozenset(self.excluded), ready=self._ready_seconds))
+        self.link = self._make(Dial(exclude=self.excluded, ready=self._ready_seconds))
         self.link.start()
         await outcome
 

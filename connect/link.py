@@ -15,7 +15,9 @@ import aiohttp
 
 from connect import wire
 from connect.deadlines import Deadlines
-from connect.errors import GatewayDraining, HandshakeTimeout, LinkLost, ProtocolError, SyncFailed
+from connect.errors import ConnectError, GatewayDraining, HandshakeTimeout, LinkLost, ProtocolError, SyncFailed
+from connect.events import HeartbeatAnswered, LinkOpened
+from connect.listeners import Listeners
 from connect.logs import REPEATS
 from connect.loops.timers import Ticker, Timer
 from connect.secrets import without_passwords
@@ -38,23 +40,36 @@ log = logging.getLogger("connect.link")
 
 
 class LinkOwner(Protocol):
-    """Who a link reports to. Called on the connection's loop, and expected to return at once."""
+    """What a link tells of itself. Called on the connection's loop; each returns at once."""
 
-    def link_opened(self, link: "Link") -> None: ...
     def link_ready(self, link: "Link") -> None: ...
     def link_failed(self, link: "Link", error: Exception) -> None: ...
     def link_closing(self, link: "Link") -> None: ...
     def link_lost(self, link: "Link", error: Exception) -> None: ...
     def link_closed(self, link: "Link") -> None: ...
     def link_released(self, link: "Link") -> None: ...
-    def carrier_up(self, link: "Link") -> None: ...
-    def carrier_down(self, link: "Link") -> None: ...
-    def status_of_work(self) -> wire.WorkerStatusData: ...
-    def link_moved(self, link: "Link", move: Move) -> None: ...
-    def heartbeat_answered(self, link: "Link", round_trip: float) -> None: ...
-    def request_received(self, link: "Link", data: wire.GatewayExecutorRequestData) -> None: ...
-    def reply_acked(self, link: "Link", request_id: str) -> None: ...
-    def lease_answered(self, link: "Link", data: wire.WorkerRequestExtendLeaseAckData) -> None: ...
+    def link_broken(self, link: "Link", error: Exception) -> None:
+        """*error* is a bug, raised outside of the chart's actions."""
+
+    def link_action_raised(self, link: "Link", error: Exception) -> None:
+        """*error* is a bug, raised by an action of the chart; the link ends."""
+
+
+class LinkWork(Protocol):
+    """What a link tells about work, on the connection's loop."""
+
+    def receive(self, data: wire.GatewayExecutorRequestData, link: "Link") -> None: ...
+    def reply_acked(self, request_id: str, link: "Link") -> None: ...
+    def lease_answered(self, data: wire.WorkerRequestExtendLeaseAckData, link: "Link") -> None: ...
+    def link_gone(self, link: "Link") -> None: ...
+    def status(self) -> wire.WorkerStatusData: ...
+
+
+class LeaseSweep(Protocol):
+    """What extends leases over links that are UP."""
+
+    def carry(self, link: "Link") -> None: ...
+    def leave(self, link: "Link") -> None: ...
 
 
 @dataclass(frozen=True)
@@ -66,7 +81,7 @@ class Dial:
 
 
 @dataclass(frozen=True)
-class LinkPlan:
+class LinkSettings:
     """What is the same for every link of a worker."""
 
     api: Api
@@ -74,7 +89,10 @@ class LinkPlan:
     registration: Registration
     deadlines: Deadlines
     endpoint: Callable[[str], str]
-    """From the endpoint that the server granted to the one to dial."""
+    """From the endpoint that the server granted to the one to dial. Raises: ConnectError."""
+    work: LinkWork
+    leases: LeaseSweep
+    listeners: Listeners
     unexpected: Report
 
 
@@ -91,12 +109,12 @@ class Facts:
 class Link:
     """The actor of one link chart. Everything here runs on the connection's loop."""
 
-    def __init__(self, plan: LinkPlan, owner: LinkOwner, dial: Dial) -> None:
-        self._plan = plan
+    def __init__(self, settings: LinkSettings, owner: LinkOwner, dial: Dial) -> None:
+        self._settings = settings
         self._owner = owner
         self._dial = dial
         self._loop = asyncio.get_running_loop()
-        self._chart = Bound(LinkChart, self, plan.unexpected, lambda move: owner.link_moved(self, move))
+        self._chart = Bound(LinkChart, self, settings.unexpected, self._note_move)
         self._grant: Grant | None = None
         self._channel: Channel | None = None
         self._stage_task: asyncio.Task[None] | None = None
@@ -132,7 +150,7 @@ class Link:
 
     def pause(self) -> None:
         """Write WORKER_PAUSE as soon as no ACK is so fresh that it could be overtaken."""
-        fresh = self.facts.last_ack + self._plan.deadlines.pause - self._loop.time()
+        fresh = self.facts.last_ack + self._settings.deadlines.pause - self._loop.time()
         if fresh > 0:
             self._pause.arm(fresh)
         else:
@@ -196,23 +214,23 @@ class Link:
 
     def arm_start_deadline(self) -> None:
         # The request carries its own timeout, which names the URL; this one stands behind it.
-        self._arm("start", self._plan.deadlines.start + 1.0)
+        self._arm("start", self._settings.deadlines.start + 1.0)
 
     def post_start(self) -> None:
         self._stage_task = self._spawn(self._post_start(), "start")
 
     def arm_open_deadline(self) -> None:
-        self._arm("socket", self._plan.deadlines.socket)
+        self._arm("socket", self._settings.deadlines.socket)
 
     def open_socket(self) -> None:
         self._stage_task = self._spawn(self._open_socket(), "socket")
 
     def arm_hello_deadline(self) -> None:
-        self._arm("hello", self._plan.deadlines.hello)
+        self._arm("hello", self._settings.deadlines.hello)
 
     def send_worker_connect(self) -> None:
         assert self._grant, "REGISTERING comes after the start request was granted"  # noqa: S101
-        self.send(self._plan.registration.frame(self._grant))
+        self.send(self._settings.registration.frame(self._grant))
 
     def arm_ready_deadline(self) -> None:
         self._arm("ready", self._dial.ready)
@@ -235,18 +253,22 @@ class Link:
 
     async def _post_start(self) -> None:
         try:
-            self._grant = await self._plan.api.start(self._dial.exclude)
-        except Exception as error:
+            self._grant = await self._settings.api.start(self._dial.exclude)
+        except ConnectError as error:
             self._chart.fire("failed", error=error)
+        except Exception as error:
+            self._break(error)
         else:
             self._chart.fire("started")
 
     async def _open_socket(self) -> None:
         assert self._grant, "OPENING comes after the start request was granted"  # noqa: S101
         try:
-            url = gateway_endpoint(self._plan.endpoint(self._grant.endpoint))
-            socket = await open_socket(self._plan.session, url)
-        except ValueError as error:
+            url = gateway_endpoint(self._settings.endpoint(self._grant.endpoint))
+            socket = await open_socket(self._settings.session, url)
+        except ConnectError as error:
+            self._chart.fire("failed", error=error)
+        except ValueError as error:  # the granted endpoint is no address
             self._chart.fire("failed", error=ProtocolError(str(error)))
         except aiohttp.WSServerHandshakeError as error:
             refusal = f"{url} refused the WebSocket with status {error.status}"
@@ -255,10 +277,10 @@ class Link:
             failure = f"cannot open a WebSocket to {url}: {error}"
             self._chart.fire("failed", error=LinkLost(without_passwords(failure)))
         except Exception as error:
-            self._chart.fire("failed", error=error)
+            self._break(error)
         else:
             self._channel = Channel(socket, self._received, self._ended)
-            self._owner.link_opened(self)
+            self._settings.listeners.emit(LinkOpened(connection_id=self.connection_id))
             self._chart.fire("opened")
 
     def note_intervals(self, data: wire.GatewayConnectionReadyData) -> None:
@@ -271,14 +293,14 @@ class Link:
         self._tickers = [Ticker(self.intervals.heartbeat, lambda: self._chart.fire("beat"))]
         if self.intervals.status:
             self._tickers.append(Ticker(self.intervals.status, self._send_status))
-        self._owner.carrier_up(self)
+        self._settings.leases.carry(self)
 
     def stop_timers(self) -> None:
         self._takes_work = False
         for ticker in self._tickers:
             ticker.cancel()
         self._pause.disarm()
-        self._owner.carrier_down(self)
+        self._settings.leases.leave(self)
 
     def report_ready(self) -> None:
         self._owner.link_ready(self)
@@ -290,7 +312,7 @@ class Link:
         self.send(codec.encode(Kind.WORKER_PAUSE))
 
     def arm_settle_timer(self) -> None:
-        self._settle.arm(self._plan.deadlines.settle if self._owed else 0)
+        self._settle.arm(self._settings.deadlines.settle if self._owed else 0)
 
     def disarm_settle_timer(self) -> None:
         self._settle.disarm()
@@ -305,17 +327,19 @@ class Link:
         self._owner.link_lost(self, error or LinkLost(silent))
 
     def _send_status(self) -> None:
-        self.send(codec.encode(Kind.WORKER_STATUS, self._owner.status_of_work()))
+        self.send(codec.encode(Kind.WORKER_STATUS, self._settings.work.status()))
 
     # -- CLOSED ---------------------------------------------------------------------------------------------------------------
 
     def note_error(self, error: Exception) -> None:
-        log.error("a bug in the worker, please report it: the link %s is given up", self, exc_info=error)
+        log.error("a bug in the worker, please report it: the link %s ends", self, exc_info=error)
+        self._owner.link_action_raised(self, error)
 
     def close_socket(self) -> None:
         self._closer = self._spawn(self._close(), "close")
         self._closer.add_done_callback(lambda _: self._owner.link_released(self))
         self._owner.link_closed(self)
+        self._settings.work.link_gone(self)
 
     async def _close(self) -> None:
         if self._stage_task and not self._stage_task.done():
@@ -327,6 +351,14 @@ class Link:
     # -- frames ---------------------------------------------------------------------------------------------------------------
 
     def _ended(self, error: Exception) -> None:
+        if isinstance(error, ConnectError):
+            self._chart.fire("lost", error=error)
+        else:
+            self._break(error)
+
+    def _break(self, error: Exception) -> None:
+        """*error* is a bug outside of the chart's actions: dialling again would only meet it again."""
+        self._owner.link_broken(self, error)
         self._chart.fire("lost", error=error)
 
     def _received(self, data: bytes | None) -> None:
@@ -349,10 +381,8 @@ class Link:
             handle(self, frame.payload)
 
     def _odd(self, what: str) -> None:
-        about = {
-            "connection_id": self.connection_id,
-            **REPEATS,
-        }  # a newer gateway may have a kind that it sends all the time
+        # Summed up: a newer gateway may have a kind that it sends all the time.
+        about = {"connection_id": self.connection_id, **REPEATS}
         log.warning("%s: ignored a frame that means nothing here: %s", self.connection_id, what, extra=about)
 
     def _on_hello(self, _: object) -> None:
@@ -364,7 +394,7 @@ class Link:
     def _on_heartbeat(self, _: object) -> None:
         now, sent, seen = self._loop.time(), self.facts.heartbeat_sent, self.facts.heartbeat_seen
         if sent is not None and (seen is None or seen < sent):
-            self._owner.heartbeat_answered(self, now - sent)
+            self._settings.listeners.emit(HeartbeatAnswered(connection_id=self.connection_id, round_trip=now - sent))
         self.facts.heartbeat_seen = now
         self._chart.fire("heartbeat_seen")
 
@@ -377,13 +407,16 @@ class Link:
         self._chart.fire("sync_failed", error=error)
 
     def _on_request(self, data: wire.GatewayExecutorRequestData) -> None:
-        self._owner.request_received(self, data)
+        self._settings.work.receive(data, self)
 
     def _on_reply_ack(self, data: wire.WorkerReplyAckData) -> None:
-        self._owner.reply_acked(self, data.request_id)
+        self._settings.work.reply_acked(data.request_id, self)
 
     def _on_lease_ack(self, data: wire.WorkerRequestExtendLeaseAckData) -> None:
-        self._owner.lease_answered(self, data)
+        self._settings.work.lease_answered(data, self)
+
+    def _note_move(self, move: Move) -> None:
+        self._settings.listeners.emit_move("link", self.connection_id, move)
 
     def _spawn(self, work: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:
         return self._loop.create_task(work, name=f"link-{what}")

@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
-from connect.events import Closed, Event
+from connect.events import Closed, Event, Moved
 from connect.loops.mailbox import Mailbox
+from statecharts.binding import Move
 
 E = TypeVar("E", bound=Event)
 
@@ -66,6 +67,15 @@ class Listeners:
             if isinstance(event, kind) and home:
                 with contextlib.suppress(RuntimeError):  # that loop is closed: nobody listens there any more
                     self._box(home).post(_call, callback, event)
+
+    def emit_move(self, chart: Literal["connection", "link"], connection_id: str | None, move: Move) -> None:
+        """Tell that *chart* took a transition, if there is a listener for it."""
+        if self.wants(Moved):
+            self.emit(
+                Moved(
+                    chart=chart, connection_id=connection_id, event=move.event, source=move.source, target=move.target
+                )
+            )
 
     def _box(self, loop: asyncio.AbstractEventLoop) -> Mailbox:
         box = self._boxes.get(loop)

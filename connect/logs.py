@@ -28,6 +28,12 @@ FIELDS: Final = (
 REPEATS: Final = {"repeats": True}
 """As `extra`, on what is said again and again while one thing is broken: see `Summed`."""
 
+
+def about_request(request_id: str, run_id: str, function: str) -> dict[str, str]:
+    """As `extra`: the execution that a record is about."""
+    return {"request_id": request_id, "run_id": run_id, "function": function}
+
+
 TEXT: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 _OFTEN, _WINDOW, _LONGEST = 5, 60.0, 600.0
 

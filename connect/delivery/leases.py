@@ -6,19 +6,25 @@ takes its time, up to half an interval, so that ten thousand leases hold up no h
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final, Generic, Protocol, TypeVar
 
+from connect.events import LeaseLost
+from connect.listeners import Listeners
+from connect.logs import about_request
 from connect.loops.timers import Ticker, Timer
-from connect.wire import ulid
+from connect.wire import GatewayExecutorRequestData, ulid
 from connect.wire.intervals import Intervals
 
 AT_ONCE: Final = 64
 """Leases that are extended in one go."""
 SHARES: Final = 32
 """Into how many goes, at most, a sweep is divided."""
+
+log = logging.getLogger("connect.requests")
 
 
 class Carrier(Protocol):
@@ -37,6 +43,21 @@ class Leased(Protocol[_C_contra]):
 
     def extend(self, link: _C_contra) -> None:
         """Ask over *link* for more time, unless there is nothing to ask for (any more)."""
+
+
+def tell_lost(data: GatewayExecutorRequestData, listeners: Listeners, *, cancelled: bool) -> None:
+    """Log, and tell listeners, that the server has taken this execution away; *cancelled*: its function is."""
+    log.warning(
+        "lost the lease of request %s (run %s, %s): %s",
+        data.request_id,
+        data.run_id,
+        data.function_slug,
+        "its function is cancelled" if cancelled else "its function goes on",
+        extra=about_request(data.request_id, data.run_id, data.function_slug),
+    )
+    listeners.emit(
+        LeaseLost(request_id=data.request_id, run_id=data.run_id, function_slug=data.function_slug, cancelled=cancelled)
+    )
 
 
 def seconds_left(lease_id: str) -> float | None:

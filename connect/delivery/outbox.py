@@ -208,7 +208,7 @@ class Outbox:
             raise error
 
     async def _flush_next(self, most: int) -> list[Exception]:
-        """Why, for those that are to be tried again."""
+        """Errors of the replies to retry."""
         self._kicked.clear()  # a kick from here on is about what is tried now
         batch = [self._to_flush.popleft() for _ in range(min(most, len(self._to_flush)))]
         errors = await asyncio.gather(*(self._flush_one(request_id, reply) for request_id, reply in batch))
@@ -219,9 +219,13 @@ class Outbox:
         if self._held.get(request_id) is not reply:
             return None
         if self._loop.time() - reply.made_at > REPLY_SECONDS:
-            self._owner.reply_undeliverable(request_id, "nobody has waited for it for two hours")
+            self._owner.reply_undeliverable(
+                request_id, "it is over two hours old; the server has stopped waiting for it"
+            )
             return None
         error = await self._try(reply.body)
+        if error and not isinstance(error, ConnectError):
+            self._owner.flushing_broke(error)  # a bug: it ends the worker, and the reply is tried again until then
         if self._held.get(request_id) is not reply:
             return None  # confirmed meanwhile
         if error is None:
@@ -230,11 +234,8 @@ class Outbox:
         if isinstance(error, ApiError) and error.status == 400:
             self._owner.reply_undeliverable(request_id, f"the server refuses it for good: {error}")
             return None
-        ours = not isinstance(error, ConnectError)
         about = {"request_id": request_id, **REPEATS}
-        log.warning(
-            "cannot flush the reply to %s yet: %s", request_id, error, exc_info=error if ours else None, extra=about
-        )
+        log.warning("cannot flush the reply to %s yet: %s", request_id, error, extra=about)
         self._owner.reply_not_flushed(request_id)
         return error
 

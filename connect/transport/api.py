@@ -106,11 +106,12 @@ class Api:
         path = f"/v0/connect/{what}"
         url, shown = self._origin + path, self._shown + path
         bearer = self._keyring.bearer
+        headers = self._headers(bearer)
         try:
             async with self._session.post(
                 url,
                 data=io.BytesIO(body),  # of bytes aiohttp warns when they are many: in one piece they hold up the loop
-                headers=self._headers(bearer),
+                headers=headers,
                 allow_redirects=False,
                 proxy=proxy_for(url),
                 timeout=aiohttp.ClientTimeout(total=self._timeout),
@@ -120,7 +121,11 @@ class Api:
             raise HandshakeTimeout(
                 f"no answer to the {what} request from {shown} within {self._timeout:g} s", what
             ) from None
-        except (aiohttp.ClientError, OSError) as error:
+        except (
+            aiohttp.ClientError,
+            OSError,
+            ValueError,
+        ) as error:  # ValueError: an address, or a proxy's, that cannot be used
             # It may hold the address of a proxy, and with it a password.
             raise LinkLost(f"cannot reach {shown}: {without_passwords(str(error))}") from None
         if response.status != 200:

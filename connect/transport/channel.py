@@ -37,7 +37,8 @@ Written = Callable[[bool], None]
 class Channel:
     """Reads and writes *socket* until one of them fails or `close()`.
 
-    *received* gets each frame, None for a text frame; *ended*, once, why the socket can be used no more.
+    *received* gets each frame, None for a text frame; *ended* is told once why the socket can be used no more: a `ConnectError`,
+    or what a callback raised, which is a bug.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Channel:
         loop = asyncio.get_running_loop()
         self._reader = loop.create_task(self._read(), name="link-read")
         self._writer = loop.create_task(self._write(), name="link-write")
+        self._writer.add_done_callback(self._write_ended)
 
     @property
     def full(self) -> bool:
@@ -95,20 +97,29 @@ class Channel:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
+            # Frames stay queued until they are written: if this is cancelled, their senders are told that they were not.
+            frames = self._piece()
             try:
-                # They stay in line until they are written: whoever cancels this has their senders told that they were not.
-                frames = self._piece()
                 await self._socket.send_together(frames)
-                for _ in frames:
-                    self._take_next(written=True)
             except Exception as error:
                 # aiohttp raises several types here; whichever it is, nothing more can be written to this socket.
                 self._broken = True
                 self._fail_queued()
-                # The gateway may have said why: what the reader knows comes first.
+                # The gateway may have said why: a close frame that the reader finds counts first.
                 await asyncio.wait([self._reader], timeout=_LAST_WORDS)
-                self._end(LinkLost(f"cannot write to the gateway: {error}"))
+                lost = LinkLost(f"cannot write to the gateway: {error}")
+                lost.__cause__ = error
+                self._end(lost)
                 return
+            for _ in frames:
+                self._take_next(written=True)
+
+    def _write_ended(self, writer: asyncio.Task[None]) -> None:
+        error = None if writer.cancelled() else writer.exception()
+        if isinstance(error, Exception):  # raised by a sender's *written*: a bug
+            self._broken = True
+            self._fail_queued()
+            self._end(error)
 
     def _piece(self) -> list[bytes]:
         """Of what is queued, the frames that fit into one write; at least one, and no more where a socket cannot join them."""
@@ -129,9 +140,10 @@ class Channel:
                 while self._waiting >= HALT * FULL:
                     self._less.clear()
                     await self._less.wait()
-        except Exception as error:
-            log.exception("a bug in the worker, please report it: a frame could not be handled, its link is given up")
-            self._end(LinkLost(f"a frame could not be handled: {error}"))
+        except (
+            Exception
+        ) as error:  # aiohttp reports a broken socket by a message, so this is a bug in what handles a frame
+            self._end(error)
         else:
             self._end(ending(message))
 

@@ -23,7 +23,7 @@ import tenacity
 from connect import Deadlines, WorkerConnection, connect, events
 from connect.link import Link
 from connect.loops.loop import new_loop
-from connect.requests import Request
+from connect.request import Request
 
 HASTE = 200
 """The worker's own back-off is kept, and waited for so many times faster."""

@@ -25,7 +25,7 @@ from connect.errors import (
 )
 from connect.gateway import Gateway, Kind
 from connect.link import Link
-from connect.requests import Requests
+from connect.request import Request
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -117,7 +117,7 @@ async def test_a_bug_in_a_request_leaves_start_once_the_other_work_is_finished(
     """The request chart's actions are no exception: the one request is lost, loudly, the rest is finished."""
     worker = await start()
     run = await at_work(gw, held)
-    breaks(Requests, "send_reply")
+    breaks(Request, "send_reply")
     broken = gw.start_run("app-echo")
     lost = await worker.hears(events.ReplyLost)
     assert lost.request_id == broken.requests[0]

@@ -266,9 +266,9 @@ async def test_a_snapshot_is_taken_while_what_it_shows_goes_away(start: Any, mon
     """`status()` on one thread, the connection on another: what was there a moment ago may be gone at the next look."""
     worker = await start()
     inner = worker.connection._connection
-    looks = {"_old": iter([inner._current, None]), "retry_at": iter([0.0, None])}
+    looks = {"old": iter([inner._links.current, None]), "retry_at": iter([0.0, None])}
     with monkeypatch.context() as patch:
-        patch.setattr(type(inner), "_old", property(lambda _: next(looks["_old"])), raising=False)
+        patch.setattr(type(inner._links), "old", property(lambda _: next(looks["old"])), raising=False)
         patch.setattr(type(inner._dialler), "retry_at", property(lambda _: next(looks["retry_at"])), raising=False)
         status = worker.status()
     assert (status.draining_connection_id, status.next_retry_in) == (status.active_connection_id, 0.0)

@@ -53,7 +53,7 @@ def weigh(apps: Apps) -> None:
 
 def unsent(worker: Running) -> int:
     """Bytes that the worker keeps for its sockets: frames that wait, and what the transport has not got rid of."""
-    channels = [link._channel for link in worker.connection._connection._links]
+    channels = [link._channel for link in worker.connection._connection._links.alive]
     frames = sum(len(frame) for each in channels for frame, *_ in each._outgoing)
     return frames + sum(each._socket._piece._transport.get_write_buffer_size() for each in channels)
 
@@ -76,7 +76,7 @@ async def stalled(gw: Gateway, start: Any, large: Held) -> tuple[Running, list[A
 
 async def clogged(gw: Gateway, worker: Running) -> None:
     """Until a frame is stuck: the system's buffers are full too. Flushes that fail are the clock, and bring more to write."""
-    [link] = worker.connection._connection._links
+    [link] = worker.connection._connection._links.alive
 
     async def first_frame() -> Any:
         tries = len(gw.calls("flush")) + RUNS

@@ -7,7 +7,7 @@ from world import LONG, SHORT, Broken, World
 
 from connect.connection import Connection as Actor
 from connect.gateway import Kind
-from connect.requests import Requests
+from connect.request import Request
 from statecharts import Connection
 
 
@@ -22,7 +22,7 @@ class ConnectionWorld(World):
     }
     broken: ClassVar[Broken] = {
         "connecting": (Actor, "dial", 1),
-        "active": (Requests, "start_handler", 1),
+        "active": (Request, "start_handler", 1),
         "reconnecting": (Actor, "dial", 2),
         "replacing": (Actor, "dial", 2),
         "stopping": (Actor, "pause_links", 1),

@@ -11,7 +11,7 @@ from statemachine import StateChart
 
 from connect.connection import Connection as ConnectionActor
 from connect.link import Link as LinkActor
-from connect.requests import Request as RequestActor
+from connect.request import Request as RequestActor
 from statecharts import CHARTS, Stepper, model
 from statecharts.compiler import Compiled
 from statecharts.compiler import Step as TableStep

@@ -86,8 +86,8 @@ class Player:
     @property
     def peer(self) -> Connection:
         """The gateway's end of the current link."""
-        assert self.actor._current
-        wanted = self.actor._current.connection_id
+        assert self.actor._links.current
+        wanted = self.actor._links.current.connection_id
         return next(connection for connection in self.gw.connections if connection.id == wanted)
 
     @property
@@ -198,7 +198,7 @@ class Player:
 
     def _settled(self) -> bool:
         """The worker is where it should be."""
-        status, link = self.worker.status(), self.actor._current
+        status, link = self.worker.status(), self.actor._links.current
         if self.facts.over:
             return status.state is ConnectionState.CLOSED
         return (

@@ -156,7 +156,7 @@ class Whatever(RuleBasedStateMachine):
         up = [link for link in self.player.links if "UP" in link.states]
         self.player.check(len(up) <= 2 * (not self.player.facts.over), f"links: {up}")
         self.player.check(most_links(self.player.gw) <= 2, "more than two sockets")
-        retired = [link for link in up if link is not self.player.actor._current]
+        retired = [link for link in up if link is not self.player.actor._links.current]
         self.player.check(all("RETIRED" in link.states for link in retired), "a replaced link was not retired")
         for link in self.player.links:
             beating = [not ticker._handle.cancelled() for ticker in link._tickers]

@@ -1,0 +1,331 @@
+"""Request: one execution that the worker has accepted and still owes an answer for, driven by the request chart.
+
+Accepted means: ACK written and lease recorded, before user code starts. An ACK that could not be written was never an acceptance:
+no run, no reply. The same request_id again is answered, never run again: while in flight by another ACK, once replied by the same
+reply (PROTOCOL.md §6.5). A request belongs to the worker, never to a link.
+"""
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from connect import wire
+from connect.delivery import leases
+from connect.delivery.outbox import Outbox
+from connect.delivery.replies import BROKEN, CANCELLED, STATUS_NAMES, serialise
+from connect.events import (
+    ReplyBuffered,
+    ReplyFlushed,
+    ReplyLost,
+    RequestCompleted,
+    RequestReceived,
+)
+from connect.execution import Executor, Invocation, Outcome
+from connect.link import Link
+from connect.listeners import Listeners
+from connect.logs import about_request
+from connect.wire import codec
+from statecharts import Compiled, Stepper, Unexpected, compile_chart
+from statecharts import Request as RequestChart
+from statecharts.binding import Report
+
+log = logging.getLogger("connect.requests")
+
+
+class RequestOwner(Protocol):
+    """What a request tells of itself, and asks about others. On the connection's loop."""
+
+    @property
+    def cancelling(self) -> bool:
+        """User code is not started any more; what has not begun is answered with a retriable error."""
+
+    def request_answered(self, request: "Request") -> None:
+        """Its reply exists, or there will never be one. May come more than once."""
+
+    def request_ended(self, request: "Request") -> None:
+        """It is confirmed, flushed or lost."""
+
+    def linger(self, task: asyncio.Task[bytes]) -> None:
+        """*task*, named after its request, is cancelled and may still run: the request must not run a second time until it ends."""
+
+    def lingering(self, request_id: str) -> asyncio.Task[bytes] | None:
+        """The cancelled task of this request that still runs, if there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSettings:
+    """What is the same for every request of a worker."""
+
+    executor: Executor
+    outbox: Outbox
+    listeners: Listeners
+    current_link: Callable[[], Link | None]
+    extend_interval: Callable[[], float | None]
+    """Seconds between two extensions of a lease; None while no link carries them."""
+    cancel_on_lease_lost: bool
+    unexpected: Report
+    broken: Callable[[Exception], None]
+    """Told of what an action raised: a bug of the worker."""
+
+
+@functools.cache
+def _compiled() -> Compiled:
+    """The table of the request chart. Not made on import: with a library that it cannot be read from, that would fail."""
+    return compile_chart(RequestChart)
+
+
+class Request:
+    """The actor of one request chart."""
+
+    __slots__ = (
+        "_acks",
+        "_asked_at",
+        "_ended",
+        "_lease_link",
+        "_origin",
+        "_owner",
+        "_reply_link",
+        "_settings",
+        "_stepper",
+        "_task",
+        "accepted_at",
+        "data",
+        "id",
+        "late",
+        "lease_id",
+        "loss",
+    )
+
+    def __init__(
+        self, settings: RequestSettings, owner: RequestOwner, data: wire.GatewayExecutorRequestData, link: Link
+    ) -> None:
+        self._settings = settings
+        self._owner = owner
+        self._origin = link
+        self._stepper = Stepper(_compiled(), self)
+        self._acks = 0
+        self._ended = False
+        self._lease_link: Link | None = None
+        self._reply_link: Link | None = None
+        self._task: asyncio.Task[bytes] | None = None
+        self.data = data
+        self.id: str = data.request_id  # kept, for protobuf makes a new text each time that it is asked
+        self.lease_id: str | None = data.lease_id
+        self.accepted_at = self._asked_at = asyncio.get_running_loop().time()
+        self.late = 0.0
+        """Seconds by which the last extension was asked for too late; negative: too early."""
+        self.loss = ""
+
+    @property
+    def state(self) -> str:
+        """Id of the chart's state."""
+        return self._stepper.state
+
+    @property
+    def task(self) -> asyncio.Task[bytes] | None:
+        """What makes the reply; None until the ACK is written."""
+        return self._task
+
+    def fire(self, event: str) -> None:
+        """Feed *event* to the chart. If an action raises, which is a bug, the request is given up and the worker told."""
+        before = self._stepper.state
+        try:
+            taken = self._stepper.fire(event)
+        except Exception as error:
+            self._settings.broken(error)
+            self._abort()
+            return
+        compiled = self._stepper.compiled
+        if not taken and not compiled.ignores(before, event):
+            self._settings.unexpected(Unexpected("Request", (before,), event, compiled.allowed(before)))
+
+    def redeliver(self, data: wire.GatewayExecutorRequestData, link: Link) -> None:
+        """The same request came again: over this link now, perhaps with a newer lease."""
+        self._origin = link
+        # Lease ids are ULIDs: the later expiry is the greater text.
+        self.lease_id = max(self.lease_id or "", data.lease_id)
+        self.fire("redelivered")
+
+    def extend(self, link: Link) -> None:
+        """Ask for more time over *link*; not while another link may still bring the answer to the last asking."""
+        last = self._lease_link
+        if self.lease_id is None or self._ended:
+            return
+        if last and last is not link and last.owes("lease", self.id):
+            return
+        self._lease_link = link
+        now, interval = asyncio.get_running_loop().time(), self._settings.extend_interval() or 0.0
+        self.late, self._asked_at = now - self._asked_at - interval, now
+        link.owe("lease", self.id)
+        link.send(codec.extend_lease(self.data, self.lease_id))
+
+    def link_gone(self, link: Link) -> None:
+        """*link* is closed: a reply that was written to it will not be acknowledged there."""
+        if self._reply_link is link:
+            self.fire("reply_lost")
+
+    def lose(self, reason: str) -> None:
+        """Give up on the reply, and log *reason* at ERROR."""
+        self.loss = reason
+        self.fire("discard")
+
+    def cancel(self) -> None:
+        """Ask user code to stop; what it comes to is still the reply."""
+        if self._task:
+            self._task.cancel()
+
+    # -- the chart's actions --------------------------------------------------------------------------------------------------
+
+    def send_ack(self) -> None:
+        # Only the newest ACK decides: an older one may be stuck on a link that has been replaced.
+        self._acks += 1
+        tell = partial(self._ack_written, self._acks)
+        self._origin.send_ack(codec.ack(self.data), tell, kept=self.data.ByteSize())
+
+    def start_handler(self) -> None:
+        listeners, data = self._settings.listeners, self.data
+        if listeners.wants(RequestReceived) and self._settings.outbox.recall(self.id) is None:
+            listeners.emit(
+                RequestReceived(
+                    request_id=self.id,
+                    run_id=data.run_id,
+                    app_name=data.app_name,
+                    function_slug=data.function_slug,
+                )
+            )
+        self._task = asyncio.get_running_loop().create_task(self._answer(), name=self.id)
+        self._task.add_done_callback(self._answered)
+
+    def cancel_handler(self) -> None:
+        if self._task and not self._task.done():
+            self._owner.linger(self._task)
+            self._task.cancel()
+
+    def note_lease_lost(self) -> None:
+        leases.tell_lost(self.data, self._settings.listeners, cancelled=self.cancel_on_loss())
+
+    def send_reply(self) -> None:
+        link, body = self._settings.current_link(), self._settings.outbox.body(self.id)
+        if link and body is not None:
+            self._reply_link = link
+            link.owe("reply", self.id)
+            link.send(codec.reply(body))
+            self._settings.outbox.sent(self.id)
+
+    def queue_flush(self) -> None:
+        self._settings.outbox.queue_flush(self.id)
+
+    def note_buffered(self) -> None:
+        self._settings.listeners.emit(ReplyBuffered(request_id=self.id))
+
+    def note_flushed(self) -> None:
+        self._settings.listeners.emit(ReplyFlushed(request_id=self.id))
+
+    def note_discarded(self) -> None:
+        data = self.data
+        about = about_request(self.id, data.run_id, data.function_slug)
+        log.error(
+            "no reply to request %s (run %s, %s): %s", self.id, data.run_id, data.function_slug, self.loss, extra=about
+        )
+        self._settings.listeners.emit(ReplyLost(request_id=self.id, reason=self.loss))
+
+    def remember(self) -> None:
+        self._settings.outbox.remember(self.id)
+
+    def forget(self) -> None:
+        self._ended = True
+        self._settings.outbox.drop(self.id)
+        if self._reply_link:
+            self._reply_link.paid("reply", self.id)
+        if self._lease_link:
+            self._lease_link.paid("lease", self.id)
+        self._owner.request_ended(self)
+
+    def cancel_on_loss(self) -> bool:
+        return self._settings.cancel_on_lease_lost
+
+    def link_up(self) -> bool:
+        """Whether a link takes replies: one whose gateway has stopped reading does not."""
+        link = self._settings.current_link()
+        return link is not None and not link.full
+
+    # -- what they started ----------------------------------------------------------------------------------------------------
+
+    def _ack_written(self, serial: int, written: bool) -> None:
+        if serial != self._acks:
+            return
+        self.fire("begin" if written else "ack_failed")
+        left = leases.seconds_left(self.lease_id or "")
+        if written and left is not None and left <= (self._settings.extend_interval() or 0.0):
+            # A redelivery can bring a lease that is nearly, or already, over: waiting for the sweep would lose it.
+            self.extend(self._origin)
+
+    async def _answer(self) -> bytes:
+        """The reply, serialised: recalled, waited for, or made by running the function."""
+        recalled = self._settings.outbox.recall(self.id)
+        if recalled is not None:
+            return recalled
+        lingering = self._owner.lingering(self.id)
+        if lingering:
+            # It lost its lease and could not be stopped: starting it a second time would double its work.
+            await asyncio.wait([lingering])
+            if not lingering.cancelled() and not lingering.exception():
+                return lingering.result()
+        if self._owner.cancelling:
+            return self._reply(CANCELLED)
+        return self._reply(await self._settings.executor.execute(self._invocation()))
+
+    def _answered(self, task: asyncio.Task[bytes]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error:
+            about = about_request(self.id, self.data.run_id, self.data.function_slug)
+            log.error("the executor failed on request %s", self.id, exc_info=error, extra=about)
+        if self._ended:
+            return
+        body = self._reply(BROKEN if error else CANCELLED) if error or task.cancelled() else task.result()
+        self._settings.outbox.hold(self.id, body)
+        self.fire("finished")
+        self._owner.request_answered(self)
+
+    def _invocation(self) -> Invocation:
+        data = self.data
+        return Invocation(
+            request_id=data.request_id,
+            run_id=data.run_id,
+            app_name=data.app_name,
+            function_slug=data.function_slug,
+            # The router's word for "the function as a whole" (PROTOCOL.md §6.1).
+            step_id=data.step_id if data.step_id not in ("", "step") else None,
+            payload=data.request_payload,
+            job_id=data.job_id,
+            trace_context=data.user_trace_ctx,
+        )
+
+    def _reply(self, outcome: Outcome) -> bytes:
+        took = asyncio.get_running_loop().time() - self.accepted_at
+        status = STATUS_NAMES[outcome.status]
+        log.debug("request %s replied: %s after %.3f s", self.id, status, took)
+        if self._settings.listeners.wants(RequestCompleted):
+            self._settings.listeners.emit(
+                RequestCompleted(
+                    request_id=self.id,
+                    run_id=self.data.run_id,
+                    function_slug=self.data.function_slug,
+                    status=status,
+                    duration=took,
+                )
+            )
+        return serialise(self.data, outcome)
+
+    def _abort(self) -> None:
+        """An action raised: the request cannot be answered any more, and nothing may wait for it."""
+        about = about_request(self.id, self.data.run_id, self.data.function_slug)
+        log.error("request %s (run %s) is given up: an action raised", self.id, self.data.run_id, extra=about)
+        self._settings.listeners.emit(ReplyLost(request_id=self.id, reason="a bug in the worker"))
+        self.cancel_handler()
+        if not self._ended:
+            self.forget()
