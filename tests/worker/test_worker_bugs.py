@@ -19,13 +19,14 @@ from rig import (
 )
 
 from connect import events
+from connect import link as link_module
 from connect.connection import Connection
-from connect.errors import (
-    InternalError,
-)
+from connect.errors import ConnectError, InternalError
 from connect.gateway import Gateway, Kind
 from connect.link import Link
 from connect.request import Request
+from connect.requests import Requests
+from connect.transport.api import Api
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -136,3 +137,116 @@ async def test_a_bug_as_a_link_comes_up_is_a_failed_attempt(start: Any, breaks: 
     assert isinstance(worker.heard(events.Reconnecting)[0].error, ZeroDivisionError)
     assert worker.states == [CONNECTING, ACTIVE]
     reported(caplog)
+
+
+# -- bugs that would be retried for ever -------------------------------------------------------------------------------------
+
+
+async def test_a_bug_in_the_start_request_ends_the_worker(gw: Gateway, start: Any, breaks: Any, caplog: Any) -> None:
+    """It is logged with its traceback, and nothing is dialled again."""
+    breaks(Api, "start")
+    worker = await start(ready=False)
+    await closed(worker)
+    is_internal(worker)
+    assert not gw.calls("start")
+    assert not worker.heard(events.Reconnecting)
+    reported(caplog)
+
+
+async def test_a_bug_in_opening_the_socket_ends_the_worker(gw: Gateway, start: Any, breaks: Any, caplog: Any) -> None:
+    breaks(link_module, "gateway_endpoint")
+    worker = await start(ready=False)
+    await closed(worker)
+    is_internal(worker)
+    assert len(gw.calls("start")) == 1
+    reported(caplog)
+
+
+async def test_a_bug_in_the_start_request_of_a_replacement_leaves_start_once_work_is_finished(
+    gw: Gateway, held: Held, start: Any, breaks: Any, caplog: Any
+) -> None:
+    breaks(Api, "start", nth=2)
+    worker = await start()
+    run = await at_work(gw, held)
+    gw.connections[0].drop()
+    await reaches(worker, DRAINING)
+    await finish(held, run)
+    await closed(worker)
+    is_internal(worker)
+    reported(caplog)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(Requests, "receive"), (Requests, "lease_answered"), (Link, "_on_heartbeat")],
+)
+async def test_a_bug_in_what_handles_a_frame_ends_the_worker(
+    gw: Gateway,
+    held: Held,
+    start: Any,
+    breaks: Any,
+    caplog: Any,
+    owner: type,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The frame would come again over every new link. The request that it was about is run elsewhere, or finished here."""
+    breaks(owner, name)
+    gw.heartbeat_interval = gw.extend_lease_interval = "50ms"
+    if name == "_on_heartbeat":
+        monkeypatch.setitem(link_module._HANDLERS, Kind.GATEWAY_HEARTBEAT, Link._on_heartbeat)
+    worker = await start()
+    gw.start_run("app-hold")
+    await reaches(worker, DRAINING)
+    held.release.set()
+    await closed(worker)
+    is_internal(worker)
+    assert worker.states[:3] == [CONNECTING, ACTIVE, DRAINING]
+    reported(caplog)
+
+
+async def test_a_second_bug_in_the_actions_of_links_ends_the_worker(
+    gw: Gateway, start: Any, breaks: Any, caplog: Any
+) -> None:
+    """The first one costs its link only; met by every link, it would be retried for ever."""
+    gw.heartbeat_interval = "50ms"
+    breaks(Link, "send_worker_connect")
+    breaks(Link, "send_heartbeat")
+    worker = await start(ready=False)
+    await closed(worker)
+    is_internal(worker)
+    assert worker.states == [CONNECTING, ACTIVE, DRAINING, CLOSED]
+    reported(caplog)
+
+
+async def test_a_bug_in_a_flush_ends_the_worker_and_loses_no_reply(
+    gw: Gateway, held: Held, start: Any, breaks: Any, caplog: Any
+) -> None:
+    """The flush is tried again while the worker stops."""
+    breaks(Api, "flush")
+    worker = await start()
+    gw.faults.lose(Kind.WORKER_REPLY_ACK, count=None)
+    run = gw.start_run("app-echo")
+    await run.done()
+    await closed(worker)
+    is_internal(worker)
+    assert not worker.heard(events.ReplyLost)
+    assert [call.status for call in gw.calls("flush")] == [200]
+    reported(caplog)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://[::1", "http://127.0.0.1:99999"])
+async def test_a_proxy_that_cannot_be_used_is_no_bug(start: Any, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    """The environment is the user's: the attempt fails with a line that says why, and is made again."""
+    monkeypatch.setenv("http_proxy", proxy)
+    monkeypatch.setenv("no_proxy", "")
+    worker = await start(ready=False)
+    failed = await worker.hears(events.Reconnecting, 2)
+    assert isinstance(failed.error, ConnectError)
+
+
+@pytest.mark.parametrize("host", ["a" * 70 + ".invalid", "a..b", "xn--99zzz999a"])
+async def test_a_host_that_no_resolver_takes_is_no_bug(start: Any, host: str) -> None:
+    worker = await start(ready=False, api_base_url=f"http://{host}:8288")
+    failed = await worker.hears(events.Reconnecting)
+    assert isinstance(failed.error, ConnectError)
