@@ -95,7 +95,7 @@ class Backoff(wait_base):
         return self._rng.uniform(0.5, 1.5)
 
 
-class Revival(wait_base):
+class RestartBackoff(wait_base):
     """The waits before a process is replaced: none at first, then, while they die young or do not start, as the table says."""
 
     def __init__(self, rng: random.Random) -> None:

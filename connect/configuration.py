@@ -27,7 +27,7 @@ from connect.watching.http import address
 from statecharts import library
 
 if TYPE_CHECKING:
-    from connect.execution.processes import Plan
+    from connect.execution.process_pool import PoolSettings
 
 DEFAULT_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 log = logging.getLogger("connect")
@@ -51,7 +51,7 @@ class Configuration:
     endpoint: Callable[[str], str]
     """From the gateway address that the server grants to the one to dial. Raises: ConfigurationError."""
     shutdown_signals: tuple[signal.Signals, ...]
-    processes: "Plan | None"
+    processes: "PoolSettings | None"
     http: tuple[str, int] | None
     rng: random.Random
     sleep: Callable[[float], Awaitable[None]]
@@ -122,7 +122,7 @@ def _check_charts() -> None:
         raise ConfigurationError(str(error)) from error
 
 
-def _processes(options: Options, signals: Iterable[int]) -> "Plan | None":
+def _processes(options: Options, signals: Iterable[int]) -> "PoolSettings | None":
     """What the processes are to be; None: there are none."""
     given = {"processes": options.processes, "recycle_after": options.recycle_after}
     if options.isolation != "process":
@@ -144,9 +144,9 @@ def _processes(options: Options, signals: Iterable[int]) -> "Plan | None":
         if value is not None:
             _whole(name, value)
     _positive(**given)
-    from connect.execution.processes import Plan, cores  # most workers have none
+    from connect.execution.process_pool import PoolSettings, cores  # most workers have none
 
-    return Plan(
+    return PoolSettings(
         apps=options.apps,
         count=options.processes or cores(),
         recycle_after=options.recycle_after,

@@ -13,8 +13,8 @@ def executor_for(known: Configuration, home: asyncio.AbstractEventLoop) -> Execu
     if known.options.executor:
         return known.options.executor
     if known.processes:
-        from connect.execution.processes import Processes  # most workers have none
+        from connect.execution.process_pool import ProcessPool  # most workers have none
 
         traceparent = known.apps.spans.traceparent if known.apps.spans else str
-        return Processes(known.processes, known.options.deadlines, known.rng, known.sleep, traceparent)
+        return ProcessPool(known.processes, known.options.deadlines, known.rng, known.sleep, traceparent)
     return CallerLoop(known.apps, home) if known.options.isolation == "thread" else SameLoop(known.apps)

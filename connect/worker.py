@@ -19,7 +19,7 @@ from connect.configuration import Configuration, resolve
 from connect.connection import Connection
 from connect.errors import ConfigurationError, LinkLost
 from connect.events import Closed, Draining, Event, StateChanged
-from connect.execution.locate import locating
+from connect.execution.app_lookup import importing_apps
 from connect.isolation import executor_for
 from connect.listeners import Listeners
 from connect.loops import signals
@@ -29,7 +29,7 @@ from connect.status import ConnectionState, Status
 from connect.watching.http import monitored
 
 if TYPE_CHECKING:
-    from connect.execution.processes import Processes
+    from connect.execution.process_pool import ProcessPool
 
 E = TypeVar("E", bound=Event)
 P = ParamSpec("P")
@@ -44,7 +44,7 @@ class WorkerConnection:
         self._known = known
         self._listeners = Listeners()
         self._connection: Connection | None = None
-        self._processes: Processes | None = None
+        self._processes: ProcessPool | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
         self._signals = 0
@@ -64,7 +64,7 @@ class WorkerConnection:
         Raises: ConfigurationError: it was started before, or inside the import of `"MODULE:APPS"`. Before the first ACTIVE:
             AuthenticationFailed, SyncFailed, TooManyApps, ConnectTimeout. At any time: InternalError.
         """
-        if locating.get():
+        if importing_apps.get():
             raise ConfigurationError(
                 'importing the module starts a worker: put that under `if __name__ == "__main__":`'
             )
@@ -75,7 +75,7 @@ class WorkerConnection:
         home = asyncio.get_running_loop()
         self._listeners.set_default_loop(home)
         executor = executor_for(self._known, home)
-        self._processes = cast("Processes", executor) if self._known.processes else None
+        self._processes = cast("ProcessPool", executor) if self._known.processes else None
         self._connection = Connection(self._known, executor, self._listeners)
         try:
             with signals.handled(self._known.shutdown_signals, self._on_signal):

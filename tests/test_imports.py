@@ -83,5 +83,5 @@ def test_an_option_of_run_brings_what_it_needs(shop: Path, arguments: list[str],
 
 
 def test_a_worker_without_processes_imports_none_of_their_code(shop: Path) -> None:
-    assert "connect.execution.processes" not in modules(STARTED, cwd=shop)
-    assert "connect.execution.processes" in modules(STARTED, "--isolation", "process", cwd=shop)
+    assert "connect.execution.process_pool" not in modules(STARTED, cwd=shop)
+    assert "connect.execution.process_pool" in modules(STARTED, "--isolation", "process", cwd=shop)

@@ -13,7 +13,7 @@ from connect.doctor import CHECKS, Examination, Plan, scrubbed
 from connect.doctor.report import Json, Lines, Report, Screen, Verdict
 from connect.doctor.surroundings import secrets
 from connect.errors import ConfigurationError
-from connect.execution.locate import locate
+from connect.execution.app_lookup import locate
 
 
 @config.takes("api_base_url", "gateway_url", "env")

@@ -14,7 +14,7 @@ from connect.configuration import Configuration, resolve
 from connect.doctor.case import Case
 from connect.doctor.findings import Seen, Skipped, Wrong, wrong
 from connect.errors import ConfigurationError
-from connect.execution import internals, sdk
+from connect.execution import sdk, sdk_internals
 from connect.options import Options
 from connect.secrets import SigningKey
 
@@ -29,20 +29,20 @@ _DEFAULTS: Final = ("https://api.inngest.com", "http://127.0.0.1:8288")
 async def sdk_version(_: Case) -> Seen:
     """Whether the installed SDK has what this worker needs of its internals, and is one that it knows."""
     try:
-        internals.check()
+        sdk_internals.check()
     except ConfigurationError as error:
         raise wrong(error) from None
     installed = importlib.metadata.version("inngest")
     if not _supported(installed):
         raise Wrong(
-            f"inngest {installed} is installed, and this worker knows {internals.SUPPORTED.removeprefix('inngest')}",
-            f"pip install '{internals.SUPPORTED}'",
+            f"inngest {installed} is installed, and this worker knows {sdk_internals.SUPPORTED.removeprefix('inngest')}",
+            f"pip install '{sdk_internals.SUPPORTED}'",
         )
     return Seen(f"inngest {installed} has what the worker needs, on Python {platform.python_version()}")
 
 
 def _supported(installed: str) -> bool:
-    low, high = (_release(text) for text in internals.SUPPORTED.removeprefix("inngest>=").split(",<"))
+    low, high = (_release(text) for text in sdk_internals.SUPPORTED.removeprefix("inngest>=").split(",<"))
     return low <= _release(installed) < high
 
 
@@ -54,7 +54,7 @@ def _release(version: str) -> list[int]:
 async def settings(case: Case) -> Seen:
     """What a worker would make of the environment, the options and the apps. Raises: Wrong, Skipped."""
     try:
-        internals.check()
+        sdk_internals.check()
     except ConfigurationError:
         raise Skipped(because="SDK") from None
     plan = case.plan

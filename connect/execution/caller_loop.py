@@ -1,7 +1,7 @@
-"""The caller's loop: user functions run where `start()` was called, the connection on its own thread.
+"""`isolation="thread"`: user functions run on the loop that called `start()`, the connection on a thread and loop of its own.
 
-A function that blocks its loop delays other functions, never a heartbeat. Hand-overs that come together share one wake-up of the
-other loop.
+A function that blocks delays other functions, never a heartbeat. Calls from one loop to the other are posted to a mailbox, so
+that many of them wake the other loop once.
 """
 
 import asyncio
@@ -15,20 +15,20 @@ from connect.loops.mailbox import Mailbox
 
 
 class CallerLoop:
-    """Runs functions on *home*, awaited from the connection's loop."""
+    """Runs functions on *home*, the loop that called `start()`; its own methods are awaited on the connection's loop."""
 
     def __init__(self, apps: Apps, home: asyncio.AbstractEventLoop) -> None:
         self._apps = apps
         self._home = home
-        # User code sees the context variables of whoever called start(), each execution a copy of its own.
+        # Each execution gets a copy of the context variables that were set where start() was called.
         self._context = contextvars.copy_context()
-        self._there = Mailbox(home)
-        self._back: Mailbox | None = None
+        self._to_home = Mailbox(home)
+        self._to_connection: Mailbox | None = None
         self._calls: set[_Call] = set()
 
     @property
     def stuck(self) -> list[str]:
-        """Request ids of what still runs. From any thread."""
+        """Request ids of the executions that still run. From any thread."""
         return sorted({*self._apps.busy, *(call.id for call in list(self._calls) if not call.ended)})
 
     async def start(self) -> None:
@@ -36,9 +36,9 @@ class CallerLoop:
 
     async def execute(self, invocation: Invocation) -> Outcome:
         """As `Executor.execute`. Raises: RuntimeError: *home* has stopped."""
-        if self._back is None:
-            self._back = Mailbox(asyncio.get_running_loop())
-        call = _Call(self._apps, self._home, invocation, self._there, self._back)
+        if self._to_connection is None:
+            self._to_connection = Mailbox(asyncio.get_running_loop())
+        call = _Call(self._apps, self._home, invocation, self._to_home, self._to_connection)
         self._calls.add(call)
         try:
             return await call.outcome(self._context)
@@ -47,38 +47,43 @@ class CallerLoop:
                 self._calls.discard(call)
 
     async def stop(self) -> None:
-        """Nobody waits any longer for what could not be stopped; it is left to itself."""
+        """As `Executor.stop`. Every `execute` that still waits is cancelled; functions that cannot be stopped go on."""
         self._apps.shutdown()
         for call in list(self._calls):
-            call.abandon()
+            call.stop_waiting()
 
 
 class _Call:
-    """One execution and its two ends: a task on the user's loop, a future on the connection's."""
+    """One execution: a task on the caller's loop, and on the connection's loop a future for its outcome."""
 
     def __init__(
-        self, apps: Apps, home: asyncio.AbstractEventLoop, invocation: Invocation, there: Mailbox, back: Mailbox
+        self,
+        apps: Apps,
+        home: asyncio.AbstractEventLoop,
+        invocation: Invocation,
+        to_home: Mailbox,
+        to_connection: Mailbox,
     ) -> None:
         self.id = invocation.request_id
         self._apps = apps
         self._home = home
         self._invocation = invocation
-        self._there = there
-        self._back = back
+        self._to_home = to_home
+        self._to_connection = to_connection
         self._result: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[Outcome] | None = None
 
     @property
     def ended(self) -> bool:
-        """User code has ended, or never began. From any thread."""
+        """The function has ended, or has not been started. From any thread."""
         return self._task is None or self._task.done()
 
     # -- on the connection's loop
 
     async def outcome(self, context: contextvars.Context) -> Outcome:
-        """The outcome; cancelling this asks the user's task to stop, and waits until it has."""
+        """Start the function and wait for its outcome. Cancelling this cancels the function, and waits until it has ended."""
         self._check_home()
-        self._there.post(self._begin, context)
+        self._to_home.post(self._begin, context)
         while True:
             try:
                 return await asyncio.shield(self._result)
@@ -86,39 +91,41 @@ class _Call:
                 if self._result.cancelled():
                     raise
                 self._check_home()
-                self._there.post(self._cancel)
+                self._to_home.post(self._cancel)
 
     def _check_home(self) -> None:
-        """What a loop that has stopped is given is never run."""
+        """A loop that has stopped runs nothing that is posted to it, so `outcome` would wait for ever."""
         if not self._home.is_running():
             raise RuntimeError("the event loop that called start() has stopped: functions cannot run on it any more")
 
-    def abandon(self) -> None:
+    def stop_waiting(self) -> None:
+        """Cancel the function, and the wait for its outcome at once."""
         self._result.cancel()
-        with contextlib.suppress(RuntimeError):  # the user's loop is closed
-            self._there.post(self._cancel)
+        with contextlib.suppress(RuntimeError):  # the caller's loop is closed
+            self._to_home.post(self._cancel)
 
-    def _settle(self, task: asyncio.Task[Outcome]) -> None:
+    def _pass_on(self, task: asyncio.Task[Outcome]) -> None:
+        """Give what *task* returned or raised to `outcome`."""
         if self._result.done():
             return
         if task.cancelled():
             self._result.cancel()
-        elif error := task.exception():  # a KeyboardInterrupt: it ends the user's loop, and must not end this one
+        elif error := task.exception():  # a KeyboardInterrupt: it ends the caller's loop, and must not end this one
             self._result.set_exception(RuntimeError(f"the event loop that called start() was ended by {error!r}"))
         else:
             self._result.set_result(task.result())
 
-    # -- on the user's loop
+    # -- on the caller's loop
 
     def _begin(self, context: contextvars.Context) -> None:
         run = self._apps.run(self._invocation)
         self._task = self._home.create_task(run, name=f"inngest {self.id}", context=context.copy())
-        self._task.add_done_callback(self._ended)
+        self._task.add_done_callback(self._task_ended)
 
     def _cancel(self) -> None:
         if self._task:
             self._task.cancel()
 
-    def _ended(self, task: asyncio.Task[Outcome]) -> None:
-        with contextlib.suppress(RuntimeError):  # the connection has ended, and nobody waits
-            self._back.post(self._settle, task)
+    def _task_ended(self, task: asyncio.Task[Outcome]) -> None:
+        with contextlib.suppress(RuntimeError):  # the connection's loop is closed: the worker has ended
+            self._to_connection.post(self._pass_on, task)

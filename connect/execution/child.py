@@ -1,6 +1,6 @@
-"""One of the worker's processes, from the inside: `python -m connect.execution.child`, which only the worker starts.
+"""What runs in each process of `isolation="process"`: `python -m connect.execution.child`. Only the worker starts it.
 
-It imports the apps, runs what comes over the pipe, each execution a task of its own, and ends when the pipe is closed.
+It imports the apps, runs each execution that comes over the pipe in a task of its own, and ends when the worker closes the pipe.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ from typing import Final
 
 from connect import logs
 from connect.errors import ConfigurationError
-from connect.execution import pipe, processes, sdk
+from connect.execution import pipe, process_pool, sdk
 from connect.execution.invocation import Invocation
 from connect.execution.outcome import Outcome
 from connect.execution.pipe import Message, Pipe
-from connect.execution.setup import Setup
+from connect.execution.process_setup import ProcessSetup
 from connect.loops.loop import new_loop, spare_the_collector
 
 FORMAT: Final = "%(asctime)s %(levelname)-7s %(processName)s %(name)s: %(message)s"
@@ -34,16 +34,16 @@ _outcome_fields: Final = attrgetter(*(field.name for field in fields(Outcome)))
 
 
 def main() -> None:
-    """The process's whole life."""
-    setup = Setup.read(sys.stdin.buffer)
-    _die_with(setup.parent)
+    """Run until the worker closes the pipe."""
+    setup = ProcessSetup.read(sys.stdin.buffer)
+    _end_with_worker(setup.parent)
     end = socket.socket(fileno=setup.pipe)
     end.set_inheritable(False)
-    os.register_at_fork(after_in_child=lambda: _detach(setup.pipe))
-    _leave_to_the_worker(setup)
-    _resemble(setup)
+    os.register_at_fork(after_in_child=lambda: _detach_fork(setup.pipe))
+    _handle_signals(setup)
+    _apply(setup)
     apps = _imported(setup, end)
-    _leave_to_the_worker(setup)  # whatever the import made of them
+    _handle_signals(setup)  # the import may have installed other handlers
     _log_to_stderr(setup)
     _trace(setup, apps)
     spare_the_collector()
@@ -51,14 +51,15 @@ def main() -> None:
         child = Child(apps, runner.get_loop())
         try:
             runner.run(child.serve(end))
-        finally:  # after a sys.exit() in a function too: what the others come to now is not their own doing
+        finally:
+            # A sys.exit() in a task of user code cancels all executions: close the pipe first, so that this is not their outcome.
             child.close()
     if apps.busy or os.getppid() != setup.parent:
         _end_now()
 
 
 class Child:
-    """Runs what the worker sends."""
+    """Runs the executions that the worker sends. On *loop* only."""
 
     def __init__(self, apps: sdk.Apps, loop: asyncio.AbstractEventLoop) -> None:
         self._apps = apps
@@ -67,13 +68,13 @@ class Child:
         self._pipe = Pipe(self._received, loop)
 
     async def serve(self, end: socket.socket) -> None:
-        """Until the worker closes the pipe."""
+        """Say that the apps are ready, then run executions until the worker closes the pipe."""
         await self._pipe.open(end)
         self._pipe.send((pipe.READY,))
         await self._pipe.lost
 
     def close(self) -> None:
-        """Say nothing more, and leave sync functions to themselves."""
+        """Send nothing more. Sync functions that still run are not waited for."""
         self._pipe.close()
         self._apps.shutdown()
 
@@ -98,10 +99,10 @@ class Child:
             self._pipe.send((pipe.DONE, number, *_outcome_fields(task.result())))
 
 
-def _die_with(parent: int) -> None:
-    """End when the worker does, whatever user code is at: at once on Linux, elsewhere when the loop sees the pipe closed.
+def _end_with_worker(parent: int) -> None:
+    """End when the worker dies: on Linux the kernel kills this process at once, elsewhere its loop must see the pipe closed.
 
-    The kernel watches the thread that started this process: the connection's own, which outlives its processes.
+    The kernel acts when the thread that started this process ends. That is the connection's thread, which ends after its processes.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -109,19 +110,20 @@ def _die_with(parent: int) -> None:
         _end_now()
 
 
-def _detach(descriptor: int) -> None:
-    """In a fork that user code makes: it must neither write to the pipe nor keep it open."""
+def _detach_fork(descriptor: int) -> None:
+    """Close the pipe in a fork that user code makes: it must neither write to it nor keep it open."""
     os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
 
 
-def _leave_to_the_worker(setup: Setup) -> None:
-    """Signals that a terminal or a supervisor sends to all processes of a worker: the worker decides what comes of them.
+def _handle_signals(setup: ProcessSetup) -> None:
+    """Do nothing at signals that a terminal or a supervisor sends to all processes: the worker ends this one by closing the pipe.
 
-    They are handled, not ignored, since what user code starts would inherit that. Once the pipe is closed they end the process.
+    A handler does it, since programs that user code starts would inherit ignored signals. Once the pipe is closed, these signals
+    end the process.
     """
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        if _hung_up(setup.pipe):
+        if _is_pipe_closed(setup.pipe):
             raise SystemExit(128 + number)
 
     for number in setup.signals:
@@ -129,42 +131,42 @@ def _leave_to_the_worker(setup: Setup) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, setup.signals)
 
 
-def _hung_up(descriptor: int) -> bool:
+def _is_pipe_closed(descriptor: int) -> bool:
     poll = select.poll()
     poll.register(descriptor, 0)
     return bool(poll.poll(0))
 
 
-def _resemble(setup: Setup) -> None:
-    """Import as the worker does, and be known by a name."""
+def _apply(setup: ProcessSetup) -> None:
+    """Set up imports as in the worker, and the name of this process."""
     sys.path[:] = setup.path
     if setup.python_path is None:
         del os.environ["PYTHONPATH"]
     else:
         os.environ["PYTHONPATH"] = setup.python_path
     multiprocessing.current_process().name = setup.name
-    processes.inside = True
+    process_pool.in_pool_process = True
 
 
-def _imported(setup: Setup, end: socket.socket) -> sdk.Apps:
+def _imported(setup: ProcessSetup, end: socket.socket) -> sdk.Apps:
     try:
         return sdk.load(setup.apps, setup.signing_key)
     except ConfigurationError as error:
-        end.sendall(pipe.frame((pipe.UNFIT, " ".join(str(error).split()))))
+        end.sendall(pipe.frame((pipe.NOT_READY, " ".join(str(error).split()))))
         sys.exit(2)
 
 
-def _log_to_stderr(setup: Setup) -> None:
-    """At the worker's levels and in its form, unless the user's module has set up logging itself."""
+def _log_to_stderr(setup: ProcessSetup) -> None:
+    """With the worker's log levels and format, unless the user's module has set up logging itself."""
     logs.to_stderr(setup.levels[""], "json" if setup.json_logs else "text", FORMAT)
     for name, level in setup.levels.items():
         logging.getLogger(name).setLevel(level)
 
 
-def _trace(setup: Setup, apps: sdk.Apps) -> None:
-    """Open spans here, where the functions run; the provider is the module's own, or sends to where the environment says."""
+def _trace(setup: ProcessSetup, apps: sdk.Apps) -> None:
+    """Open a span for each execution. If the user's module has set up no tracer provider, export to the environment's endpoint."""
     if setup.traces:
-        from connect.watching import tracing  # needs what not everybody has installed
+        from connect.watching import tracing  # needs the extra `otel`
 
         if any(name.startswith("OTEL_EXPORTER_OTLP") for name in os.environ):
             tracing.export()
@@ -172,10 +174,10 @@ def _trace(setup: Setup, apps: sdk.Apps) -> None:
 
 
 def _end_now() -> None:
-    """Do not wait for threads, as the interpreter would."""
+    """Exit without waiting for threads, as the interpreter would: a sync function may hang."""
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more, or user code has closed it
+        with contextlib.suppress(OSError, ValueError):  # its reader has gone, or user code has closed it
             stream.flush()
     os._exit(0)
 

@@ -1,4 +1,4 @@
-"""An executor: what runs user functions for the connection."""
+"""The executor: what runs user functions for the connection. One for each `isolation`, or the user's own."""
 
 from typing import Protocol
 
@@ -7,18 +7,24 @@ from connect.execution.outcome import Outcome
 
 
 class Executor(Protocol):
-    """Runs invocations. All three methods are called on the connection's loop."""
+    """Runs invocations. The worker calls all three methods on the connection's loop; none of them may block it."""
 
     async def start(self) -> None:
-        """Be ready to execute. Called once, before the first dial."""
+        """Get ready to execute. Called once, before the first dial; cancelled if the worker is closed meanwhile.
+
+        What it raises leaves `WorkerConnection.start()`.
+        """
 
     async def execute(self, invocation: Invocation) -> Outcome:
-        """Run *invocation* to its outcome.
+        """Run the function and return its outcome. Calls overlap: one for each request in flight.
 
-        A function that fails is an outcome too (ERROR): raising means that the executor itself is broken, and is answered
-        with a retriable ERROR reply. Cancelling asks the user's code to stop, and this call to return once it has: by
-        `CancelledError` where it stopped, with its outcome where it could not be stopped (a sync function on a thread).
+        A function that fails returns an outcome with status ERROR. An exception from here means that the executor itself failed:
+        the worker logs it and answers with a retriable ERROR reply. On cancellation, stop the user's code and wait until it has
+        ended; then raise CancelledError if it was stopped, or return its outcome if it could not be (a sync function on a thread).
         """
 
     async def stop(self) -> None:
-        """Release threads and processes. No call of `execute` is under way, save what could not be stopped."""
+        """Release threads and processes. Called once, at the end, also where `start` failed or was cancelled.
+
+        No call of `execute` is under way then, except those that could not be stopped.
+        """

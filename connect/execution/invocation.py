@@ -1,4 +1,4 @@
-"""An invocation: one execution that the gateway asked for, as an executor gets it."""
+"""An invocation: what an executor is given, one execution that the gateway asked for."""
 
 import json
 from dataclasses import dataclass
@@ -8,8 +8,9 @@ from dataclasses import dataclass
 class Invocation:
     """One execution that the gateway asked for.
 
-    `payload` is the request JSON (PROTOCOL.md §6.2) as it came; `step_id` is None where no single step is targeted;
-    `trace_context` is the user's W3C trace context as JSON, which may be anything (§6.3).
+    `function_slug` is the function's id, app included. `step_id` is None where no single step is asked for. `payload` is the
+    request JSON (PROTOCOL.md §6.2) as it came. `trace_context` is the user's W3C trace context as JSON; nothing checks its
+    content (§6.3).
     """
 
     request_id: str
@@ -21,12 +22,14 @@ class Invocation:
     job_id: str = ""
     trace_context: bytes = b""
     connection: str = ""
-    """The span in which the connection that brought it was made, as a W3C `traceparent`, for a process that does not know it."""
+    """The W3C `traceparent` of the span in which the connection was made; "" except with `isolation="process"` and traces."""
 
     @property
     def headers(self) -> dict[str, str]:
-        """What the SDK's request handler and middleware read: ids, and the trace context where there is one. Made anew each time:
-        the connection's loop has no use for them."""
+        """What the SDK's request handler and middleware read: the ids, and `traceparent` and `tracestate` where there are any.
+
+        Built at each access, since only the executor reads them.
+        """
         headers = {"x-request-id": self.request_id, "x-inngest-job-id": self.job_id}
         try:
             context = json.loads(self.trace_context or b"{}")

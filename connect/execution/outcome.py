@@ -1,4 +1,4 @@
-"""An outcome: the result of one execution, as an executor returns it."""
+"""An outcome: what an executor returns, the result of one execution."""
 
 import json
 from dataclasses import dataclass
@@ -8,7 +8,10 @@ from connect.wire import SDKResponseStatus
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an execution came to: the part of an SDKResponse that user code decides (PROTOCOL.md §6.6)."""
+    """The result of one execution: the fields of an SDKResponse that user code decides (PROTOCOL.md §6.6).
+
+    `body` is JSON. `retry_after` is text: a number of seconds, or a date.
+    """
 
     status: SDKResponseStatus
     body: bytes

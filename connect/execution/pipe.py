@@ -1,17 +1,17 @@
-"""The pipe between the worker and one of its processes: messages in frames, several of them in one write.
+"""The pipe between the worker and one of its processes: a socket pair that carries messages.
 
-A frame is four bytes of length and a marshalled tuple, for both ends are the same interpreter. Payloads go through as they are.
+A frame is a length in four bytes and a tuple written by `marshal`: both ends run the same Python. Several frames go in one write.
 
-| Message | From | Its fields |
+| Message | Sent by | Fields |
 |---|---|---|
-| RUN | worker | number, then those of an `Invocation` |
+| RUN | worker | number, then the fields of an `Invocation` |
 | CANCEL | worker | number |
 | READY | process | - |
-| UNFIT | process | why it cannot run the apps |
-| DONE | process | number, then those of an `Outcome` |
+| NOT_READY | process | why it cannot run the apps |
+| DONE | process | number, then the fields of an `Outcome` |
 | CANCELLED | process | number |
 
-The number is the worker's own for each execution. The worker ends a process by closing the pipe.
+The worker numbers the executions of each process from 1. It ends a process by closing the pipe.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from typing import Any, Final, TypeAlias, cast
 RUN: Final = 0
 CANCEL: Final = 1
 READY: Final = 2
-UNFIT: Final = 3
+NOT_READY: Final = 3
 DONE: Final = 4
 CANCELLED: Final = 5
 
@@ -33,19 +33,19 @@ Message: TypeAlias = tuple[Any, ...]
 
 _LENGTH: Final = 4
 _PLAIN: Final = 2
-"""The version of marshal's format that does not look for objects that occur twice."""
-_TOGETHER: Final = 64 * 1024
-"""Bytes from which frames that wait are written, and the rest has its turn."""
+"""The version of marshal's format that does not look for repeated objects: faster, and there are none."""
+_WRITE_BYTES: Final = 64 * 1024
+"""Join frames into one write until they have this many bytes."""
 
 
 def frame(message: Message) -> bytes:
-    """*message* as it goes over the pipe. Raises: ValueError: it holds what is no plain data."""
+    """*message* as bytes. Raises: ValueError: it holds an object that `marshal` cannot write."""
     body = marshal.dumps(message, _PLAIN)
     return len(body).to_bytes(_LENGTH) + body
 
 
 class Pipe(asyncio.Protocol):
-    """One end of a pipe, on *loop*. *received* is called with every message, in order."""
+    """One end of a pipe. Used on *loop* only. *received* is called with every message, in order."""
 
     def __init__(self, received: Callable[[Message], None], loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -58,18 +58,19 @@ class Pipe(asyncio.Protocol):
         self._full = False
         self._closed = False
         self.lost: asyncio.Future[None] = self._loop.create_future()
+        """Done once the pipe is closed, by either end."""
 
     async def open(self, end: socket.socket) -> None:
-        """Connect it to *end*, which it owns from here on."""
+        """Read and write *end* from now on; `close` closes it."""
         self._end = end
         await self._loop.create_unix_connection(lambda: self, sock=end)
         if self._closed:
             self.close()
 
     def send(self, message: Message) -> None:
-        """Write *message* together with whatever else is sent in this turn of the loop; lost if the pipe is.
+        """Write *message* at the end of this turn of the loop, joined with the others of the turn; dropped if the pipe is closed.
 
-        While the other end does not read, messages wait as they are.
+        While the other end does not read, messages are queued without a limit.
         """
         self._waiting.append(message)
         if not self._scheduled:
@@ -77,11 +78,13 @@ class Pipe(asyncio.Protocol):
             self._loop.call_soon(self._flush)
 
     def close(self) -> None:
-        """Close it now, or as soon as it is open, whatever still waits. Again is harmless."""
+        """Close it now, or as soon as `open` is through; queued messages are dropped. A second call does nothing."""
         self._closed = True
         if self._transport and self._end and not self._transport.is_closing():
             with contextlib.suppress(OSError):  # the other end was closed before
-                self._end.shutdown(socket.SHUT_RDWR)  # also where a fork that others made holds a copy of it
+                self._end.shutdown(
+                    socket.SHUT_RDWR
+                )  # ends it also where a fork made by user code holds a copy of the socket
             self._transport.abort()
 
     # -- as the transport's protocol
@@ -105,7 +108,7 @@ class Pipe(asyncio.Protocol):
         self._flush()
 
     def _messages(self, data: bytes) -> list[Message]:
-        """The messages that *data* completes."""
+        """The messages that are complete once *data* has come."""
         self._arrived += data
         messages, begin, end = [], 0, len(self._arrived)
         with memoryview(self._arrived) as arrived:
@@ -125,7 +128,7 @@ class Pipe(asyncio.Protocol):
 
     def _write_some(self) -> None:
         frames, size = [], 0
-        while self._waiting and size < _TOGETHER:
+        while self._waiting and size < _WRITE_BYTES:
             frames.append(frame(self._waiting.popleft()))
             size += len(frames[-1])
         if self._transport and not self._transport.is_closing():

@@ -1,4 +1,4 @@
-"""One of the worker's processes, as the worker sees it: started, given work, let go, seen off."""
+"""One process of `isolation="process"`, as the worker sees it: started, given executions, ended. `child` is its other side."""
 
 import asyncio
 import contextlib
@@ -18,11 +18,11 @@ from connect.execution import pipe
 from connect.execution.invocation import Invocation
 from connect.execution.outcome import Outcome, failure
 from connect.execution.pipe import Message, Pipe
-from connect.execution.setup import Setup
+from connect.execution.process_setup import ProcessSetup
 from connect.status import ProcessStatus
 
-LAST_WORDS: Final = 1.0
-"""Seconds, once a process has ended, for what it wrote before to arrive."""
+READ_REST_SECONDS: Final = 1.0
+"""Once a process has exited: seconds to wait for the last bytes that it wrote to its pipe."""
 
 _invocation_fields: Final = attrgetter(*(field.name for field in fields(Invocation)))
 
@@ -30,47 +30,53 @@ log = logging.getLogger("connect.processes")
 
 
 class Process:
-    """A process, from its start to its end. On the connection's loop only; `status` from any thread.
+    """A process, from its start until it has exited. On the connection's loop only; `status` from any thread.
 
-    *gone* is called once, at the first sign that it will do no more work. *patience* is how long, in seconds, it may take to end
-    when its pipe is closed, and again when it has got SIGTERM.
+    *restarts*: how many processes had its slot before. *recycle_after*: executions after which `recycle_due` is done; None: never.
+    *end_timeout*: seconds that it has to exit once its pipe is closed, and as long again after SIGTERM. *on_end* is called once,
+    at the first sign that it has ended: it must be given no more executions then.
 
     Raises: OSError: it cannot be started.
     """
 
     def __init__(
-        self, setup: Setup, restarts: int, due_after: int | None, patience: float, gone: Callable[["Process"], None]
+        self,
+        setup: ProcessSetup,
+        restarts: int,
+        recycle_after: int | None,
+        end_timeout: float,
+        on_end: Callable[["Process"], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._setup = setup
         self._restarts = restarts
-        self._due_after = due_after
-        self._patience = patience
-        self._gone = gone
+        self._recycle_after = recycle_after
+        self._end_timeout = end_timeout
+        self._on_end = on_end
         self._calls: dict[int, _Call] = {}
         self._given = 0
         self._served = 0
         self._pipe = Pipe(self._received, self._loop)
-        self._leaving = False
+        self._close_when_idle = False
         self._closed = False
         self._ready_at: float | None = None
         self.ready: asyncio.Future[str | None] = self._loop.create_future()
-        """None: it runs the apps; or else why it does not."""
-        self.due: asyncio.Future[None] = self._loop.create_future()
-        """It has been given as much as it is meant to serve."""
+        """None: it has imported the apps and takes executions. A text: why it cannot."""
+        self.recycle_due: asyncio.Future[None] = self._loop.create_future()
+        """Done once it has been given *recycle_after* executions."""
         self._exited: asyncio.Future[int] = self._loop.create_future()
         self._child, end = _spawn(setup)
-        self._watch(end)
-        self.life = self._loop.create_task(self._live(end), name=setup.name)
-        """Ends when nothing of it is left."""
+        self._wait_on_thread(end)
+        self.ended: asyncio.Task[None] = self._loop.create_task(self._serve_until_exit(end), name=setup.name)
+        """Done once it has exited and each of its executions has an outcome."""
 
     @property
     def in_flight(self) -> int:
-        """Executions that it has in hand."""
+        """How many executions it runs."""
         return len(self._calls)
 
     @property
-    def lived(self) -> float:
+    def ready_seconds(self) -> float:
         """Seconds since it was ready; 0 if it never was."""
         return 0.0 if self._ready_at is None else self._loop.time() - self._ready_at
 
@@ -87,15 +93,15 @@ class Process:
     def __str__(self) -> str:
         return f"process {self._setup.number} (pid {self._child.pid})"
 
-    # -- work -----------------------------------------------------------------------------------------------------------------
+    # -- executions -----------------------------------------------------------------------------------------------------------
 
     async def run(self, invocation: Invocation) -> Outcome:
-        """As `Executor.execute`. If the process ends meanwhile, that is the outcome. The process is ready."""
+        """As `Executor.execute`; the process must be ready. If it ends meanwhile, the outcome is a retriable ERROR."""
         self._given += 1
         number = self._given
         call = self._calls[number] = _Call(self._loop.create_future())
-        if number == self._due_after:
-            self.due.set_result(None)
+        if number == self._recycle_after:
+            self.recycle_due.set_result(None)
         self._pipe.send((pipe.RUN, number, *_invocation_fields(invocation)))
         while not call.ended:
             try:
@@ -112,39 +118,39 @@ class Process:
         match message:
             case (pipe.DONE, number, *outcome):
                 self._served += 1
-                self._ended(number, Outcome(*outcome))
+                self._end_call(number, Outcome(*outcome))
             case (pipe.CANCELLED, number):
-                self._ended(number, None)
+                self._end_call(number, None)
             case (pipe.READY,):
                 self._ready_at = self._loop.time()
-                self._settle(None)
-            case (pipe.UNFIT, reason):
-                self._settle(reason)
+                self._set_ready(None)
+            case (pipe.NOT_READY, reason):
+                self._set_ready(reason)
 
-    def _ended(self, number: int, outcome: Outcome | None) -> None:
+    def _end_call(self, number: int, outcome: Outcome | None) -> None:
         self._calls.pop(number).end(outcome)
-        if self._leaving and not self._calls:
+        if self._close_when_idle and not self._calls:
             self.close()
 
-    def _settle(self, reason: str | None) -> None:
+    def _set_ready(self, reason: str | None) -> None:
         if not self.ready.done():
             self.ready.set_result(reason)
 
     # -- its end --------------------------------------------------------------------------------------------------------------
 
-    def leave(self) -> None:
-        """End it when it has finished what it has in hand. It must be given nothing more."""
-        self._leaving = True
+    def close_when_idle(self) -> None:
+        """End it once its executions have ended. It must be given no more."""
+        self._close_when_idle = True
         if not self._calls:
             self.close()
 
     def close(self) -> None:
-        """End it now. Again is harmless."""
+        """End it now: close its pipe. A second call does nothing."""
         self._closed = True
         self._pipe.close()
 
-    def _watch(self, end: socket.socket) -> None:
-        """Wait for its exit, on a thread; where there can be no more threads there must be no process that nobody waits for."""
+    def _wait_on_thread(self, end: socket.socket) -> None:
+        """Wait for its exit on a thread. If the system gives no thread, kill it: nothing else would notice its exit."""
         try:
             threading.Thread(target=self._wait, name=f"{self._setup.name}-end", daemon=True).start()
         except RuntimeError as error:
@@ -154,48 +160,47 @@ class Process:
             raise OSError(error) from error
 
     def _wait(self) -> None:
-        """On a thread of its own: until the process has exited."""
+        """On a thread of its own, until the process has exited."""
         code = self._child.wait()
-        with contextlib.suppress(RuntimeError):  # the worker has ended without waiting for it
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the worker has ended already
             self._loop.call_soon_threadsafe(self._exited.set_result, code)
 
-    async def _live(self, end: socket.socket) -> None:
+    async def _serve_until_exit(self, end: socket.socket) -> None:
         await self._pipe.open(end)
         signs: list[asyncio.Future[Any]] = [self._exited, self._pipe.lost]
         await asyncio.wait(signs, return_when=asyncio.FIRST_COMPLETED)
-        self._gone(self)
+        self._on_end(self)
         if self._exited.done():
-            await asyncio.wait([self._pipe.lost], timeout=LAST_WORDS)
+            await asyncio.wait([self._pipe.lost], timeout=READ_REST_SECONDS)
         self._pipe.close()
-        self._bury(await self._end())
+        self._fail_calls(await self._exit_code())
 
-    async def _end(self) -> int:
-        """Its exit code, once it has exited; its pipe is closed."""
-        # While it imports it would not notice, and has nothing to finish.
-        patience = 0.0 if self._closed and not self.ready.done() else self._patience
+    async def _exit_code(self) -> int:
+        """Wait until it has exited; its pipe is closed. If it takes too long, send SIGTERM, then SIGKILL."""
+        # While it still imports it does not see the closed pipe, and it has nothing to finish: no time for it.
+        timeout = 0.0 if self._closed and not self.ready.done() else self._end_timeout
         for number in (signal.SIGTERM, signal.SIGKILL):
-            await asyncio.wait([self._exited], timeout=patience)
+            await asyncio.wait([self._exited], timeout=timeout)
             if self._exited.done():
                 break
-            log.info("%s has not ended within %g s: it gets %s", self, patience, number.name)
+            log.info("%s has not exited within %g s: sending it %s", self, timeout, number.name)
             self._child.send_signal(number)
-            patience = self._patience
+            timeout = self._end_timeout
         return await self._exited
 
-    def _bury(self, code: int) -> None:
-        cause = _told(code)
-        self._settle(f"it {cause} before it had imported {self._setup.apps}")
+    def _fail_calls(self, code: int) -> None:
+        """It has exited: each of its executions ends with an error that says how."""
+        cause = _exit_text(code)
+        self._set_ready(f"it {cause} before it had imported {self._setup.apps}")
         if self._ready_at is not None and not self._closed:
-            log.error(
-                "%s %s, with %d executions in hand: each is answered with an error", self, cause, len(self._calls)
-            )
+            log.error("%s %s while it ran %d executions: each is answered with an error", self, cause, len(self._calls))
         for call in self._calls.values():
             call.end(failure("ProcessDied", f"{self} of the worker {cause} while it ran this; it is safe to retry"))
         self._calls.clear()
 
 
 class _Call:
-    """One execution: waited for, and perhaps asked to stop."""
+    """One execution. Cancelling replaces `waiter`; the outcome comes once."""
 
     __slots__ = ("ended", "outcome", "waiter")
 
@@ -205,13 +210,14 @@ class _Call:
         self.ended = False
 
     def end(self, outcome: Outcome | None) -> None:
-        """None: it was stopped."""
+        """*outcome* is None if the execution was cancelled."""
         self.outcome, self.ended = outcome, True
         if not self.waiter.done():
             self.waiter.set_result(None)
 
 
-def _told(code: int) -> str:
+def _exit_text(code: int) -> str:
+    """What *code*, the `returncode` of a process, says: "exited with code 3", "was ended by SIGKILL"."""
     if code >= 0:
         return f"exited with code {code}"
     try:
@@ -220,10 +226,10 @@ def _told(code: int) -> str:
         return f"was ended by signal {-code}"
 
 
-def _spawn(setup: Setup) -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """The process, and the worker's end of the pipe. The thread that calls this is the one that it ends with (see `child`)."""
+def _spawn(setup: ProcessSetup) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start a process; return it and the worker's end of its pipe. On Linux it is killed when the thread that called this ends."""
     ours, theirs = socket.socketpair()
-    # The last two arguments are for whoever looks at the list of processes.
+    # The last two arguments are read by people only, in the list of processes.
     command = [sys.executable, "-P", "-m", "connect.execution.child", setup.name, setup.apps]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(setup.path)}
     try:
@@ -240,7 +246,7 @@ def _spawn(setup: Setup) -> tuple[subprocess.Popen[bytes], socket.socket]:
 
 @contextlib.contextmanager
 def _blocked(numbers: Iterable[int]) -> Iterator[None]:
-    """A process that is started meanwhile gets none of these signals until it can handle them."""
+    """A process that is started inside inherits these signals blocked: they wait until it has installed its handlers."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Everything on one loop: the lowest latency, where user code is known not to block."""
+"""`isolation="none"`: functions run on the connection's own loop. Lowest latency, but a function that blocks delays heartbeats."""
 
 from connect.execution.invocation import Invocation
 from connect.execution.outcome import Outcome
@@ -6,7 +6,7 @@ from connect.execution.sdk import Apps
 
 
 class SameLoop:
-    """Runs functions on the connection's own loop."""
+    """Runs functions on the loop that awaits `execute`."""
 
     def __init__(self, apps: Apps) -> None:
         self._apps = apps
@@ -24,5 +24,5 @@ class SameLoop:
         return await self._apps.run(invocation)
 
     async def stop(self) -> None:
-        """Nobody waits any longer for sync functions that still run; they are left to themselves."""
+        """As `Executor.stop`. Sync functions that still run go on, and their outcomes are dropped."""
         self._apps.shutdown()

@@ -1,12 +1,12 @@
-"""The bridge to the `inngest` SDK.
+"""Runs the user's functions with the `inngest` SDK.
 
-The SDK's own request handler runs the user's functions, so steps, retries, middleware and serialisers behave as they do anywhere
-else. It has no public door for a worker (the official client uses the same internals), so what is needed of it is named in
-`connect.execution.internals`, and used here and nowhere else. A release without it is refused when apps are loaded, by an error
-that names what is missing: the package itself can be imported, and its doctor asked.
+The SDK's own request handler does it, so steps, retries, middleware and serialisers behave as they do anywhere else. The SDK has
+no public interface for that; the official client uses the same internals. `connect.execution.sdk_internals` lists them, and only
+this module uses them. If the installed release lacks one, loading apps raises an error that names it; importing this package does
+not, so that `connect doctor` can still run.
 """
 
-from __future__ import annotations  # those of a release without these names cannot be evaluated
+from __future__ import annotations  # some annotations name what an unsupported release of the SDK lacks
 
 import asyncio
 import contextvars
@@ -25,10 +25,10 @@ import pydantic_core
 
 from connect import wire
 from connect.errors import ConfigurationError
-from connect.execution import internals
-from connect.execution.locate import locate
+from connect.execution import sdk_internals
+from connect.execution.app_lookup import locate
 from connect.execution.outcome import Outcome, failure
-from connect.execution.threads import Threads
+from connect.execution.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
     from connect.execution.invocation import Invocation
@@ -39,24 +39,24 @@ AppsArgument: TypeAlias = "str | App | Sequence[App]"
 
 _CURE: Final = "pass (client, [functions])"
 
-_came_to: contextvars.ContextVar[list[internals.CallResult]] = contextvars.ContextVar("came_to")
-"""What the function of the execution at hand came to: one result, or none yet."""
+_results: contextvars.ContextVar[list[sdk_internals.CallResult]] = contextvars.ContextVar("results")
+"""The result of the function that the current execution runs; empty until it has ended."""
 
 log = logging.getLogger("connect.functions")
 
 
-class FunctionExited(Exception):  # noqa: N818 - the happening's name, which the server shows
-    """A function called `sys.exit()`: that is its failure, and not the worker's end."""
+class FunctionExited(Exception):  # noqa: N818 - the server shows this name
+    """A function called `sys.exit()`: the function fails, the worker goes on."""
 
 
 class Apps:
-    """The user's apps, checked: what the connection says of them, and running their functions.
+    """The user's apps, checked: their settings, what WORKER_CONNECT says of them, and `run`.
 
-    Everything but `run` may be asked from any thread. *Raises* on construction: ConfigurationError.
+    All but `run` may be used from any thread. Raises: ConfigurationError: as `load`.
     """
 
     def __init__(self, apps: Sequence[App], signing_key: str | None = None) -> None:
-        internals.check()
+        sdk_internals.check()
         _check(apps)
         first = apps[0][0]
         self.api_origin: str = first.api_origin
@@ -64,28 +64,28 @@ class Apps:
         self.is_cloud: bool = first.is_production
         self.signing_key: str | None = first.signing_key or None
         self.signing_key_fallback: str | None = first.signing_key_fallback or None
-        self.framework: str = internals.Framework.CONNECT.value
-        self.sdk_language: str = internals.LANGUAGE
-        self.sdk_version: str = internals.VERSION
-        self.capabilities: bytes = internals.Capabilities().model_dump_json().encode()
+        self.framework: str = sdk_internals.Framework.CONNECT.value
+        self.sdk_language: str = sdk_internals.LANGUAGE
+        self.sdk_version: str = sdk_internals.VERSION
+        self.capabilities: bytes = sdk_internals.Capabilities().model_dump_json().encode()
         self.max_worker_concurrency = _whole_number("INNGEST_CONNECT_MAX_WORKER_CONCURRENCY")
         self.configurations = [_configuration(client, functions) for client, functions in apps]
         limit = _whole_number("INNGEST_THREAD_POOL_MAX_WORKERS")
-        self._threads = None if limit == 0 else Threads(limit)
+        self._threads = None if limit == 0 else ThreadPool(limit)
         self._apps = {client.app_id: _App(client, functions, signing_key) for client, functions in apps}
         self._logger = first.logger
         self.spans: Spans | None = None
 
     @property
     def busy(self) -> list[str]:
-        """Request ids of the sync functions that run on threads, which nothing can stop."""
+        """Request ids of the sync functions that still run on threads; they cannot be stopped."""
         return self._threads.busy if self._threads else []
 
     async def run(self, invocation: Invocation) -> Outcome:
-        """Run the function on the loop that this is awaited on; a sync function runs on a thread.
+        """Run a function: an async one on the loop that awaits this, a sync one on a thread.
 
-        Cancelling stops an async function. One that has come to its end, or is sync, cannot be stopped: then this returns its
-        outcome, late. Never raises else.
+        Cancelling stops an async function and raises CancelledError. A function that is sync, or has just ended, cannot be
+        stopped: then this returns its outcome. Raises nothing else, except KeyboardInterrupt.
         """
         if self.spans is None:
             return await self._run_safely(invocation)
@@ -101,9 +101,9 @@ class Apps:
             if self._is_stopping():
                 raise
             return failure("CancelledError", "the function was cancelled by what it awaited, not by the worker")
-        except (KeyboardInterrupt, GeneratorExit):  # the process is to end, or this coroutine
+        except (KeyboardInterrupt, GeneratorExit):  # they end the process, or this coroutine
             raise
-        except BaseException as error:  # whatever else user code raises: unanswered, its request would never end
+        except BaseException as error:  # user code may raise any class, and each request must be answered
             self._logger.exception("request %s could not be run", invocation.request_id)
             return failure(type(error).__name__, "the function could not be run; the worker's log says why")
 
@@ -127,13 +127,13 @@ class Apps:
         return bool(task and task.cancelling()) or bool(self._threads and self._threads.closed)
 
     def shutdown(self) -> None:
-        """No sync function is started any more; one that runs is left to itself. From any thread."""
+        """Start no more sync functions. Those that run go on, and are no longer waited for. From any thread."""
         if self._threads:
             self._threads.shutdown()
 
 
 class _App:
-    """One app: its request handler; for each function id that a request may name, whether that function is async."""
+    """One app: its request handler, and for each function id that a request may name whether that function is async."""
 
     def __init__(
         self, client: inngest.Inngest, functions: Sequence[inngest.Function[Any]], signing_key: str | None
@@ -152,9 +152,10 @@ def _unknown(error: str, where: str, what: str, name: str, known: Iterable[str])
 
 
 def load(apps: AppsArgument, signing_key: str | None = None) -> Apps:
-    """Check *apps*, or find them: `"MODULE:APPS"` names a list of `(client, [functions])`, one such pair, or what returns either.
+    """Check *apps*: a list of `(client, [functions])`, or one such pair; or the name, `"MODULE:APPS"`, of either or of a callable
+    that returns either.
 
-    *signing_key* stands in where a client has none of its own. Raises: ConfigurationError: it says what is wrong with them.
+    *signing_key* is for clients that have none. Raises: ConfigurationError: the message says what is wrong with the apps.
     """
     found = locate(apps) if isinstance(apps, str) else apps
     alone = isinstance(found, inngest.Inngest) or (
@@ -164,7 +165,7 @@ def load(apps: AppsArgument, signing_key: str | None = None) -> Apps:
 
 
 def _check(apps: Sequence[App]) -> None:
-    """Misuse, in the official client's order and words."""
+    """Refuse misuse, in the official client's order and words. Raises: ConfigurationError."""
     if not isinstance(apps, list | tuple):
         raise ConfigurationError(f"apps is {type(apps).__name__}: pass a list of (client, [functions])")
     if not apps:
@@ -181,20 +182,20 @@ def _check(apps: Sequence[App]) -> None:
         ):
             if one != other:
                 raise ConfigurationError(f"inconsistent app config: {what}")
-        for twice in _twice(function.id for function in functions):
-            raise ConfigurationError(f"duplicate function id in app {client.app_id!r}: {twice!r}")
-    for twice in _twice(client.app_id for client, _ in apps):
-        raise ConfigurationError(f"duplicate app id: {twice!r}; put its functions into one list")
+        for duplicate in _duplicates(function.id for function in functions):
+            raise ConfigurationError(f"duplicate function id in app {client.app_id!r}: {duplicate!r}")
+    for duplicate in _duplicates(client.app_id for client, _ in apps):
+        raise ConfigurationError(f"duplicate app id: {duplicate!r}; put its functions into one list")
 
 
-def _twice(ids: Iterable[str]) -> list[str]:
+def _duplicates(ids: Iterable[str]) -> list[str]:
     return [each for each, count in Counter(ids).items() if count > 1]
 
 
 def _check_shape(app: object) -> None:
     match app:
         case (inngest.Inngest() as client, list() | tuple() as functions):
-            internals.check_client(client)
+            sdk_internals.check_client(client)
             for function in functions:
                 if not isinstance(function, inngest.Function):
                     kind = type(function).__name__
@@ -207,8 +208,10 @@ def _check_shape(app: object) -> None:
 
 
 def _configuration(client: inngest.Inngest, functions: Sequence[inngest.Function[Any]]) -> wire.AppConfiguration:
-    # The scheme is what selects the Connect driver on the server; the host is not used (PROTOCOL.md §4.6).
-    configurations = internals.get_function_configs("wss://connect", {function.id: function for function in functions})
+    # The server selects its Connect driver by the scheme and does not use the host (PROTOCOL.md §4.6).
+    configurations = sdk_internals.get_function_configs(
+        "wss://connect", {function.id: function for function in functions}
+    )
     if isinstance(configurations, Exception):
         raise ConfigurationError(f"the functions of app {client.app_id!r}: {configurations}") from configurations
     return wire.AppConfiguration(
@@ -219,18 +222,21 @@ def _configuration(client: inngest.Inngest, functions: Sequence[inngest.Function
 
 
 def _guarded(function: inngest.Function[Any]) -> inngest.Function[Any]:
-    """*function*, which keeps what it came to, and whose `sys.exit()` does not reach the loop: the SDK gives it its own task."""
+    """A copy of *function* that stores its result in `_results`, and fails where it calls `sys.exit()`.
 
-    async def call(*given: Any, **named: Any) -> internals.CallResult:
-        came_to = _came_to.get()
-        if not came_to:
+    The SDK runs it in a task of its own, where a SystemExit would end the loop.
+    """
+
+    async def call(*given: Any, **named: Any) -> sdk_internals.CallResult:
+        results = _results.get()
+        if not results:
             try:
-                came_to.append(await function.call(*given, **named))
+                results.append(await function.call(*given, **named))
             except SystemExit as error:
-                came_to.append(_exited(error))
-        return came_to[0]
+                results.append(_exited(error))
+        return results[0]
 
-    def call_sync(*given: Any, **named: Any) -> internals.CallResult:
+    def call_sync(*given: Any, **named: Any) -> sdk_internals.CallResult:
         try:
             return function.call_sync(*given, **named)
         except SystemExit as error:
@@ -241,60 +247,60 @@ def _guarded(function: inngest.Function[Any]) -> inngest.Function[Any]:
     return made
 
 
-def _exited(error: SystemExit) -> internals.CallResult:
-    told = FunctionExited(f"the function called sys.exit({'' if error.code is None else repr(error.code)})")
-    return internals.CallResult(error=told.with_traceback(error.__traceback__))
+def _exited(error: SystemExit) -> sdk_internals.CallResult:
+    failed = FunctionExited(f"the function called sys.exit({'' if error.code is None else repr(error.code)})")
+    return sdk_internals.CallResult(error=failed.with_traceback(error.__traceback__))
 
 
 def _handler(
     client: inngest.Inngest, functions: list[inngest.Function[Any]], signing_key: str | None
-) -> internals.CommHandler:
+) -> sdk_internals.CommHandler:
     options: dict[str, Any] = {
         "client": client,
-        "framework": internals.Framework.CONNECT,
+        "framework": sdk_internals.Framework.CONNECT,
         "functions": functions,
-        "streaming": internals.Streaming.DISABLE,
+        "streaming": sdk_internals.Streaming.DISABLE,
     }
-    if "enable_unauthed_sync" in inspect.signature(internals.CommHandler).parameters:  # from 0.5.19 on
+    if "enable_unauthed_sync" in inspect.signature(sdk_internals.CommHandler).parameters:  # from 0.5.19 on
         options["enable_unauthed_sync"] = None
     own = client._signing_key
-    # The handler wants a key in cloud mode, though no request that comes over a link is signed.
+    # In cloud mode the handler cannot be made without a key, though requests over a link are not signed: lend the client one.
     client._signing_key = own or signing_key or None
     if client.is_production and not client._signing_key:
         client._signing_key = own
         cure = "set INNGEST_SIGNING_KEY, or INNGEST_DEV=1 for development"
         raise ConfigurationError(f"app {client.app_id!r} has no signing key: {cure}")
     try:
-        return internals.CommHandler(**options)
+        return sdk_internals.CommHandler(**options)
     except TypeError as error:
-        raise internals.mismatch(error) from error
+        raise sdk_internals.mismatch(error) from error
     finally:
         client._signing_key = own
 
 
-def _request(invocation: Invocation) -> internals.CommRequest:
+def _request(invocation: Invocation) -> sdk_internals.CommRequest:
     query = {
-        internals.QueryParamKey.FUNCTION_ID.value: invocation.function_slug,
-        internals.QueryParamKey.STEP_ID.value: invocation.step_id or internals.UNSPECIFIED_STEP_ID,
+        sdk_internals.QueryParamKey.FUNCTION_ID.value: invocation.function_slug,
+        sdk_internals.QueryParamKey.STEP_ID.value: invocation.step_id or sdk_internals.UNSPECIFIED_STEP_ID,
     }
-    # A middleware gets the invocation as `raw_request`: the trace context is in its headers.
-    return internals.request(invocation.payload, invocation.headers, query, invocation)
+    # The last argument is what a middleware gets as `raw_request`; the trace context is in the invocation's headers.
+    return sdk_internals.request(invocation.payload, invocation.headers, query, invocation)
 
 
-async def _post(handler: internals.CommHandler, request: internals.CommRequest) -> internals.CommResponse:
-    """The SDK's answer to *request*. A cancel that comes when the function is over, before the SDK has noticed, changes nothing."""
-    came_to: list[internals.CallResult] = []
-    _came_to.set(came_to)
+async def _post(handler: sdk_internals.CommHandler, request: sdk_internals.CommRequest) -> sdk_internals.CommResponse:
+    """The SDK's answer to *request*. A cancel that comes after the function has ended, but before the SDK has, is ignored."""
+    results: list[sdk_internals.CallResult] = []
+    _results.set(results)
     while True:
         try:
             return await handler.post(request)
         except asyncio.CancelledError:
-            if not came_to:
+            if not results:
                 raise
 
 
-def _ended(invocation: Invocation, response: internals.CommResponse) -> Outcome:
-    """What the function came to. If that is an error, it is logged here; the SDK sends it away without a word."""
+def _ended(invocation: Invocation, response: sdk_internals.CommResponse) -> Outcome:
+    """The outcome of an execution. Logs each error of user code, since the SDK does not."""
     for step, error in _failures(response):
         log.warning(
             "%s%s failed (app %s, run %s, request %s): %s: %s\n%s",
@@ -315,8 +321,8 @@ def _ended(invocation: Invocation, response: internals.CommResponse) -> Outcome:
     return _outcome(response)
 
 
-def _failures(response: internals.CommResponse) -> list[tuple[str, dict[str, Any]]]:
-    """The errors of user code, by step. What has no "stack" is the SDK's own, which it logs itself."""
+def _failures(response: sdk_internals.CommResponse) -> list[tuple[str, dict[str, Any]]]:
+    """The errors of user code, each with its step. An error without "stack" is the SDK's own, and logged by the SDK."""
     body = cast(Any, response.body)
     match response.status_code:
         case 200:
@@ -328,7 +334,7 @@ def _failures(response: internals.CommResponse) -> list[tuple[str, dict[str, Any
     return [(step, error) for step, error in errors if isinstance(error, dict) and "stack" in error]
 
 
-def _outcome(response: internals.CommResponse) -> Outcome:
+def _outcome(response: sdk_internals.CommResponse) -> Outcome:
     body = response.body_bytes()
     if isinstance(body, Exception):
         return failure("OutputUnserializable", str(body))
@@ -338,7 +344,7 @@ def _outcome(response: internals.CommResponse) -> Outcome:
     return Outcome(
         status=status,
         body=body,
-        # On a DONE either of them would turn the success into a failure (PROTOCOL.md §6.6).
+        # Either of them would turn a DONE into a failure (PROTOCOL.md §6.6).
         no_retry=response.no_retry and not done,
         retry_after=None if done else response.retry_after,
         sdk_version=response.sdk_version or "",
@@ -347,12 +353,12 @@ def _outcome(response: internals.CommResponse) -> Outcome:
 
 
 def is_dev_variable_set() -> bool:
-    """Whether `INNGEST_DEV` puts clients into development mode that do not say themselves in which they are."""
+    """Whether `INNGEST_DEV` puts a client into development mode that was made without `is_production`."""
     return os.environ.get("INNGEST_DEV", "").strip().lower() not in ("", "0", "false")
 
 
 def system_attributes() -> wire.SystemAttributes:
-    """This machine, as the dashboard shows it."""
+    """This machine's cores, memory and system, which WORKER_CONNECT carries and the dashboard shows."""
     return wire.SystemAttributes(
         cpu_cores=psutil.cpu_count() or 1, mem_bytes=psutil.virtual_memory().total, os=platform.system().lower()
     )

@@ -1,4 +1,4 @@
-"""Spans: what an executor needs of tracing, so that it does not depend on OpenTelemetry."""
+"""What the executors need of tracing. `connect.watching.tracing` implements it with OpenTelemetry, which is an extra."""
 
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -8,16 +8,17 @@ from connect.execution.outcome import Outcome
 
 
 class Span(Protocol):
-    """The trace of one execution, open."""
+    """The open span of one execution."""
 
     def note(self, outcome: Outcome) -> None:
-        """Say what it came to."""
+        """Record *outcome* on the span."""
 
 
 class Spans(Protocol):
-    """What opens them: called where user code runs."""
+    """Opens spans, on the thread or in the process where user code runs."""
 
-    def span(self, invocation: Invocation) -> AbstractContextManager[Span]: ...
+    def span(self, invocation: Invocation) -> AbstractContextManager[Span]:
+        """The span of *invocation*, current inside the `with`."""
 
     def traceparent(self) -> str:
-        """The span in which the present connection was made; "": there is none."""
+        """The W3C `traceparent` of the span in which the connection was made; "" where there is none."""

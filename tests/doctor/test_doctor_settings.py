@@ -11,7 +11,7 @@ from aiohttp import web
 from connect import wire
 from connect.doctor import Finding, Mark, scrubbed
 from connect.doctor.report import Verdict
-from connect.execution import internals
+from connect.execution import sdk_internals
 from connect.gateway import Gateway
 from connect.secrets import SigningKey
 from connect.wire.codec import Kind, encode
@@ -24,7 +24,7 @@ async def test_an_sdk_out_of_range(dev: Gateway, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(importlib.metadata, "version", lambda _: version)
     findings = await examine()
     assert f"inngest {version} is installed, and this worker knows >=0.5.0,<0.6" in findings.diagnosis("SDK")
-    assert findings["SDK"].next == f"pip install '{internals.SUPPORTED}'"
+    assert findings["SDK"].next == f"pip install '{sdk_internals.SUPPORTED}'"
     assert findings["hello"].mark is Mark.GOOD, "whatever else can be checked is checked"
 
 
@@ -38,7 +38,7 @@ async def test_an_sdk_without_a_piece_that_no_import_shows(dev: Gateway, monkeyp
     monkeypatch.delattr(inngest.Function, "is_handler_async")
     findings = await examine()
     assert "lacks what this worker needs (Function.is_handler_async)" in findings.diagnosis("SDK")
-    assert findings["SDK"].next == f"install '{internals.SUPPORTED}'"
+    assert findings["SDK"].next == f"install '{sdk_internals.SUPPORTED}'"
     assert (findings["settings"].mark, findings["settings"].because) == (Mark.SKIPPED, "SDK")
 
 

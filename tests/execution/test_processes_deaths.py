@@ -15,7 +15,7 @@ import tenacity
 from visits import PATIENCE, Door
 
 from connect import ConfigurationError, ConnectionState, Deadlines, connect
-from connect.backoff import STABLE_SECONDS, TABLE, Revival
+from connect.backoff import STABLE_SECONDS, TABLE, RestartBackoff
 from connect.gateway import Gateway
 from connect.wire import SDKResponseStatus
 
@@ -56,7 +56,7 @@ async def test_every_request_of_a_process_that_dies_is_told_why(
     assert (new.number, new.restarts, new.pid != old.pid) == (1, 1, True)
     deaths = [record for record in caplog.records if told in record.getMessage()]
     assert [record.levelname for record in deaths] == ["ERROR"]
-    assert "with 2 executions in hand" in deaths[0].getMessage()
+    assert "while it ran 2 executions" in deaths[0].getMessage()
 
 
 async def test_crashes_under_load_lose_nothing_and_answer_each_request_once(gw: Gateway, start: Any) -> None:
@@ -90,7 +90,7 @@ async def test_one_that_dies_while_it_finishes_its_share_is_told_of(
     await gw.until(lambda: len(worker.status().processes) == 2, timeout=PATIENCE)
     os.kill(old.pid, signal.SIGKILL)
     assert "SIGKILL" in str((await done(run)).error)
-    assert f"process 1 (pid {old.pid}) was ended by SIGKILL, with 1 executions in hand" in caplog.text
+    assert f"process 1 (pid {old.pid}) was ended by SIGKILL while it ran 1 executions" in caplog.text
 
 
 async def test_what_it_forks_off_does_not_hide_its_death(gw: Gateway, start: Any, door: Door) -> None:
@@ -221,7 +221,7 @@ async def test_a_replacement_that_cannot_start_is_tried_again_and_requests_are_t
     error = json.loads(gw.ledger[refused.requests[0]].reply.body)  # type: ignore[union-attr]
     assert error["name"] == "NoProcess"
     assert "ZeroDivisionError" in error["message"]
-    assert "process 1 is not replaced, the next attempt comes in" in caplog.text
+    assert "cannot replace process 1, next attempt in" in caplog.text
     fickle.does("")
     async with asyncio.timeout(PATIENCE):
         while (await gw.invoke("app-pid", {"seconds": 0.05})).status != "completed":
@@ -274,14 +274,14 @@ class Most:
 
 
 def test_the_first_death_is_mended_at_once_and_a_row_of_them_ever_more_slowly() -> None:
-    revival = Revival(Most())  # type: ignore[arg-type]
-    assert [revival.after(0.1) for _ in range(9)] == [0.0, *TABLE, TABLE[-1]]
-    assert revival.after(STABLE_SECONDS) == 0.0
-    assert revival.after(0.1) == TABLE[0]
+    backoff = RestartBackoff(Most())  # type: ignore[arg-type]
+    assert [backoff.after(0.1) for _ in range(9)] == [0.0, *TABLE, TABLE[-1]]
+    assert backoff.after(STABLE_SECONDS) == 0.0
+    assert backoff.after(0.1) == TABLE[0]
 
 
 def test_a_failed_start_counts_as_a_death() -> None:
-    revival = Revival(Most())  # type: ignore[arg-type]
-    assert revival.after(0.1) == 0.0
+    backoff = RestartBackoff(Most())  # type: ignore[arg-type]
+    assert backoff.after(0.1) == 0.0
     state = tenacity.RetryCallState(tenacity.AsyncRetrying(), None, (), {})
-    assert [revival(state), revival(state)] == [TABLE[1], TABLE[2]]
+    assert [backoff(state), backoff(state)] == [TABLE[1], TABLE[2]]

@@ -13,7 +13,7 @@ from sdk_kit import VERSION, Status, invocation, make_apps, make_client, make_fu
 
 from connect import wire
 from connect.errors import ConfigurationError
-from connect.execution import internals, sdk
+from connect.execution import sdk, sdk_internals
 
 pytestmark = pytest.mark.oldest
 
@@ -391,12 +391,12 @@ def test_an_sdk_with_other_internals_is_refused_with_the_range_that_works(progra
     last = ended.stderr.strip().splitlines()[-1]
     assert last.startswith(f"connect.errors.ConfigurationError: inngest {VERSION} lacks what this worker needs")
     assert lacks in last
-    assert internals.SUPPORTED in last
+    assert sdk_internals.SUPPORTED in last
 
 
 def test_the_range_is_the_one_that_is_installed_with() -> None:
     project = (Path(__file__).parents[2] / "pyproject.toml").read_text()
-    assert f'"{internals.SUPPORTED}"' in project
+    assert f'"{sdk_internals.SUPPORTED}"' in project
 
 
 def test_the_wire_messages_are_this_packages_own() -> None:

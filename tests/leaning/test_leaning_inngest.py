@@ -11,7 +11,7 @@ import inngest
 import pytest
 
 from connect.errors import ConfigurationError
-from connect.execution import internals, sdk
+from connect.execution import sdk, sdk_internals
 from statecharts.library import holds
 from tests.sdk_kit import VERSION, Status, invocation, make_apps, make_client, make_function
 
@@ -40,7 +40,7 @@ def instead(owner: Any, name: str, made: Any) -> Take:
 
 
 def other(name: str, **members: Any) -> Take:
-    return instead(internals, name, type(name, (), {"__init__": nothing, **members}))
+    return instead(sdk_internals, name, type(name, (), {"__init__": nothing, **members}))
 
 
 def demanding(self: Any, *, client: Any, framework: Any, functions: Any, streaming: Any, mode: Any) -> None:
@@ -67,27 +67,27 @@ GONE: dict[str, Take] = {
     "CommHandler()": instead(comm_lib.CommHandler, "__init__", demanding),
     "CommHandler.post": instead(comm_lib.CommHandler, "post", nothing),
     "CommHandler.post_sync": without(comm_lib.CommHandler, "post_sync"),
-    "CommRequest()": other("CommRequest", __init__=demanding, model_fields=dict.fromkeys(internals._OF_A_REQUEST)),
+    "CommRequest()": other("CommRequest", __init__=demanding, model_fields=dict.fromkeys(sdk_internals._OF_A_REQUEST)),
     **{
-        f"CommRequest.{name}": other("CommRequest", model_fields=wanting(name, internals._OF_A_REQUEST))
-        for name in internals._OF_A_REQUEST
+        f"CommRequest.{name}": other("CommRequest", model_fields=wanting(name, sdk_internals._OF_A_REQUEST))
+        for name in sdk_internals._OF_A_REQUEST
     },
     **{
-        f"CommResponse.{name}": other("CommResponse", **wanting(name, internals._OF_A_RESPONSE))
-        for name in internals._OF_A_RESPONSE
+        f"CommResponse.{name}": other("CommResponse", **wanting(name, sdk_internals._OF_A_RESPONSE))
+        for name in sdk_internals._OF_A_RESPONSE
     },
-    "CallResult(error)": instead(internals, "CallResult", fails_with),
+    "CallResult(error)": instead(sdk_internals, "CallResult", fails_with),
     "Capabilities.model_dump_json": other("Capabilities"),
     "Framework.CONNECT": other("Framework"),
     "Function.call": instead(inngest.Function, "call", nothing),
     "Function.call_sync": instead(inngest.Function, "call_sync", property(nothing)),
-    **{f"Function.{name}": without(inngest.Function, name) for name in internals._OF_A_FUNCTION},
-    **{f"Inngest.{name}": without(inngest.Inngest, name) for name in internals._OF_THE_CLIENTS},
+    **{f"Function.{name}": without(inngest.Function, name) for name in sdk_internals._OF_A_FUNCTION},
+    **{f"Inngest.{name}": without(inngest.Inngest, name) for name in sdk_internals._OF_THE_CLIENTS},
     "Inngest._signing_key": instead(inngest.Inngest, "signing_key", property(read_elsewhere)),
     "QueryParamKey.FUNCTION_ID": other("QueryParamKey", STEP_ID=SimpleNamespace(value="stepId")),
     "QueryParamKey.STEP_ID": other("QueryParamKey", FUNCTION_ID=SimpleNamespace(value="fnId")),
     "Streaming.DISABLE": other("Streaming"),
-    "get_function_configs(url, functions)": instead(internals, "get_function_configs", configured),
+    "get_function_configs(url, functions)": instead(sdk_internals, "get_function_configs", configured),
 }
 
 IMPORTED = [
@@ -114,15 +114,15 @@ def refusal(load: Callable[[], object]) -> str:
 
 
 def told(*pieces: str) -> str:
-    return f"{INNGEST} lacks what this worker needs ({', '.join(pieces)}): install {internals.SUPPORTED!r}"
+    return f"{INNGEST} lacks what this worker needs ({', '.join(pieces)}): install {sdk_internals.SUPPORTED!r}"
 
 
-@pytest.mark.parametrize("piece", internals.PIECES)
+@pytest.mark.parametrize("piece", sdk_internals.PIECES)
 def test_the_installed_sdk_has(piece: str) -> None:
-    assert holds(internals.PIECES[piece]), f"{INNGEST} has no {piece} as it was; see docs/leaning.md"
+    assert holds(sdk_internals.PIECES[piece]), f"{INNGEST} has no {piece} as it was; see docs/leaning.md"
 
 
-@pytest.mark.parametrize("piece", internals.PIECES)
+@pytest.mark.parametrize("piece", sdk_internals.PIECES)
 def test_an_sdk_without_a_piece_is_refused_by_its_name(piece: str, monkeypatch: pytest.MonkeyPatch) -> None:
     app = an_app()
     GONE[piece](monkeypatch)
@@ -135,7 +135,7 @@ def test_an_sdk_without_a_name_is_refused_by_it(
 ) -> None:
     assert hasattr(module, name), f"{INNGEST} has no {module.__name__}.{name}; see docs/leaning.md"
     monkeypatch.delattr(module, name)
-    spec = importlib.util.spec_from_file_location("internals_anew", internals.__file__)
+    spec = importlib.util.spec_from_file_location("internals_anew", sdk_internals.__file__)
     assert spec
     assert spec.loader
     anew = importlib.util.module_from_spec(spec)
@@ -143,7 +143,7 @@ def test_an_sdk_without_a_name_is_refused_by_it(
     assert refusal(anew.check) == told(f"cannot import name {name!r} from {module.__name__!r}")
 
 
-@pytest.mark.parametrize("name", internals._OF_A_CLIENT)
+@pytest.mark.parametrize("name", sdk_internals._OF_A_CLIENT)
 def test_a_client_without_an_attribute_is_refused_by_its_name(name: str) -> None:
     app = an_app()
     assert name in vars(app[0]), f"{INNGEST} has no Inngest.{name}; see docs/leaning.md"
@@ -153,16 +153,16 @@ def test_a_client_without_an_attribute_is_refused_by_its_name(name: str) -> None
 
 def test_functions_with_slots_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing could be put into one of them."""
-    members: dict[str, Any] = dict.fromkeys(internals._OF_A_FUNCTION)
+    members: dict[str, Any] = dict.fromkeys(sdk_internals._OF_A_FUNCTION)
     slotted = type("Function", (), {"__slots__": (), "call": hello, "call_sync": nothing, **members})
     monkeypatch.setattr(inngest, "Function", slotted)
-    assert refusal(internals.check) == told("Function.call", "Function.call_sync")
+    assert refusal(sdk_internals.check) == told("Function.call", "Function.call_sync")
 
 
 def test_everything_that_is_missing_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for piece in ("CommHandler.post_sync", "Streaming.DISABLE"):
         GONE[piece](monkeypatch)
-    assert refusal(internals.check) == told("CommHandler.post_sync", "Streaming.DISABLE")
+    assert refusal(sdk_internals.check) == told("CommHandler.post_sync", "Streaming.DISABLE")
 
 
 @pytest.mark.parametrize("is_async", [True, False])
@@ -206,10 +206,10 @@ def test_the_sdk_brings_pydantic_core() -> None:
 
 
 def test_every_piece_can_be_taken_away_here() -> None:
-    assert GONE.keys() == internals.PIECES.keys()
+    assert GONE.keys() == sdk_internals.PIECES.keys()
 
 
 def test_a_check_costs_next_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is made at each start: no client is constructed for it, which would load the machine's certificates."""
     monkeypatch.setattr(inngest.Inngest, "__init__", functools.partial(pytest.fail, "a client was made"))
-    internals.check()
+    sdk_internals.check()

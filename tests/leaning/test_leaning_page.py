@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from connect.execution import internals
+from connect.execution import sdk_internals
 from statecharts import library
 
 ROOT = Path(__file__).parents[2]
@@ -148,8 +148,8 @@ def test_what_a_file_leans_on_is_documented_or_on_the_page(path: Path) -> None:
 
 
 def test_every_piece_that_is_tried_is_on_the_page_by_its_name() -> None:
-    assert {*internals.PIECES, *library.PIECES} <= NAMED
-    assert {f"Inngest.{name}" for name in internals._OF_A_CLIENT} <= NAMED
+    assert {*sdk_internals.PIECES, *library.PIECES} <= NAMED
+    assert {f"Inngest.{name}" for name in sdk_internals._OF_A_CLIENT} <= NAMED
 
 
 @each_row
@@ -187,5 +187,5 @@ def test_a_ceiling_on_the_page_is_the_projects() -> None:
     assert len(set(ceilings)) == 5
     for ceiling in ceilings:
         assert f'"{ceiling}"' in project
-    assert internals.SUPPORTED in ceilings
+    assert sdk_internals.SUPPORTED in ceilings
     assert library.SUPPORTED in ceilings

@@ -1,4 +1,4 @@
-"""Threads: where sync functions run, so that they block no loop."""
+"""The threads on which sync functions run, so that they do not block the loop that starts them."""
 
 import asyncio
 import concurrent.futures
@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class Threads:
-    """A pool of at most *limit* threads (None: as many as Python thinks fit), made when the first call comes."""
+class ThreadPool:
+    """At most *limit* threads (None: Python's default for a ThreadPoolExecutor), started with the first call."""
 
     def __init__(self, limit: int | None) -> None:
         self._limit = limit
@@ -26,10 +26,10 @@ class Threads:
         return list(self._running.values())
 
     async def run(self, name: str, work: Callable[[], T]) -> T:
-        """What *work* returns or raises, on a thread, with a copy of the caller's context variables.
+        """Call *work* on a thread, with a copy of the caller's context variables; return what it returns, raise what it raises.
 
-        Cancelling keeps *work* from starting. What has started cannot be stopped: its end is waited for, or `shutdown`,
-        which ends this by CancelledError. Raises: RuntimeError: it was shut down before.
+        Cancelling keeps *work* from starting. Once it has started it cannot be stopped: a cancelled `run` waits for its end, or
+        until `shutdown`, which cancels every `run`. Raises: RuntimeError: the pool was shut down before.
         """
         running = self._submit(name, work)
         waiter = asyncio.wrap_future(running)
@@ -54,14 +54,17 @@ class Threads:
             except asyncio.CancelledError:
                 if running.cancel() or self.closed:
                     raise
-                if running.done():  # a cancel that came too late, or one that *work* itself raised
+                if running.done():  # the cancel came too late, or *work* itself raised CancelledError
                     return running.result()
 
     def shutdown(self) -> None:
-        """Start nothing any more. Threads at work are left to themselves, idle ones are waited for. From any thread."""
+        """Start no more calls, and cancel every `run`. Calls that run go on; if there are none, the threads are joined.
+
+        From any thread.
+        """
         self.closed = True
         for waiter in list(self._waiting):
-            with contextlib.suppress(RuntimeError):  # its loop is closed: nobody waits
+            with contextlib.suppress(RuntimeError):  # the loop that waited is closed
                 waiter.get_loop().call_soon_threadsafe(waiter.cancel)
         if self._pool:
             self._pool.shutdown(wait=not self._running, cancel_futures=True)

@@ -1,10 +1,10 @@
-"""The internals of the `inngest` SDK that this worker leans on, and whether the installed release has them.
+"""The internals of the `inngest` SDK that this worker uses, and a check that the installed release has them.
 
-The SDK promises none of this, so nothing is taken for granted: what cannot be seen by importing a name is tried on an object, or
-read off a signature. `connect.execution.sdk` uses the names; docs/leaning.md lists them.
+The SDK promises none of them, so each is checked: by importing it, by trying it on an object, or by a signature.
+`connect.execution.sdk` uses them; docs/leaning.md lists them.
 """
 
-from __future__ import annotations  # those of a release without these names cannot be evaluated
+from __future__ import annotations  # some annotations name what an unsupported release of the SDK lacks
 
 import functools
 import importlib.metadata
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SUPPORTED: Final = "inngest>=0.5.0,<0.6"
 
-_lacking: ImportError | None = None
+_import_error: ImportError | None = None
 
 try:
     from inngest._internal.comm_lib import CommHandler as CommHandler
@@ -37,29 +37,29 @@ try:
     from inngest._internal.server_lib import Framework as Framework
     from inngest._internal.server_lib import QueryParamKey as QueryParamKey
 except ImportError as error:
-    _lacking = error
+    _import_error = error
 
 
 def check() -> None:
-    """Raises: ConfigurationError: the installed SDK lacks what this worker needs; it names each missing piece."""
+    """Raises: ConfigurationError: the installed SDK lacks pieces that this worker needs; the message names each."""
     if names := list(_missing()):
-        raise mismatch(", ".join(names)) from _lacking
+        raise mismatch(", ".join(names)) from _import_error
 
 
 def check_client(client: inngest.Inngest) -> None:
-    """What only a client that was made can show. Raises: ConfigurationError."""
+    """Check *client* for the attributes that only an instance has. Raises: ConfigurationError: it lacks one."""
     if names := [f"Inngest.{name}" for name in _OF_A_CLIENT if not hasattr(client, name)]:
         raise mismatch(", ".join(names))
 
 
 def mismatch(what: object) -> ConfigurationError:
-    """The error that says that *what* is missing."""
+    """The error for pieces that are missing; *what* names them."""
     installed = importlib.metadata.version("inngest")
     return ConfigurationError(f"inngest {installed} lacks what this worker needs ({what}): install {SUPPORTED!r}")
 
 
 def request(body: bytes, headers: dict[str, str], query: dict[str, str], raw: object) -> CommRequest:
-    """A request as the SDK's handler takes it from a worker. *raw*: what a middleware gets as `raw_request`."""
+    """A request for the SDK's handler. *raw*: what a middleware gets as `raw_request`."""
     return CommRequest(
         body=body,
         headers=headers,
@@ -74,15 +74,15 @@ def request(body: bytes, headers: dict[str, str], query: dict[str, str], raw: ob
 
 
 def _missing() -> Iterator[str]:
-    """The pieces that the installed SDK does not have, by the names of `PIECES`."""
-    if _lacking:
-        yield str(_lacking).partition(" (")[0]  # without the path of its file
+    """What the installed SDK lacks: the text of a failed import, or names of `PIECES`."""
+    if _import_error:
+        yield str(_import_error).partition(" (")[0]  # without the path of the file
     else:
         yield from (name for name, is_there in PIECES.items() if not holds(is_there))
 
 
 def _takes(function: Callable[..., object], given: Iterable[str], besides: Iterable[str] = ()) -> bool:
-    """Whether *function* has the parameters *given*, and can be called with no others but those of *besides*."""
+    """Whether *function* has the parameters *given*, and requires no others, except those of *besides*."""
     parameters = inspect.signature(function).parameters
     demanded = {
         each.name for each in parameters.values() if each.default is each.empty and each.kind is each.KEYWORD_ONLY
@@ -90,16 +90,16 @@ def _takes(function: Callable[..., object], given: Iterable[str], besides: Itera
     return set(given) <= set(parameters) and demanded <= {*given, *besides}
 
 
-def _each(owner: str, names: Iterable[str], has: Callable[[str], bool]) -> dict[str, Callable[[], object]]:
+def _checks(owner: str, names: Iterable[str], has: Callable[[str], bool]) -> dict[str, Callable[[], object]]:
     return {f"{owner}.{name}": functools.partial(has, name) for name in names}
 
 
-def _tells(name: str) -> bool:
-    """Whether a response has an attribute *name*: of its class, or what it is made of."""
+def _response_has(name: str) -> bool:
+    """Whether a response has an attribute *name*: one of its class, or one that its constructor sets."""
     return hasattr(CommResponse, name) or name in inspect.signature(CommResponse).parameters
 
 
-def _gives_way(name: str) -> bool:
+def _can_be_replaced(name: str) -> bool:
     """Whether a function object's method *name* can be replaced on that object alone."""
     function: inngest.Function[Any] = inngest.Function.__new__(inngest.Function)
     vars(function)[name] = replaced = object()
@@ -134,19 +134,19 @@ PIECES: Final[dict[str, Callable[[], object]]] = {
     "CommHandler.post": lambda: inspect.iscoroutinefunction(CommHandler.post),
     "CommHandler.post_sync": lambda: callable(CommHandler.post_sync),
     "CommRequest()": lambda: request(b"", {}, {}, None),
-    **_each("CommRequest", _OF_A_REQUEST, lambda name: name in CommRequest.model_fields),
-    **_each("CommResponse", _OF_A_RESPONSE, _tells),
+    **_checks("CommRequest", _OF_A_REQUEST, lambda name: name in CommRequest.model_fields),
+    **_checks("CommResponse", _OF_A_RESPONSE, _response_has),
     "CallResult(error)": lambda: _takes(CallResult, ("error",)),
     "Capabilities.model_dump_json": lambda: Capabilities().model_dump_json(),
     "Framework.CONNECT": lambda: Framework.CONNECT.value,
-    "Function.call": lambda: _gives_way("call") and inspect.iscoroutinefunction(inngest.Function.call),
-    "Function.call_sync": lambda: _gives_way("call_sync"),
-    **_each("Function", _OF_A_FUNCTION, functools.partial(hasattr, inngest.Function)),
-    **_each("Inngest", _OF_THE_CLIENTS, functools.partial(hasattr, inngest.Inngest)),
+    "Function.call": lambda: _can_be_replaced("call") and inspect.iscoroutinefunction(inngest.Function.call),
+    "Function.call_sync": lambda: _can_be_replaced("call_sync"),
+    **_checks("Function", _OF_A_FUNCTION, functools.partial(hasattr, inngest.Function)),
+    **_checks("Inngest", _OF_THE_CLIENTS, functools.partial(hasattr, inngest.Inngest)),
     "Inngest._signing_key": _key_can_be_lent,
     "QueryParamKey.FUNCTION_ID": lambda: QueryParamKey.FUNCTION_ID.value,
     "QueryParamKey.STEP_ID": lambda: QueryParamKey.STEP_ID.value,
     "Streaming.DISABLE": lambda: Streaming.DISABLE,
     "get_function_configs(url, functions)": lambda: inspect.signature(get_function_configs).bind("", {}),
 }
-"""Beyond the imports: each piece by its name, and how it is seen to be there."""
+"""Pieces that importing does not show: name, and a check that is true if the installed SDK has the piece."""
