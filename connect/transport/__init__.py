@@ -1,1 +1,1 @@
-"""The network: HTTP requests to the API, the WebSocket to a gateway, and how a worker introduces itself over it."""
+"""The network: HTTP requests to the API, the WebSocket to a gateway, and WORKER_CONNECT, which registers the worker there."""

@@ -1,7 +1,7 @@
 """The two HTTP requests of the protocol: start a connection, flush a reply (PROTOCOL.md §1, §8.2).
 
-One request, one connection, one try: the API may sit behind a proxy that serves one connection at a time, so none is kept
-open, and whoever calls decides about trying again.
+Each request uses a connection of its own and is sent once. No connection is kept open, since the API may be behind a proxy that
+serves one at a time. The caller decides whether to try again.
 """
 
 import io
@@ -33,7 +33,7 @@ M = TypeVar("M", bound=Message)
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a start request was answered with: where to connect, and as whom. `endpoint` is as the server sent it."""
+    """The answer to a start request: which gateway to dial, and the tokens to show it. `endpoint` is as the server sent it."""
 
     connection_id: str
     endpoint: str
@@ -43,9 +43,9 @@ class Grant:
 
 
 def gateway_endpoint(text: str) -> str:
-    """A gateway address as a WebSocket takes it; without a path it gets `/v0/connect`.
+    """*text* as the address of a WebSocket; if it has no path, with `/v0/connect`.
 
-    Raises: ValueError: no ws or wss address with a host.
+    Raises: ValueError: it is no ws or wss address, or has no host.
     """
     parts = urllib.parse.urlsplit(text.strip())
     if parts.scheme not in ("ws", "wss"):
@@ -57,7 +57,7 @@ def gateway_endpoint(text: str) -> str:
 
 
 class Api:
-    """The API of one origin. *timeout* seconds bound each request as a whole."""
+    """The API at *origin*. Each request, its answer included, may take *timeout* seconds. On the loop of *session* only."""
 
     def __init__(
         self, session: aiohttp.ClientSession, origin: str, env: str | None, keyring: Keyring, timeout: float
@@ -70,7 +70,7 @@ class Api:
         self._timeout = timeout
 
     async def start(self, exclude: Collection[str]) -> Grant:
-        """Ask for a connection, of none of the gateway groups in *exclude* if it can be helped.
+        """Ask for a gateway to dial. The server avoids the gateway groups in *exclude* if it has others.
 
         Raises: AuthenticationFailed, ConnectionLimitReached, ApiError, HandshakeTimeout, LinkLost, ProtocolError.
         """
@@ -90,9 +90,9 @@ class Api:
         )
 
     async def flush(self, reply: bytes) -> None:
-        """Deliver *reply*, a serialised SDKResponse; safe to repeat. A refused key is followed by the other one at once.
+        """Deliver *reply*, a serialised SDKResponse. If the server refuses the key, try the other key at once. Safe to repeat.
 
-        Raises: as `start`; ApiError with status 400 where the server will never take it.
+        Raises: as `start`. ApiError with status 400: the server will never accept this reply.
         """
         try:
             await self._post("flush", reply)
@@ -110,7 +110,7 @@ class Api:
         try:
             async with self._session.post(
                 url,
-                data=io.BytesIO(body),  # of bytes aiohttp warns when they are many: in one piece they hold up the loop
+                data=io.BytesIO(body),  # aiohttp writes a stream in pieces; many bytes at once would block the loop
                 headers=headers,
                 allow_redirects=False,
                 proxy=proxy_for(url),
@@ -121,12 +121,8 @@ class Api:
             raise HandshakeTimeout(
                 f"no answer to the {what} request from {shown} within {self._timeout:g} s", what
             ) from None
-        except (
-            aiohttp.ClientError,
-            OSError,
-            ValueError,
-        ) as error:  # ValueError: an address, or a proxy's, that cannot be used
-            # It may hold the address of a proxy, and with it a password.
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            # A ValueError says that the address, or a proxy's, cannot be used. Each may contain a proxy's address with a password.
             raise LinkLost(f"cannot reach {shown}: {without_passwords(str(error))}") from None
         if response.status != 200:
             raise self._refusal(what, shown, response.status, content, bearer)
@@ -162,7 +158,7 @@ class Api:
 
 
 def _error_text(content: bytes) -> str:
-    """The server's own words (PROTOCOL.md §1.4), in brackets and cut short; empty where it has none."""
+    """The server's error text (PROTOCOL.md §1.4), in brackets, at most 200 characters; "" if there is none."""
     try:
         text = json.loads(content)["error"]
     except (ValueError, KeyError, TypeError):

@@ -1,8 +1,8 @@
-"""A channel: an open WebSocket as a queue of frames to write and a stream of frames that came.
+"""A channel: reads frames from an open WebSocket, and queues and writes frames to it.
 
-It knows bytes and close frames, nothing of what they mean. Writing never blocks its caller; a frame's *written* callback tells,
-later, whether the frame went out. What waits for a peer that does not read is counted: past a first mark the channel says that it
-is full, past a second it reads no more, so that the peer's own sending comes to a halt.
+It handles bytes and close frames, and does not decode messages. `send` never blocks; a callback says later whether the frame was
+written. The channel counts the bytes that wait while the gateway does not read: from a first mark on it reports that it is full,
+from a second on it stops reading, so that the gateway has to stop sending.
 """
 
 import asyncio
@@ -18,27 +18,27 @@ from connect.errors import GatewayDraining, LinkLost, TooManyApps
 from connect.transport.websocket import CLOSE_SECONDS, WebSocket
 
 FULL: Final = 16 * 1024 * 1024
-"""Bytes that wait to be written, from which on what can go another way should: heartbeats wait behind them."""
-HALT: Final = 4
-"""At that many times `FULL` nothing more is read. So far apart that replies alone, which stop at the first mark, never reach it:
-a peer that reads only while it is read from would wait for us, and we for it."""
+"""Bytes that wait to be written: from here on replies are flushed over HTTP instead, since heartbeats wait behind them."""
+READ_STOP: Final = 4
+"""Stop reading at 4 * FULL; a lower mark could deadlock two peers, each waiting for the other to read. Replies stop at FULL."""
 
-PIECE: Final = 64 * 1024
-"""Bytes that are written at once, a larger frame alone: after as many aiohttp looks whether the peer still reads."""
+BATCH_BYTES: Final = 64 * 1024
+"""Batch up to this many bytes in one write; aiohttp checks after as many whether the peer reads. A larger frame goes alone."""
 
 log = logging.getLogger("connect.link")
 
-_LAST_WORDS: Final = 0.05
-"""How long, after a failed write, the reader has to find a close frame that says why."""
+_CLOSE_FRAME_SECONDS: Final = 0.05
+"""Seconds, after a failed write, to read a close frame that may say why the gateway ended the link."""
 
 Written = Callable[[bool], None]
+"""Called once for a frame: True: it was written to the socket; False: it never will be."""
 
 
 class Channel:
-    """Reads and writes *socket* until one of them fails or `close()`.
+    """Reads and writes *socket* until reading or writing fails, or `close()`. On one loop only.
 
-    *received* gets each frame, None for a text frame; *ended* is told once why the socket can be used no more: a `ConnectError`,
-    or what a callback raised, which is a bug.
+    *received* is called with each frame, with None for a text frame. *ended* is called once, with the reason why the link ended:
+    a `ConnectError`, or what *received* or a *written* callback raised, which is a bug of the worker.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class Channel:
         self._ended = ended
         self._closing = False
         self._broken = False
-        self._told = False
+        self._end_reported = False
         self._outgoing: deque[tuple[bytes, Written | None, int]] = deque()
         self._waiting = 0
         self._wake = asyncio.Event()
-        self._less = asyncio.Event()
+        self._space = asyncio.Event()
         loop = asyncio.get_running_loop()
         self._reader = loop.create_task(self._read(), name="link-read")
         self._writer = loop.create_task(self._write(), name="link-write")
@@ -64,11 +64,11 @@ class Channel:
 
     @property
     def full(self) -> bool:
-        """The peer does not take what it is sent."""
+        """At least `FULL` bytes wait to be written: the gateway does not read fast enough."""
         return self._waiting >= FULL
 
     def send(self, frame: bytes, written: Written | None, kept: int = 0) -> None:
-        """Queue *frame*; *kept* is how many bytes somebody keeps until it is written."""
+        """Queue *frame*. *kept*: bytes that the caller keeps in memory until *written* is called; they count as waiting too."""
         weight = len(frame) + kept
         self._outgoing.append((frame, written, weight))
         self._waiting += weight
@@ -77,13 +77,13 @@ class Channel:
         self._wake.set()
 
     async def close(self, code: int, reason: bytes) -> None:
-        """Write what is queued, say goodbye with a close frame, end both tasks. Bounded; never raises."""
+        """Write what is queued, exchange close frames, end both tasks. Takes at most twice CLOSE_SECONDS. Never raises."""
         self._closing = True
         self._wake.set()
         await asyncio.wait([self._writer], timeout=CLOSE_SECONDS)
         self._writer.cancel()
         await asyncio.wait([self._writer])
-        # Cancelled in it, aiohttp drops the transport: a peer that reads nothing gets no goodbye.
+        # When the timeout cancels aiohttp's close it drops the connection: a peer that does not read gets no close frame.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._socket.close(code=code, message=reason)
@@ -97,16 +97,16 @@ class Channel:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            # Frames stay queued until they are written: if this is cancelled, their senders are told that they were not.
-            frames = self._piece()
+            # They stay queued until they are written, so that after a cancel their callbacks are called with False.
+            frames = self._next_batch()
             try:
                 await self._socket.send_together(frames)
             except Exception as error:
-                # aiohttp raises several types here; whichever it is, nothing more can be written to this socket.
+                # aiohttp raises several types here. After any of them nothing more can be written to this socket.
                 self._broken = True
                 self._fail_queued()
-                # The gateway may have said why: a close frame that the reader finds counts first.
-                await asyncio.wait([self._reader], timeout=_LAST_WORDS)
+                # The gateway may have sent a close frame with its reason: wait until it is read.
+                await asyncio.wait([self._reader], timeout=_CLOSE_FRAME_SECONDS)
                 lost = LinkLost(f"cannot write to the gateway: {error}")
                 lost.__cause__ = error
                 self._end(lost)
@@ -116,15 +116,15 @@ class Channel:
 
     def _write_ended(self, writer: asyncio.Task[None]) -> None:
         error = None if writer.cancelled() else writer.exception()
-        if isinstance(error, Exception):  # raised by a sender's *written*: a bug
+        if isinstance(error, Exception):  # raised by a *written* callback: a bug
             self._broken = True
             self._fail_queued()
             self._end(error)
 
-    def _piece(self) -> list[bytes]:
-        """Of what is queued, the frames that fit into one write; at least one, and no more where a socket cannot join them."""
+    def _next_batch(self) -> list[bytes]:
+        """The queued frames that go into one write: at least one, and only one if the socket cannot join frames."""
         frames: list[bytes] = []
-        size, most = 0, PIECE if self._socket.joins_frames else 0
+        size, most = 0, BATCH_BYTES if self._socket.joins_frames else 0
         for frame, _, _ in self._outgoing:
             size += len(frame)
             if frames and size > most:
@@ -137,19 +137,17 @@ class Channel:
         try:
             while (message := await self._socket.receive()).type in kinds:
                 self._received(message.data if message.type is aiohttp.WSMsgType.BINARY else None)
-                while self._waiting >= HALT * FULL:
-                    self._less.clear()
-                    await self._less.wait()
-        except (
-            Exception
-        ) as error:  # aiohttp reports a broken socket by a message, so this is a bug in what handles a frame
+                while self._waiting >= READ_STOP * FULL:
+                    self._space.clear()
+                    await self._space.wait()
+        except Exception as error:  # raised by *received*: a bug. aiohttp reports a broken socket by a message
             self._end(error)
         else:
             self._end(ending(message))
 
     def _end(self, error: Exception) -> None:
-        if not self._told:
-            self._told = True
+        if not self._end_reported:
+            self._end_reported = True
             self._ended(error)
 
     def _fail_queued(self) -> None:
@@ -159,13 +157,13 @@ class Channel:
     def _take_next(self, *, written: bool) -> None:
         _, tell, weight = self._outgoing.popleft()
         self._waiting -= weight
-        self._less.set()
+        self._space.set()
         if tell:
             tell(written)
 
 
 def ending(last: aiohttp.WSMessage) -> Exception:
-    """Why a socket ended, by what was read last; no close frame and an empty reason are ordinary losses (PROTOCOL.md §2.1)."""
+    """The error for a socket whose last message is *last*. Without a close frame or reason: an ordinary loss (PROTOCOL.md §2.1)."""
     if last.type is aiohttp.WSMsgType.ERROR:
         return LinkLost(f"the link broke: {last.data}")
     if last.type is not aiohttp.WSMsgType.CLOSE:

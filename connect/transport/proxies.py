@@ -1,11 +1,11 @@
-"""Proxies: which one the environment names for an address."""
+"""The proxy that the environment sets for an address."""
 
 import urllib.parse
 import urllib.request
 
 
 def proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for *url* (`HTTPS_PROXY`, `NO_PROXY` and so on), or None."""
+    """The proxy for *url*, http, https, ws or wss, by `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`; None: connect directly."""
     parts = urllib.parse.urlsplit(url)
     scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
     if urllib.request.proxy_bypass(parts.hostname or ""):

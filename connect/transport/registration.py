@@ -1,4 +1,4 @@
-"""WORKER_CONNECT: how a worker introduces itself to a gateway (PROTOCOL.md §4.5)."""
+"""WORKER_CONNECT: the message that registers a worker and its functions with a gateway (PROTOCOL.md §4.5)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from connect.wire.codec import Kind, encode
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What is the same on every link of a worker. `started_at` is Unix time in seconds."""
+    """The fields that are the same on every link of a worker. `started_at` is Unix time in seconds."""
 
     instance_id: str
     apps: Sequence[wire.AppConfiguration]
@@ -26,7 +26,7 @@ class Registration:
     started_at: float
 
     def frame(self, grant: Grant) -> bytes:
-        """The frame for the link that *grant* allows. It asks for manual readiness: no work comes before WORKER_READY."""
+        """The frame for the link of *grant*. It asks for manual readiness: the gateway sends no work before WORKER_READY."""
         started_at = Timestamp()
         started_at.FromNanoseconds(int(self.started_at * 1e9))
         message = wire.WorkerConnectRequestData(

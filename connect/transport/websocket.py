@@ -1,7 +1,8 @@
-"""A WebSocket to a gateway: how it is opened, and how what is ready together is written as one piece.
+"""The WebSocket to a gateway: opens it, and writes several frames at once.
 
-aiohttp writes each frame by itself; at thousands of small frames a second that is a good part of what a request costs. It has no
-public way to join frames, so the transport of its writer is replaced; where that does not work, frames are written one by one.
+aiohttp makes one write for each frame, which costs much CPU at thousands of small frames a second. It has no public way to join
+frames, so this module replaces the transport of its writer by one that collects them. If this release of aiohttp does not allow
+that, frames are written one by one.
 """
 
 import functools
@@ -16,41 +17,40 @@ from connect.transport.proxies import proxy_for
 
 SUBPROTOCOL: Final = "v0.connect.inngest.com"
 READ_LIMIT: Final = 16 * 1024 * 1024
-"""Bytes; a request is little over 4 MiB at most (PROTOCOL.md §2)."""
+"""Bytes of the largest message that is read; a request has little over 4 MiB at most (PROTOCOL.md §2)."""
 CLOSE_SECONDS: Final = 1.0
-"""How long writing what is queued, and then saying goodbye, may take each before TCP is dropped."""
-
+"""Seconds, at a close, to write queued frames, and as long again to exchange close frames; then the TCP connection is dropped."""
 
 log = logging.getLogger("connect.link")
 
 
 class WebSocket(aiohttp.ClientWebSocketResponse):
-    """What aiohttp makes of a handshake in a session of `open_session`."""
+    """An open WebSocket. Sessions of `open_session` make it; `open_socket` returns it."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
-        self._piece = _placed(named.get("writer", given[1] if len(given) > 1 else None))
+        self._batch = _install_batching(named.get("writer", given[1] if len(given) > 1 else None))
 
     @property
     def joins_frames(self) -> bool:
-        """Whether `send_together` writes frames as one piece."""
-        return self._piece is not None
+        """Whether `send_together` makes one write of all its frames."""
+        return self._batch is not None
 
     async def send_together(self, frames: Sequence[bytes]) -> None:
-        """Write *frames*, binary, in order. Raises: whatever aiohttp does; as when cancelled, none of them is written then.
+        """Write *frames*, binary, in order. Raises: what aiohttp raises.
 
-        Unless `joins_frames`: then a failure or a cancel that comes between two frames cannot take the first ones back.
+        If `joins_frames`, a failure or a cancel means that none of them is written. If not, the first ones may have been.
         """
-        piece = self._piece
-        if piece is None:
+        batch = self._batch
+        if batch is None:
             await self._send_apart(frames)
             return
-        with piece:
+        with batch:
             for frame in frames:
                 await self.send_bytes(frame)
-        if frames and not piece.reached:
-            self._piece = None
-            _tell("its writer does not write through the `transport` that it shows")
+        if frames and not batch.was_used:
+            self._batch = None
+            _warn_once("its writer does not write through the `transport` that it shows")
 
     async def _send_apart(self, frames: Iterable[bytes]) -> None:
         for frame in frames:
@@ -60,13 +60,13 @@ class WebSocket(aiohttp.ClientWebSocketResponse):
             await self.send_bytes(frame)
 
 
-class _Piece:
-    """A transport that, within `with`, writes nothing before its end."""
+class _BatchingTransport:
+    """A transport that collects what is written inside `with`, and makes one write of it at the end; none if that raises."""
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
         self._parts: list[bytes] | None = None
-        self.reached = False
+        self.was_used = False
 
     def is_closing(self) -> bool:
         return cast(bool, self._transport.is_closing())
@@ -88,40 +88,40 @@ class _Piece:
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         parts, self._parts = self._parts, None
-        self.reached = bool(parts)
+        self.was_used = bool(parts)
         if parts and not error:
             self._transport.write(b"".join(parts))
 
 
-def _placed(writer: Any) -> _Piece | None:
-    """A piece before the transport of aiohttp's *writer*; None: this release of aiohttp has no place for it."""
+def _install_batching(writer: Any) -> _BatchingTransport | None:
+    """Replace the transport of aiohttp's *writer*, and return the new one; None: this release of aiohttp does not allow it."""
     try:
-        piece = _Piece(writer.transport)
-        writer.transport = piece
-        placed = writer.transport is piece
+        batch = _BatchingTransport(writer.transport)
+        writer.transport = batch
+        installed = writer.transport is batch
     except (AttributeError, TypeError):
-        placed = False
-    if placed:
-        return piece
-    _tell("its writer has no `transport` that can be replaced")
+        installed = False
+    if installed:
+        return batch
+    _warn_once("its writer has no `transport` that can be replaced")
     return None
 
 
 @functools.cache
-def _tell(why: str) -> None:
-    """Once in a process."""
+def _warn_once(why: str) -> None:
+    """Warn that frames are not joined. The same *why* is logged once in a process."""
     version = importlib.metadata.version("aiohttp")
     log.warning("frames are written one by one, which takes more CPU and loses nothing: aiohttp %s: %s", version, why)
 
 
 def open_session(**options: Any) -> aiohttp.ClientSession:
-    """A session for `open_socket`, each request on a connection of its own; *options* are those of aiohttp."""
+    """A session for `Api` and `open_socket`; each request uses a connection of its own. *options* are those of aiohttp."""
     connector = aiohttp.TCPConnector(force_close=True, limit=0)
     return aiohttp.ClientSession(connector=connector, ws_response_class=WebSocket, **options)
 
 
 async def open_socket(session: aiohttp.ClientSession, url: str) -> WebSocket:
-    """A WebSocket to the gateway at *url*, in a session of `open_session`. Raises: aiohttp.ClientError, OSError."""
+    """Open a WebSocket to the gateway at *url*; *session* is one of `open_session`. Raises: aiohttp.ClientError, OSError."""
     socket = await session.ws_connect(
         url,
         protocols=(SUBPROTOCOL,),

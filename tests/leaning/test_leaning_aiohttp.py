@@ -56,9 +56,9 @@ class Copied(Hidden):
 @pytest.fixture
 def fresh() -> Iterator[None]:
     """What is told once in a process is told again."""
-    websocket._tell.cache_clear()
+    websocket._warn_once.cache_clear()
     yield
-    websocket._tell.cache_clear()
+    websocket._warn_once.cache_clear()
 
 
 @pytest.fixture(params=[Hidden, Fixed, Copied])
@@ -109,8 +109,8 @@ async def test_with_another_writer_a_channel_knows_of_each_frame_whether_it_was_
         await socket.send_together([b"first"])
         channel = Channel(socket, lambda _: None, lambda _: None)
         taken: list[int] = []
-        piece = channel._piece
-        channel._piece = lambda: taken.append(len(piece())) or piece()  # type: ignore[method-assign, func-returns-value]
+        piece = channel._next_batch
+        channel._next_batch = lambda: taken.append(len(piece())) or piece()  # type: ignore[method-assign, func-returns-value]
         for frame in frames:
             channel.send(frame, lambda went, frame=frame: written.append((frame, went)))  # type: ignore[misc]
         await channel.close(1000, b"")
@@ -122,7 +122,7 @@ async def test_with_another_writer_a_channel_knows_of_each_frame_whether_it_was_
 async def test_a_writer_may_hand_over_parts() -> None:
     """A transport has `writelines` too, and what else a release may ask of it."""
     async with connected() as (socket, _):
-        piece = socket._piece
+        piece = socket._batch
         assert piece
         with piece:
             piece.writelines([b"one", b"two"])

@@ -52,7 +52,7 @@ class Counting:
 
 
 def counted(socket: WebSocket) -> Counting:
-    piece = socket._piece
+    piece = socket._batch
     piece._transport = counting = Counting(piece._transport)
     return counting
 

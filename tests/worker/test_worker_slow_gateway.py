@@ -55,7 +55,7 @@ def unsent(worker: Running) -> int:
     """Bytes that the worker keeps for its sockets: frames that wait, and what the transport has not got rid of."""
     channels = [link._channel for link in worker.connection._connection._links.alive]
     frames = sum(len(frame) for each in channels for frame, *_ in each._outgoing)
-    return frames + sum(each._socket._piece._transport.get_write_buffer_size() for each in channels)
+    return frames + sum(each._socket._batch._transport.get_write_buffer_size() for each in channels)
 
 
 def unacked(worker: Running) -> int:
@@ -131,7 +131,7 @@ async def test_requests_whose_ack_cannot_be_written_are_left_with_the_gateway(
     more = [gw.start_run("app-weigh", {"text": "x" * MIB}) for _ in range(RUNS)]  # of two mebibytes each
     await gw.until(lambda: unacked(worker) >= 10 * MIB, timeout=20)  # it is asked whenever a flush has failed
     await clogged(gw, worker)
-    assert unacked(worker) <= channel.HALT * FULL + 3 * MIB
+    assert unacked(worker) <= channel.READ_STOP * FULL + 3 * MIB
     assert unsent(worker) <= MOST
     assert worker.status().requests_received < 2 * RUNS
     gw.connections[0].resume()
