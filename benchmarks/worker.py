@@ -33,9 +33,9 @@ async def official_uvloop(instance: str) -> None:
 def ours(**options: Any) -> Subject:
     async def run(instance: str) -> None:
         import connect as lib
-        from connect.loops.loop import spare_the_collector
+        from connect.loops.loop import freeze_imported_objects
 
-        spare_the_collector()
+        freeze_imported_objects()
         await told(lib, lib.connect(options.pop("apps", APPS), instance_id=instance, **options))
 
     return run
@@ -58,9 +58,9 @@ async def ours_noop(instance: str) -> None:
 def floor(*, executing: bool) -> Subject:
     async def run(instance: str) -> None:
         from benchmarks.floor import Floor
-        from connect.loops.loop import spare_the_collector
+        from connect.loops.loop import freeze_imported_objects
 
-        spare_the_collector()
+        freeze_imported_objects()
         await Floor(instance, executing=executing).run()
 
     return run

@@ -17,7 +17,7 @@ from connect.cli import config, reloading
 from connect.cli.waits import Waits
 from connect.errors import ConfigurationError, ConnectError, InternalError
 from connect.events import ReplyLost
-from connect.loops.loop import new_loop, spare_the_collector
+from connect.loops.loop import freeze_imported_objects, new_loop
 from connect.watching.http import address, is_loopback
 from connect.worker import WorkerConnection, connect
 
@@ -82,7 +82,7 @@ def run(
 
         tracing.export()
     logs.to_stderr(log_level, log_format)
-    spare_the_collector()
+    freeze_imported_objects()
     with asyncio.Runner(loop_factory=new_loop) as runner:
         raise typer.Exit(runner.run(_live(worker)))
 

@@ -1,1 +1,1 @@
-"""What the worker owes the server: leases to extend, replies to make, and replies to keep until the server has them."""
+"""What the worker owes the server: leases to extend, and replies to serialise and to keep until the server has them."""

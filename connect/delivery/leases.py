@@ -1,8 +1,8 @@
-"""One sweep for every lease of the worker (PROTOCOL.md §7).
+"""Extends the leases of all requests, in one sweep per interval (PROTOCOL.md §7).
 
-Links that are UP carry it: the first one starts the sweep, the last one ends it. It extends over the *current* link only, so two
-links in a hand-over never extend with the same id, and a lease outlives the link that brought it. Where there are many, a sweep
-takes its time, up to half an interval, so that ten thousand leases hold up no heartbeat.
+The sweep runs while at least one link is UP. It extends over the *current* link only, so that two links in a hand-over never send
+the same lease id, and a lease outlives the link that brought it. Many leases are extended in several batches, spread over half an
+interval, so that ten thousand of them delay no heartbeat.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ from connect.wire import GatewayExecutorRequestData, ulid
 from connect.wire.intervals import Intervals
 
 AT_ONCE: Final = 64
-"""Leases that are extended in one go."""
-SHARES: Final = 32
-"""Into how many goes, at most, a sweep is divided."""
+"""Leases that are extended in one batch; more, where a sweep would need more than `BATCHES`."""
+BATCHES: Final = 32
+"""Into how many batches a sweep is divided at most."""
 
 log = logging.getLogger("connect.requests")
 
 
 class Carrier(Protocol):
-    """A link, as far as the sweep needs it: its gateway says how often it wants leases extended."""
+    """What the sweep needs of a link: the intervals that its gateway asks for."""
 
     @property
     def intervals(self) -> Intervals: ...
@@ -42,7 +42,7 @@ class Leased(Protocol[_C_contra]):
     """A request that has a lease, or has lost it."""
 
     def extend(self, link: _C_contra) -> None:
-        """Ask over *link* for more time, unless there is nothing to ask for (any more)."""
+        """Send WORKER_REQUEST_EXTEND_LEASE over *link*, unless the lease is lost or the request has ended."""
 
 
 def tell_lost(data: GatewayExecutorRequestData, listeners: Listeners, *, cancelled: bool) -> None:
@@ -61,13 +61,13 @@ def tell_lost(data: GatewayExecutorRequestData, listeners: Listeners, *, cancell
 
 
 def seconds_left(lease_id: str) -> float | None:
-    """Seconds until this lease ends, by this machine's wall clock."""
+    """Seconds until this lease ends, by this machine's wall clock; negative: it has ended. None: its id is no ULID."""
     end = ulid.timestamp(lease_id)
     return None if end is None else end - time.time()
 
 
 class Leases(Generic[C]):
-    """Extends *holders()* over *current()* as often as that link's gateway asks for. On the connection's loop only."""
+    """Extends the leases of *holders()* over the link *current()*, once per interval. On the connection's loop only."""
 
     def __init__(self, holders: Callable[[], Iterable[Leased[C]]], current: Callable[[], C | None]) -> None:
         self._holders = holders
@@ -76,16 +76,16 @@ class Leases(Generic[C]):
         self._ticker: Ticker | None = None
         self._swept_at: float | None = None
         self._waiting: deque[Leased[C]] = deque()
-        self._share = AT_ONCE
-        self._next = Timer(self._extend_some)
+        self._batch_size = AT_ONCE
+        self._next_batch = Timer(self._extend_batch)
 
     @property
     def interval(self) -> float | None:
-        """Seconds between two extensions; None while no link carries them."""
+        """Seconds between two extensions of a lease: what the link that came UP last asks for; None while no link is UP."""
         return self._carriers[-1].intervals.extend_lease if self._carriers else None
 
     def carry(self, link: C) -> None:
-        """*link* is UP: the sweep runs, at its pace."""
+        """*link* is UP: run the sweep, at its interval."""
         self._carriers.append(link)
         self._restart()
 
@@ -95,16 +95,16 @@ class Leases(Generic[C]):
         self._restart()
 
     def _restart(self) -> None:
-        """A change of carriers must not push the next sweep off: links that come and go would starve the leases."""
+        """Run the sweep at the newest link's interval, or stop it. Links that come and go must not postpone the next sweep."""
         if self._ticker:
             self._ticker.cancel()
             self._ticker = None
         if self.interval is None:
-            self._next.disarm()
+            self._next_batch.disarm()
         else:
             self._ticker = Ticker(self.interval, self._sweep, first=self._first(self.interval))
             if self._waiting:
-                self._next.arm(0)
+                self._next_batch.arm(0)
 
     def _first(self, interval: float) -> float:
         if self._swept_at is None:
@@ -113,17 +113,17 @@ class Leases(Generic[C]):
 
     def _sweep(self) -> None:
         self._swept_at = asyncio.get_running_loop().time()
-        # Where the loop is so late that the last sweep has not come to its end, its rest goes first: else the youngest never would.
-        late = set(map(id, self._waiting))
-        self._waiting.extend(holder for holder in self._holders() if id(holder) not in late)
-        self._share = max(AT_ONCE, -(-len(self._waiting) // SHARES))
-        self._extend_some()
+        # A late loop may not have finished the last sweep: its rest goes first, or the newest leases would never be extended.
+        left = set(map(id, self._waiting))
+        self._waiting.extend(holder for holder in self._holders() if id(holder) not in left)
+        self._batch_size = max(AT_ONCE, -(-len(self._waiting) // BATCHES))
+        self._extend_batch()
 
-    def _extend_some(self) -> None:
+    def _extend_batch(self) -> None:
         link, interval = self._current(), self.interval
-        for _ in range(min(self._share, len(self._waiting))):
+        for _ in range(min(self._batch_size, len(self._waiting))):
             holder = self._waiting.popleft()
             if link:
                 holder.extend(link)
         if self._waiting and interval is not None:
-            self._next.arm(interval / 2 / SHARES)
+            self._next_batch.arm(interval / 2 / BATCHES)

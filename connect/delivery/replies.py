@@ -1,4 +1,4 @@
-"""Replies: an outcome as the gateway reads it (PROTOCOL.md §6.6), and the outcomes that the worker itself has to give."""
+"""Replies: an outcome serialised as an SDKResponse (PROTOCOL.md §6.6), and the outcomes that the worker makes itself."""
 
 import logging
 from typing import Final, Literal
@@ -10,17 +10,19 @@ from connect.wire.codec import MESSAGE_LIMIT
 STATUS_NAMES: Final[dict[int, Literal["DONE", "NOT_COMPLETED", "ERROR"]]] = {0: "NOT_COMPLETED", 1: "DONE", 2: "ERROR"}
 
 _FRAMING: Final = 10
-"""Bytes, at most, that a frame adds to its payload: the kind, a tag and a length."""
+"""Bytes that a frame adds to its payload at most: the kind, a tag and a length."""
 
 log = logging.getLogger("connect.requests")
 
 
 def serialise(data: wire.GatewayExecutorRequestData, outcome: Outcome) -> bytes:
-    """The SDKResponse to *data*; one that no gateway would read becomes an error that says so."""
+    """The SDKResponse for *data*, serialised; one that is larger than the gateway reads is replaced by an ERROR that says so."""
     body = _response(data, outcome).SerializeToString()
     if len(body) + _FRAMING > MESSAGE_LIMIT:
         log.error(
-            "the reply to request %s has %d bytes, more than a gateway reads; sent an error", data.request_id, len(body)
+            "the reply to request %s has %d bytes, more than a gateway reads: sent an error instead",
+            data.request_id,
+            len(body),
         )
         return _response(data, too_large(len(body))).SerializeToString()
     return body
@@ -37,7 +39,7 @@ def _response(data: wire.GatewayExecutorRequestData, outcome: Outcome) -> wire.S
         no_retry=outcome.no_retry,
         sdk_version=outcome.sdk_version,
         request_version=outcome.request_version,
-        # Echoed byte for byte; but the flush refuses an empty one (PROTOCOL.md §8.2).
+        # Sent back byte for byte; an empty one becomes `{}`, since the flush refuses it (PROTOCOL.md §8.2).
         system_trace_ctx=data.system_trace_ctx or b"{}",
         user_trace_ctx=data.user_trace_ctx,
         run_id=data.run_id,
@@ -48,7 +50,7 @@ def _response(data: wire.GatewayExecutorRequestData, outcome: Outcome) -> wire.S
 
 
 def too_large(size: int) -> Outcome:
-    """What is sent in place of a reply of *size* bytes. Final: the same result would be as large again."""
+    """The ERROR that is sent instead of a reply of *size* bytes. Not retriable: a retry would give the same result."""
     cure = "return less, or store the result and return a reference to it"
     text = f"the reply has {size} bytes, and Inngest takes at most {MESSAGE_LIMIT}: {cure}"
     return failure("ReplyTooLarge", text, no_retry=True)

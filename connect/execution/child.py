@@ -25,7 +25,7 @@ from connect.execution.invocation import Invocation
 from connect.execution.outcome import Outcome
 from connect.execution.pipe import Message, Pipe
 from connect.execution.process_setup import ProcessSetup
-from connect.loops.loop import new_loop, spare_the_collector
+from connect.loops.loop import freeze_imported_objects, new_loop
 
 FORMAT: Final = "%(asctime)s %(levelname)-7s %(processName)s %(name)s: %(message)s"
 
@@ -46,7 +46,7 @@ def main() -> None:
     _handle_signals(setup)  # the import may have installed other handlers
     _log_to_stderr(setup)
     _trace(setup, apps)
-    spare_the_collector()
+    freeze_imported_objects()
     with asyncio.Runner(loop_factory=new_loop) as runner:
         child = Child(apps, runner.get_loop())
         try:

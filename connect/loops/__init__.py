@@ -1,1 +1,1 @@
-"""Event loops, and what runs on them or between them: timers, mailboxes, signals."""
+"""Event loops, and helpers for them: timers, signals, and mailboxes for calls from one loop to another."""

@@ -1,11 +1,11 @@
-"""Event loops: which kind the worker runs on."""
+"""The event loops that the worker makes: uvloop's or asyncio's."""
 
 import asyncio
 import gc
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's where it is installed."""
+    """A new event loop: uvloop's if that is installed, else asyncio's. The caller runs and closes it."""
     try:
         import uvloop
     except ImportError:
@@ -13,9 +13,11 @@ def new_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def spare_the_collector() -> None:
-    """For a process of our own, once everything is imported: what is there stays for good, so the garbage collector is not made to
-    walk through it again. Changes the whole process."""
-    # Its thresholds stay: with higher ones memory creeps up, and nothing is faster.
+def freeze_imported_objects() -> None:
+    """Keep the garbage collector from walking through what is imported, which stays for good.
+
+    It changes the whole process: call it once everything is imported, in a process that belongs to the worker.
+    """
+    # The collector's thresholds stay: higher ones made nothing faster, and memory grew.
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""A mailbox: calls for another thread's loop, delivered in one wake-up as far as they come together."""
+"""A mailbox: calls for a loop on another thread. Calls that are posted together wake that loop once."""
 
 import asyncio
 from collections import deque
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Mailbox:
-    """Calls for *loop*, posted by one other thread and run there in order."""
+    """Runs calls on *loop*, in the order in which one other thread posts them."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -15,7 +15,7 @@ class Mailbox:
         self._woken = False
 
     def post(self, call: Callable[..., object], *arguments: Any) -> None:
-        """Have *call* run on the loop. Raises: RuntimeError: the loop is closed."""
+        """Run *call* on the loop, soon. From the other thread. Raises: RuntimeError: the loop is closed."""
         self._calls.append((call, arguments))
         if not self._woken:
             self._woken = True
@@ -27,13 +27,13 @@ class Mailbox:
                 raise
 
     def _deliver(self) -> None:
-        # First the flag, then the calls: what is posted from here on wakes the loop again, so that others have their turn on it.
+        # Clear the flag before the calls run: what is posted meanwhile wakes the loop again, and other callbacks run in between.
         self._woken = False
         try:
             for _ in range(len(self._calls)):
                 call, arguments = self._calls.popleft()
                 call(*arguments)
-        except BaseException:  # that is its own affair
+        except BaseException:  # asyncio handles it; the calls that are left run in the next turn
             if self._calls:
                 self._loop.call_soon(self._deliver)
             raise

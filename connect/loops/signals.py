@@ -1,4 +1,4 @@
-"""Signals: handled while a worker runs, at once, and as they were before when it has ended."""
+"""Signal handlers that are installed while a worker runs, and act at once."""
 
 import asyncio
 import contextlib
@@ -17,12 +17,13 @@ log = logging.getLogger("connect")
 
 @contextlib.contextmanager
 def handled(numbers: Iterable[signal.Signals], handler: Handler) -> Iterator[None]:
-    """*handler* is called for each of *numbers* while the context lasts. Without effect off the main thread.
+    """Call *handler* for each of *numbers* inside the `with`; afterwards the earlier handlers are restored.
 
-    It runs between two bytecodes of the main thread: a loop that user code blocks does not delay it.
+    Needs a running loop. On another thread than the main one it does nothing, since Python allows no handlers there. *handler* is
+    called between two bytecodes of the main thread, so a loop that user code blocks does not delay it.
     """
     if threading.current_thread() is not threading.main_thread():
-        log.debug("not on the main thread: shutdown signals are left alone")
+        log.debug("not on the main thread: no handlers for shutdown signals")
         yield
         return
     with contextlib.ExitStack() as before, _loop_woken(asyncio.get_running_loop()):
@@ -33,10 +34,10 @@ def handled(numbers: Iterable[signal.Signals], handler: Handler) -> Iterator[Non
 
 @contextlib.contextmanager
 def _loop_woken(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """Signals wake *loop*.
+    """Wake *loop* at every signal, so that the main thread runs the handler.
 
-    One that another thread receives, or that comes between the main thread's last look and its waiting for I/O, would
-    otherwise be handled when the loop next wakes for another reason: with an idle loop never. uvloop sees to it by itself.
+    Without this, a signal that another thread receives, or that comes just before the loop waits for I/O, is handled when the loop
+    wakes for another reason: if it is idle, never. uvloop has set a wakeup descriptor already, which is kept.
     """
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -53,5 +54,5 @@ def _loop_woken(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
         finally:
             loop.remove_reader(ours)
             left = signal.set_wakeup_fd(-1)
-            if left != theirs.fileno():  # somebody else's by now
+            if left != theirs.fileno():  # other code has set its own meanwhile: keep it
                 signal.set_wakeup_fd(left)

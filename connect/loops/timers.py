@@ -1,13 +1,13 @@
-"""Timers on the loop's monotonic clock, owned by whoever arms them."""
+"""Timers on the running loop's monotonic clock. Whatever starts one must cancel it."""
 
 import asyncio
 from collections.abc import Callable
 
 
 class Ticker:
-    """Calls *tick* every *interval* seconds until `cancel()`; at first after *first* seconds, or one interval.
+    """Calls *tick* every *interval* seconds until `cancel()`; the first time after *first* seconds (None: after one interval).
 
-    The cadence is kept against the clock, not against the last call; ticks that a blocked loop missed are not made up for.
+    The times are multiples of the interval, however late a call was. Calls that a blocked loop missed are skipped.
     """
 
     def __init__(self, interval: float, tick: Callable[[], None], first: float | None = None) -> None:
@@ -18,7 +18,7 @@ class Ticker:
         self._handle = self._loop.call_at(self._due, self._run)
 
     def cancel(self) -> None:
-        """No tick from here on; again is harmless."""
+        """Call *tick* no more. A second call does nothing."""
         self._handle.cancel()
 
     def _run(self) -> None:
@@ -29,7 +29,7 @@ class Ticker:
 
 
 class Timer:
-    """One deadline that can be armed, armed anew and disarmed."""
+    """Calls *expire* once, when the deadline that `arm` sets has come. It can be armed again at any time."""
 
     def __init__(self, expire: Callable[[], None]) -> None:
         self._expire = expire
@@ -37,22 +37,22 @@ class Timer:
 
     @property
     def armed(self) -> bool:
-        """Whether it has been armed and not disarmed; it stays so once it has expired."""
+        """Whether it has been armed and not disarmed; still true once it has expired."""
         return self._handle is not None
 
     def arm(self, seconds: float | None) -> None:
-        """Expire *seconds* from now instead of whenever it was to be; None: never."""
+        """Expire *seconds* from now. Replaces an earlier deadline. None: never."""
         self.disarm()
         if seconds is not None:
             self._handle = asyncio.get_running_loop().call_later(seconds, self._expire)
 
     def hasten(self) -> None:
-        """Expire now, on the loop's next turn, if armed at all."""
+        """If armed, expire on the loop's next turn."""
         if self._handle:
             self.arm(0)
 
     def disarm(self) -> None:
-        """Do not expire; again is harmless."""
+        """Do not expire. A second call does nothing."""
         if self._handle:
             self._handle.cancel()
             self._handle = None

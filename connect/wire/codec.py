@@ -1,4 +1,4 @@
-"""Bytes ⇄ messages, pure: what a frame says, and the frames that a worker writes (PROTOCOL.md §3)."""
+"""Frames and messages: decodes the frames of a gateway, encodes those of a worker (PROTOCOL.md §3). It does no I/O."""
 
 from typing import Final, NamedTuple, TypeAlias
 
@@ -10,7 +10,7 @@ from connect.errors import ProtocolError
 Kind = wire.GatewayMessageType
 
 MESSAGE_LIMIT: Final = 8_388_608
-"""Bytes that the gateway reads in one message; above it the socket closes with 1009 (PROTOCOL.md §2)."""
+"""Bytes of the largest message that the gateway reads; at a larger one it closes the socket with 1009 (PROTOCOL.md §2)."""
 
 Payload: TypeAlias = (
     wire.GatewayConnectionReadyData
@@ -20,7 +20,7 @@ Payload: TypeAlias = (
     | wire.SystemError
 )
 
-# Written once per request; looking a member up in a protobuf enum costs as much as encoding the frame.
+# Used for each request, and looking a member up in a protobuf enum takes as long as encoding the frame: do that once.
 _ACK: Final = Kind.WORKER_REQUEST_ACK
 _EXTEND_LEASE: Final = Kind.WORKER_REQUEST_EXTEND_LEASE
 _REPLY: Final = Kind.WORKER_REPLY
@@ -35,14 +35,14 @@ _PAYLOADS: Final[dict[int, type[Payload]]] = {
 
 
 class Frame(NamedTuple):
-    """A frame from the gateway. `kind` may be one that this schema does not know; `payload` is None for an empty message."""
+    """A frame from the gateway. `kind` may be unknown to this schema; `payload` is None then, and for kinds without a message."""
 
     kind: int
     payload: Payload | None
 
 
 def decode(data: bytes) -> Frame:
-    """Read a binary frame; an empty one is GATEWAY_HELLO. Raises: ProtocolError: it, or its payload, does not decode."""
+    """Decode a binary frame; an empty one is GATEWAY_HELLO. Raises: ProtocolError: the frame or its payload does not decode."""
     try:
         message = wire.ConnectMessage.FromString(data)
         payload = _PAYLOADS.get(message.kind)
@@ -52,13 +52,13 @@ def decode(data: bytes) -> Frame:
 
 
 def encode(kind: Kind, payload: Message | bytes = b"") -> bytes:
-    """A frame as the gateway reads it."""
+    """A frame of *kind*; *payload* is a message, or one that is serialised already."""
     body = payload if isinstance(payload, bytes) else payload.SerializeToString()
     return wire.ConnectMessage(kind=kind, payload=body).SerializeToString()
 
 
 def kind_name(kind: int) -> str:
-    """`GATEWAY_HELLO`, or the bare number of a kind that this schema does not know."""
+    """The name of *kind*, such as `GATEWAY_HELLO`; `kind 99` where this schema does not know it."""
     return Kind.Name(Kind.ValueType(kind)) if kind in Kind.values() else f"kind {kind}"
 
 
@@ -98,5 +98,5 @@ def extend_lease(request: wire.GatewayExecutorRequestData, lease_id: str) -> byt
 
 
 def reply(body: bytes) -> bytes:
-    """WORKER_REPLY, of a serialised SDKResponse."""
+    """WORKER_REPLY; *body* is a serialised SDKResponse."""
     return encode(_REPLY, body)

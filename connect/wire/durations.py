@@ -1,4 +1,4 @@
-"""Durations as text: Go's, in which the gateway writes its intervals (PROTOCOL.md §5), and those of step options."""
+"""Durations as text: in Go's notation, as the gateway writes its intervals (PROTOCOL.md §5), and as step options have them."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ _GO_UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3
 
 
 class _Notation:
-    """Numbers with *units* behind them, each unit worth so many seconds."""
+    """A notation for durations: numbers, each with one of *units* behind it; *units* maps a unit to seconds."""
 
     def __init__(self, units: Mapping[str, float]) -> None:
         self._units = units
@@ -17,8 +17,8 @@ class _Notation:
         self._whole = re.compile(f"(?:{part})+")
 
     def seconds(self, text: str) -> float:
-        """`1m30s` → 90.0. Raises: ValueError: *text* has another form, or a sign."""
-        # The whole first: looking for parts in a long text that has none takes the square of its length.
+        """`1m30s` → 90.0. Raises: ValueError: *text* is not in this notation, or has a sign."""
+        # Match the whole first: searching for parts takes quadratic time in a long text that has none.
         if not self._whole.fullmatch(text):
             raise ValueError(f"not a duration: {text!r}; expected something like 10s, 1m30s or 200ms")
         return sum(float(number) * self._units[unit] for number, unit in self._part.findall(text))
@@ -39,7 +39,7 @@ def parse(text: str) -> float:
 
 
 def clamped(text: str, default: float, low: float, high: float) -> float:
-    """Seconds for *text*, held between *low* and *high*; *default* where it is empty, nonsense or zero."""
+    """Seconds for *text*, at least *low* and at most *high*; *default* if *text* is empty, zero or no duration."""
     try:
         seconds = parse(text)
     except ValueError:
@@ -48,7 +48,7 @@ def clamped(text: str, default: float, low: float, high: float) -> float:
 
 
 def step_seconds(text: str, default: float) -> float:
-    """Seconds for *text* as step options and the SDKs write it: as in Go, and also `7d` and `1w`; *default* where it is neither."""
+    """Seconds for *text* as step options write it: Go's notation, plus days and weeks (`7d`, `1w`); else *default*."""
     try:
         return _STEP.seconds(text)
     except ValueError:

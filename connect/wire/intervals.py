@@ -1,4 +1,4 @@
-"""Intervals: how often the gateway wants to hear from the worker."""
+"""The intervals at which a gateway asks for heartbeats, lease extensions and status messages."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from connect.wire import GatewayConnectionReadyData, durations
 
 @dataclass(frozen=True)
 class Intervals:
-    """What GATEWAY_CONNECTION_READY asks for, in seconds, held to sane bounds; status 0 is off (PROTOCOL.md §5)."""
+    """The intervals of GATEWAY_CONNECTION_READY, in seconds, clamped to sane bounds; `status` 0: send none (PROTOCOL.md §5)."""
 
     heartbeat: float = 10.0
     extend_lease: float = 30.0
@@ -15,7 +15,7 @@ class Intervals:
 
     @classmethod
     def of(cls, data: GatewayConnectionReadyData) -> "Intervals":
-        """Empty or nonsensical texts keep the defaults; a heartbeat of `1ns` does not spin."""
+        """Read *data*. A text that is empty or no duration gives the default. At least 10 ms: `1ns` must cause no busy loop."""
         return cls(
             heartbeat=durations.clamped(data.heartbeat_interval, cls.heartbeat, 0.01, 60.0),
             extend_lease=durations.clamped(data.extend_lease_interval, cls.extend_lease, 0.01, 60.0),

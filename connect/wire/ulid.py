@@ -8,7 +8,7 @@ import time
 from typing import Final
 
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-# From Crockford's digits to Python's: `int` of base 32 reads them far faster than a loop does. "!" is a digit of neither.
+# Crockford's digits as Python's, so that `int(text, 32)` can read them, far faster than a loop. "!" stands for an invalid digit.
 _DIGITS: Final = str.maketrans("ABCDEFGHJKMNPQRSTVWXYZ" + "ILOU", "ABCDEFGHIJKLMNOPQRSTUV" + "!!!!")
 
 
@@ -20,12 +20,12 @@ def new(at: float | None = None) -> str:
 
 
 def is_ulid(text: str) -> bool:
-    """Whether *text* is a ULID: 26 letters of the alphabet, any case, no more than 128 bits."""
+    """Whether *text* is a ULID: 26 digits of the alphabet, in upper or lower case, and at most 128 bits."""
     return timestamp(text) is not None and text[0] in "01234567" and "!" not in text.upper().translate(_DIGITS)
 
 
 def timestamp(text: str) -> float | None:
-    """The Unix time, in seconds, that the ULID *text* carries; None: it is no ULID. Only the ten letters of the time are read."""
+    """The Unix time, in seconds, of the ULID *text*; None: it is no ULID. Reads only the ten digits of the time."""
     if not (len(text) == 26 and text.isascii() and text.isalnum()):
         return None
     try:

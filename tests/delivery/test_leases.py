@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connect.delivery.leases import AT_ONCE, SHARES, Leases
+from connect.delivery.leases import AT_ONCE, BATCHES, Leases
 from connect.wire import ulid
 
 INTERVAL = 0.2
@@ -60,7 +60,7 @@ async def test_each_lease_is_extended_once_per_sweep_and_few_at_a_time(size: int
     await fleet.wait(2 * size)
     leases.leave(fleet.link)
     assert fleet.extended[:size] == fleet.extended[size : 2 * size] == list(range(size))
-    assert max(fleet.turns) <= max(AT_ONCE, -(-size // SHARES))
+    assert max(fleet.turns) <= max(AT_ONCE, -(-size // BATCHES))
 
 
 async def test_a_sweep_that_lost_its_link_goes_on_over_the_next() -> None:
