@@ -71,6 +71,7 @@ def evidence(test: str = "") -> str:
 
 def _files() -> Iterator[Path]:
     yield from sorted((ROOT / "statecharts").glob("*.py"))
+    yield from sorted((ROOT / "tests").glob("*.py"))
     for folder in ("connect", "tests/worker"):
         yield from sorted((ROOT / folder).rglob("*.py"))
 
