@@ -171,6 +171,11 @@ def endings(gw: Gateway) -> dict[int, tuple[str, int, str]]:
     return {each.connection: (each.by, each.code, each.reason) for each in gw.log if isinstance(each, Ended)}
 
 
+def opened(gw: Gateway) -> int:
+    """How many sockets were opened so far."""
+    return sum(isinstance(record, Opened) for record in gw.log)
+
+
 def most_links(gw: Gateway) -> int:
     """How many sockets were open at once, at most."""
     now = most = 0

@@ -122,7 +122,7 @@ def test_a_gateway_url_from_the_environment_is_checked_too(monkeypatch: pytest.M
         connect([an_app()])
 
 
-# -- endpoints (a granted one: test_worker_faults_python) -----------------------------------------------------------------------
+# -- endpoints (a granted one: test_worker_faults_connecting) -------------------------------------------------------------------
 
 
 async def test_a_rewritten_endpoint_that_is_none_is_an_error_of_that_attempt(gw: Gateway, start: Any) -> None:
