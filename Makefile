@@ -79,8 +79,9 @@ format: $(READY) ## Format the code
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 
-diagrams: $(READY) ## Redraw diagrams/ from the charts
+diagrams: $(READY) ## Redraw diagrams/ from the charts, and the picture of the modules from their imports
 	$(BIN)/python -m statecharts draw
+	$(BIN)/python -m docs.modules
 
 docs: $(READY) ## Write docs/api.md from the docstrings, and record docs/demo.svg
 	$(BIN)/python -m docs.api
