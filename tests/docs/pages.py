@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -53,6 +54,12 @@ class Command:
         words = shlex.split(self.text, comments=True)
         names = [word for word in words if re.match(r"[A-Z_]+=", word)]
         return dict(name.split("=", 1) for name in names), words[len(names) :]
+
+
+def tracked() -> list[str]:
+    """The repository's files, by their paths from its root."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S607
+    return [name for name in listed.stdout.split("\0") if (ROOT / name).is_file()]
 
 
 def blocks(page: Path, language: str) -> list[Block]:

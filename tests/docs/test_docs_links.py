@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import DOCS, README, ROOT
+from tests.docs.pages import ROOT, tracked
 
-PAGES = [README, *sorted(DOCS.glob("*.md")), *(ROOT / folder / "README.md" for folder in ("deploy", "diagrams"))]
+PAGES = [ROOT / name for name in tracked() if name.endswith(".md")]
 
 
 def links(page: Path) -> list[str]:
