@@ -116,6 +116,16 @@ def _add_up(record: logging.LogRecord, left_out: int, seconds: float) -> None:
     record.args = ()
 
 
+def one_line(text: str) -> str:
+    """*text* without line breaks: each run of white space becomes one space."""
+    return " ".join(text.split())
+
+
+def described(error: BaseException) -> str:
+    """`KeyError: 'name'`: the class of *error* and its text."""
+    return f"{type(error).__name__}: {error}"
+
+
 def to_stderr(level: str | int, how: Format, text: str = TEXT) -> None:
     """Log to standard error. Without effect on the root logger where the user's module has set up logging itself.
 

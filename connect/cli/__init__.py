@@ -17,6 +17,7 @@ import typer
 
 from connect.cli import config
 from connect.errors import ConfigurationError
+from connect.logs import one_line
 
 
 def _usage_error() -> Any:
@@ -77,7 +78,7 @@ def main() -> NoReturn:
         problem = f"{said} (see --help)"
     except typer.Abort:  # Ctrl-C, where nothing was there yet to end gracefully
         sys.exit(130)
-    typer.echo(f"statechart-connect: {' '.join(problem.split())}", err=True)
+    typer.echo(f"statechart-connect: {one_line(problem)}", err=True)
     sys.exit(2)
 
 

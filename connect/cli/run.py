@@ -2,13 +2,11 @@
 
 import asyncio
 import logging
-import os
-import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NoReturn
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -17,6 +15,7 @@ from connect.cli import config, reloading
 from connect.cli.waits import Waits
 from connect.errors import ConfigurationError, ConnectError, InternalError
 from connect.events import ReplyLost
+from connect.execution.ending import end_now
 from connect.loops.loop import freeze_imported_objects, new_loop
 from connect.watching.http import address, is_loopback
 from connect.worker import WorkerConnection, connect
@@ -132,19 +131,11 @@ async def _live(worker: WorkerConnection) -> int:
             len(stuck),
             ", ".join(stuck),
         )
-        _end_now(code)
+        end_now(code)
     return code
 
 
 def _told(error: BaseException) -> str:
     """*error* and what caused it, on one line."""
     cause = f" (cause: {_told(error.__cause__)})" if error.__cause__ else ""
-    return f"{type(error).__name__}: {error}{cause}"
-
-
-def _end_now(code: int) -> NoReturn:
-    """Do not wait for threads, as the interpreter would."""
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    return logs.described(error) + cause

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from connect.logs import one_line
 from connect.secrets import without_passwords
 
 _KEY: Final = re.compile(r"signkey-\w+-\w+")
@@ -66,7 +67,7 @@ def scrubbed(text: str, secrets: Iterable[str] = ()) -> str:
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= _SHORT:
             text = text.replace(secret, "***")
-    return " ".join(without_passwords(_KEY.sub("signkey-***", text)).split())
+    return one_line(without_passwords(_KEY.sub("signkey-***", text)))
 
 
 def wrong(error: Exception) -> Wrong:

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Final
 
 from connect.errors import ConfigurationError
+from connect.logs import described
 
 importing_apps: contextvars.ContextVar[bool] = contextvars.ContextVar("importing_apps", default=False)
 """True while the user's module is imported. A worker must not be started then: `start()` would run inside the import for ever."""
@@ -80,7 +81,7 @@ def _imported(name: str) -> ModuleType:
 def _with_place(error: Exception) -> str:
     """`TypeName: message (file, line N)`, where the line is the user's own that was executed last."""
     place = _users_line(error)
-    return f"{type(error).__name__}: {error}" + (f" ({place})" if place else "")
+    return described(error) + (f" ({place})" if place else "")
 
 
 def _users_line(error: Exception) -> str:

@@ -4,7 +4,6 @@ It imports the apps, runs each execution that comes over the pipe in a task of i
 """
 
 import asyncio
-import contextlib
 import ctypes
 import logging
 import multiprocessing
@@ -21,6 +20,7 @@ from typing import Final
 from connect import logs
 from connect.errors import ConfigurationError
 from connect.execution import pipe, process_pool, sdk
+from connect.execution.ending import end_now
 from connect.execution.invocation import Invocation
 from connect.execution.outcome import Outcome
 from connect.execution.pipe import Message, Pipe
@@ -55,7 +55,7 @@ def main() -> None:
             # A sys.exit() in a task of user code cancels all executions: close the pipe first, so that this is not their outcome.
             child.close()
     if apps.busy or os.getppid() != setup.parent:
-        _end_now()
+        end_now(0)
 
 
 class Child:
@@ -107,7 +107,7 @@ def _end_with_worker(parent: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
-        _end_now()
+        end_now(0)
 
 
 def _detach_fork(descriptor: int) -> None:
@@ -152,7 +152,7 @@ def _imported(setup: ProcessSetup, end: socket.socket) -> sdk.Apps:
     try:
         return sdk.load(setup.apps, setup.signing_key)
     except ConfigurationError as error:
-        end.sendall(pipe.frame((pipe.NOT_READY, " ".join(str(error).split()))))
+        end.sendall(pipe.frame((pipe.NOT_READY, logs.one_line(str(error)))))
         sys.exit(2)
 
 
@@ -171,15 +171,6 @@ def _trace(setup: ProcessSetup, apps: sdk.Apps) -> None:
         if any(name.startswith("OTEL_EXPORTER_OTLP") for name in os.environ):
             tracing.export()
         apps.spans = tracing.Executions()
-
-
-def _end_now() -> None:
-    """Exit without waiting for threads, as the interpreter would: a sync function may hang."""
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # its reader has gone, or user code has closed it
-            stream.flush()
-    os._exit(0)
 
 
 if __name__ == "__main__":
