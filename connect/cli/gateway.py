@@ -3,7 +3,6 @@
 import asyncio
 import json
 import math
-import os
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -13,31 +12,38 @@ import typer
 
 from connect import wire
 from connect.delivery.replies import STATUS_NAMES
-from connect.errors import ConfigurationError
 from connect.gateway import Call, Connection, Ended, Frame, Gateway, Kind, Record, Retry, Unheard
+from connect.logs import one_line
 from connect.loops import signals
+from connect.watching.http import cannot_listen
 from connect.wire import durations
 
 LOG_CAPACITY = 2_000
 
 
 def duration(text: str) -> str:
+    """*text*, if it is a duration of more than 0. Raises: BadParameter."""
     if durations.step_seconds(text, -1) <= 0:
-        raise typer.BadParameter(f"{text!r} is no duration: write 10s, 500ms or 1m30s")
+        raise typer.BadParameter(f"{text!r} is not a duration: write 10s, 500ms or 1m30s")
     return text
+
+
+Heartbeat = Annotated[
+    str, typer.Option(metavar="DURATION", callback=duration, help="How often workers send a heartbeat.")
+]
+ExtendLease = Annotated[
+    str, typer.Option(metavar="DURATION", callback=duration, help="How often workers extend their leases.")
+]
+TimeScale = Annotated[
+    float, typer.Option(min=0, help="The factor for the sleeps and retry delays of runs: 0.1 makes 10 s last 1 s.")
+]
 
 
 def gateway(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The loopback port; 0 takes a free one.")] = 8288,
-    heartbeat: Annotated[
-        str, typer.Option(metavar="DURATION", callback=duration, help="How often workers send a heartbeat.")
-    ] = "10s",
-    extend_lease: Annotated[
-        str, typer.Option(metavar="DURATION", callback=duration, help="How often workers extend their leases.")
-    ] = "30s",
-    time_scale: Annotated[
-        float, typer.Option(min=0, help="What the sleeps and retry delays of runs are multiplied by.")
-    ] = 1.0,
+    heartbeat: Heartbeat = "10s",
+    extend_lease: ExtendLease = "30s",
+    time_scale: TimeScale = 1.0,
 ) -> None:
     """Run a gateway on this machine, for workers under development.
 
@@ -74,12 +80,7 @@ async def _listen(served: Gateway) -> None:
     try:
         await served.start()
     except OSError as error:
-        raise cannot_listen(served.port, error) from None
-
-
-def cannot_listen(port: int, error: OSError) -> ConfigurationError:
-    """Why nothing can be served there."""
-    return ConfigurationError(f"cannot listen on port {port} ({os.strerror(error.errno or 0)}): pass another --port")
+        raise cannot_listen(f"port {served.port}", error, "pass another --port") from None
 
 
 def _greet(served: Gateway) -> None:
@@ -140,7 +141,7 @@ def _introduced(served: Gateway, connection: Connection) -> list[str]:
 
 
 def _shortened(body: bytes) -> str:
-    text = " ".join(_told(body).split())
+    text = one_line(_told(body))
     return text if len(text) <= 120 else f"{text[:119]}…"
 
 

@@ -9,15 +9,15 @@ from typing import Annotated, Any
 
 import tenacity
 import typer
-from aiohttp import web
 
-from connect.cli.gateway import cannot_listen, duration
+from connect.cli.gateway import ExtendLease, Heartbeat, TimeScale
 from connect.cli.shop import Shop
 from connect.errors import ConnectError
 from connect.gateway import Gateway, ThreadedGateway, in_thread
 from connect.lab.controls import Controls, Life
 from connect.status import ConnectionState
-from connect.watching.page import Page, only_here
+from connect.watching.http import listen
+from connect.watching.page import Page
 from connect.watching.story import Story
 from connect.worker import WorkerConnection, connect
 
@@ -41,15 +41,9 @@ def lab(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="The page's port on loopback; 0 takes a free one.")
     ] = 8300,
-    heartbeat: Annotated[
-        str, typer.Option(metavar="DURATION", callback=duration, help="How often the worker sends a heartbeat.")
-    ] = "2s",
-    extend_lease: Annotated[
-        str, typer.Option(metavar="DURATION", callback=duration, help="How often it extends its leases.")
-    ] = "4s",
-    time_scale: Annotated[
-        float, typer.Option(min=0, help="What the sleeps and retry delays of runs are multiplied by.")
-    ] = 0.2,
+    heartbeat: Heartbeat = "2s",
+    extend_lease: ExtendLease = "4s",
+    time_scale: TimeScale = 0.2,
 ) -> None:
     """Watch a worker live on a web page, and do to it what the world does.
 
@@ -142,12 +136,5 @@ async def _serve(gateway: Gateway, port: int, life: Life) -> tuple[Story, str]:
     story = Story()
     controls = Controls(gateway, story, life)
     page = Page(story, lambda: {"world": controls.world()}, controls.token)
-    app = web.Application(middlewares=[only_here(lambda: runner.addresses[0][1])])
-    app.add_routes([*page.routes(), *controls.routes()])
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-    except OSError as error:
-        raise cannot_listen(port, error) from None
+    runner = await listen([*page.routes(), *controls.routes()], "127.0.0.1", port, "pass another --port")
     return story, f"http://127.0.0.1:{runner.addresses[0][1]}/"

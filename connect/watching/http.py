@@ -1,14 +1,14 @@
 """The worker's own HTTP port: probes for an orchestrator, metrics for Prometheus, the status for people.
 
     /livez    200 while the connection's loop runs
-    /readyz   200 while the worker takes work, a drain by the gateway included; 503 with the reason otherwise
+    /readyz   200 while the worker takes work, also while the gateway drains; 503 with the reason otherwise
     /status   `conn.status()` as JSON
     /metrics  Prometheus' text format (connect.watching.metrics)
     /         with `status_page`: the lifecycle live, on its own diagrams, read-only
 
-It runs on the connection's loop, which no user code can block (but with `isolation="none"`), from before the first dial to the end.
-It answers reads only, and nothing secret; it has no authentication: bind it where only those can reach it who may know. On loopback
-it answers only to that name.
+It is served on the connection's loop, which user code can block only with `isolation="none"`, from before the first dial until the
+worker has ended. It answers GET requests only and shows no secret, but it has no authentication: bind it to an address that only
+trusted machines reach. On loopback it refuses requests whose Host header is another name.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import ipaddress
 import json
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,20 +24,23 @@ from connect.errors import ConfigurationError
 from connect.status import ConnectionState, Status
 
 if TYPE_CHECKING:
-    from connect.watching.metrics import Metrics, Source
+    from aiohttp import web
+
+    from connect.watching.metrics import Metrics
+    from connect.watching.source import Source
 
 log = logging.getLogger("connect")
 
 _WAITING: Final = {
     ConnectionState.CONNECTING: "not connected yet",
-    ConnectionState.RECONNECTING: "the link is lost, a new one is being made",
+    ConnectionState.RECONNECTING: "the link is lost; the worker is making a new one",
     ConnectionState.DRAINING: "shutting down",
     ConnectionState.CLOSED: "closed",
 }
 
 
 def address(text: str) -> tuple[str, int]:
-    """HOST:PORT, taken apart; `[::1]:80` for IPv6. Raises: ConfigurationError: it is something else."""
+    """The host and the port of `HOST:PORT`, or of `[::1]:80` for IPv6. Raises: ConfigurationError: *text* is neither."""
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isdecimal() or int(port) > 65_535:
         raise ConfigurationError(f"http is {text!r}: write HOST:PORT, such as 127.0.0.1:9090 or 0.0.0.0:9090")
@@ -45,7 +48,7 @@ def address(text: str) -> tuple[str, int]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether nobody but this machine reaches *host*."""
+    """Whether only this machine reaches *host*."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -56,48 +59,62 @@ def is_loopback(host: str) -> bool:
 async def monitored(
     worker: "Source", http: tuple[str, int] | None, *, status_page: bool = False
 ) -> AsyncIterator[None]:
-    """Serve *worker* on this address as long as the block runs; None: do nothing. *status_page*: the live page too.
+    """Serve *worker* at this host and port while the block runs, with *status_page* the live page too. None: serve nothing.
 
-    Raises: ConfigurationError: nothing can listen there.
+    Raises: ConfigurationError: the port is taken, or the host is none of this machine's.
     """
     if http is None:
         yield
         return
-    from aiohttp import web  # this and the metrics are worth 60 ms of start-up to those who do not serve
-
-    from connect.watching.metrics import Metrics
-    from connect.watching.page import only_here
+    from connect.watching.metrics import Metrics  # it costs 60 ms, with aiohttp.web: a worker without HTTP saves them
 
     host, port = http
     metrics = Metrics(worker)
-    # On loopback a browser may have been lured here under another name; elsewhere any name may be right.
+    routes = _routes(worker, metrics) + (_page_routes(worker) if status_page else [])
+    try:
+        runner = await listen(routes, host, port, "choose another address for http, or stop what listens there")
+        try:
+            what = "the live page, probes and metrics" if status_page else "probes and metrics"
+            log.info("%s: http://%s:%d/", what, f"[{host}]" if ":" in host else host, runner.addresses[0][1])
+            yield
+        finally:
+            await runner.cleanup()
+    finally:
+        metrics.stop()
+
+
+async def listen(routes: Iterable[Any], host: str, port: int, cure: str) -> "web.AppRunner":
+    """Serve *routes* at this address until the runner's `cleanup()`; its `addresses` have the port.
+
+    On loopback a request must name this machine: a browser may have been lured here under another name. At other addresses any
+    name may be right. Raises: ConfigurationError: as `cannot_listen`.
+    """
+    from aiohttp import web
+
+    from connect.watching.page import only_here
+
     app = web.Application(middlewares=[only_here(lambda: runner.addresses[0][1], host)] if is_loopback(host) else [])
-    app.add_routes(_routes(worker, metrics))
-    if status_page:
-        _add_page(app, worker)
+    app.add_routes(routes)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     try:
-        try:
-            await web.TCPSite(runner, host, port).start()
-        except (OSError, UnicodeError) as error:
-            cure = "choose another address, or stop what listens there"
-            raise ConfigurationError(f"http: cannot listen on {host}:{port} ({_why(error)}): {cure}") from error
-        what = "the live page, probes and metrics" if status_page else "probes and metrics"
-        log.info("%s: http://%s:%d/", what, f"[{host}]" if ":" in host else host, runner.addresses[0][1])
-        yield
-    finally:
-        metrics.stop()
+        await web.TCPSite(runner, host, port).start()
+    except (OSError, UnicodeError) as error:
         await runner.cleanup()
+        raise cannot_listen(f"{host}:{port}", error, cure) from error
+    return runner
 
 
-def _why(error: OSError | UnicodeError) -> str:
+def cannot_listen(where: str, error: OSError | UnicodeError, cure: str) -> ConfigurationError:
+    """That *error* kept the process from listening at *where*; *cure* says what to do."""
     if isinstance(error, UnicodeError):
-        return "it is no host's name"
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
+        why = "this is not a host's name"
+    else:
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
+    return ConfigurationError(f"cannot listen on {where} ({why}): {cure}")
 
 
-def _routes(worker: "Source", metrics: "Metrics") -> Any:
+def _routes(worker: "Source", metrics: "Metrics") -> list[Any]:
     from aiohttp import web
 
     from connect.watching.metrics import CONTENT_TYPE
@@ -119,17 +136,17 @@ def _routes(worker: "Source", metrics: "Metrics") -> Any:
     return [web.get(path, handler) for path, handler in pages.items()]
 
 
-def _add_page(app: Any, worker: "Source") -> None:
+def _page_routes(worker: "Source") -> list[Any]:
     from connect.watching.page import Page
     from connect.watching.story import Story
 
     story = Story()
     story.follow(worker)
-    app.add_routes(Page(story).routes())
+    return list(Page(story).routes())
 
 
 def readiness(status: Status) -> dict[str, Any]:
-    """What `/readyz` says."""
+    """The answer of `/readyz`."""
     if status.is_ready:
         return {"ready": True, "state": status.state.value}
     reason = _WAITING.get(status.state, "not connected")

@@ -6,30 +6,23 @@ not mix. Names begin with `inngest_connect_`; times are seconds.
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from connect import events
-from connect.status import ConnectionState, Status
+from connect.status import ConnectionState
+from connect.watching.source import Source
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 STATES: Final[tuple[ConnectionState, ...]] = tuple(
     state for state in ConnectionState if state not in (ConnectionState.CLOSING, ConnectionState.PAUSED)
 )
 
-_E = TypeVar("_E", bound=events.Event)
 _FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _SLOW: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
-
-
-class Source(Protocol):
-    """A worker, as far as it is watched."""
-
-    def on(self, kind: type[_E], callback: Callable[[_E], object]) -> Callable[[], None]: ...
-    def status(self) -> Status: ...
 
 
 class Metrics:

@@ -7,28 +7,19 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final
 
 from connect import events
-from connect.status import Status
+from connect.watching.source import Source
 from statecharts import Connection, Link, model
 from statecharts.model import ChartModel
 
 MOMENTS: Final = 200
 
-_E = TypeVar("_E", bound=events.Event)
-
 
 @functools.cache
 def _charts() -> dict[str, ChartModel]:
     return {"connection": model.read(Connection), "link": model.read(Link)}
-
-
-class Worker(Protocol):
-    """A worker, as far as it is watched."""
-
-    def on(self, kind: type[_E], callback: Callable[[_E], object]) -> Callable[[], None]: ...
-    def status(self) -> Status: ...
 
 
 class Story:
@@ -37,7 +28,7 @@ class Story:
     def __init__(self) -> None:
         self.session = secrets.token_hex(4)
         """Tells the numbers of this timeline from those of another process."""
-        self._worker: Worker | None = None
+        self._worker: Source | None = None
         self._remove: Callable[[], None] | None = None
         self._moments: deque[dict[str, Any]] = deque(maxlen=MOMENTS)
         self._number = 0
@@ -46,7 +37,7 @@ class Story:
         self._beat: float | None = None
         self._news = asyncio.Event()
 
-    def follow(self, worker: Worker) -> None:
+    def follow(self, worker: Source) -> None:
         """Show *worker* from here on; what happened before stays in the timeline."""
         if self._remove:
             self._remove()

@@ -24,7 +24,7 @@ from connect.status import ConnectionState
 
 if TYPE_CHECKING:
     from connect.execution.sdk import Apps
-    from connect.watching.metrics import Source
+    from connect.watching.source import Source
 
 try:
     from opentelemetry import trace

@@ -53,4 +53,4 @@ def test_a_port_in_use_is_one_line_and_2(start_process: Any) -> None:
 def test_an_interval_that_is_none_is_misuse(start_process: Any) -> None:
     gateway = start_process("-m", "connect", "gateway", "--heartbeat", "often")
     assert gateway.ends() == 2
-    assert "'often' is no duration" in gateway.text
+    assert "'often' is not a duration" in gateway.text
