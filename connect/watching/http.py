@@ -72,7 +72,7 @@ async def monitored(
     metrics = Metrics(worker)
     routes = _routes(worker, metrics) + (_page_routes(worker) if status_page else [])
     try:
-        runner = await listen(routes, host, port, "choose another address for http, or stop what listens there")
+        runner = await listen(routes, host, port, "choose another address, or stop what listens there", option="http: ")
         try:
             what = "the live page, probes and metrics" if status_page else "probes and metrics"
             log.info("%s: http://%s:%d/", what, f"[{host}]" if ":" in host else host, runner.addresses[0][1])
@@ -83,7 +83,7 @@ async def monitored(
         metrics.stop()
 
 
-async def listen(routes: Iterable[Any], host: str, port: int, cure: str) -> "web.AppRunner":
+async def listen(routes: Iterable[Any], host: str, port: int, cure: str, option: str = "") -> "web.AppRunner":
     """Serve *routes* at this address until the runner's `cleanup()`; its `addresses` have the port.
 
     On loopback a request must name this machine: a browser may have been lured here under another name. At other addresses any
@@ -101,17 +101,17 @@ async def listen(routes: Iterable[Any], host: str, port: int, cure: str) -> "web
         await web.TCPSite(runner, host, port).start()
     except (OSError, UnicodeError) as error:
         await runner.cleanup()
-        raise cannot_listen(f"{host}:{port}", error, cure) from error
+        raise cannot_listen(f"{host}:{port}", error, cure, option) from error
     return runner
 
 
-def cannot_listen(where: str, error: OSError | UnicodeError, cure: str) -> ConfigurationError:
-    """That *error* kept the process from listening at *where*; *cure* says what to do."""
+def cannot_listen(where: str, error: OSError | UnicodeError, cure: str, option: str = "") -> ConfigurationError:
+    """That *error* kept the process from listening at *where*; *cure* says what to do, *option* which option."""
     if isinstance(error, UnicodeError):
         why = "this is not a host's name"
     else:
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
-    return ConfigurationError(f"cannot listen on {where} ({why}): {cure}")
+    return ConfigurationError(f"{option}cannot listen on {where} ({why}): {cure}")
 
 
 def _routes(worker: "Source", metrics: "Metrics") -> list[Any]:
