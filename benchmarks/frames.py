@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from benchmarks.app import APP, SLUG
 from connect import wire
-from connect.gateway.payload import ACCOUNT_ID, ENV_ID
+from connect.gateway.executor_request import ACCOUNT_ID, ENV_ID
 
 Kind: Final = wire.GatewayMessageType
 

@@ -21,6 +21,7 @@ from benchmarks.app import RESULT
 from benchmarks.frames import Kind
 from benchmarks.server import Socket
 from connect import wire
+from connect.gateway.leases import lease_answer
 from connect.loops.loop import new_loop
 from connect.wire import ulid
 
@@ -260,14 +261,7 @@ class Worker:
         elif kind == Kind.WORKER_REQUEST_EXTEND_LEASE:
             asked = wire.WorkerRequestExtendLeaseData.FromString(wire.ConnectMessage.FromString(payload).payload)
             self._extended(asked.request_id, now)
-            granted = wire.WorkerRequestExtendLeaseAckData(
-                request_id=asked.request_id,
-                account_id=asked.account_id,
-                env_id=asked.env_id,
-                app_id=asked.app_id,
-                function_slug=asked.function_slug,
-                new_lease_id=self._lease(now),
-            )
+            granted = lease_answer(asked, self._lease(now))
             self._socket.out.append(frames.message(Kind.WORKER_REQUEST_EXTEND_LEASE_ACK, granted.SerializeToString()))
 
     def _extended(self, request_id: str, now: float) -> None:

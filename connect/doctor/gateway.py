@@ -13,9 +13,9 @@ from connect.doctor.findings import Seen, Skipped, Wrong, wrong
 from connect.doctor.talk import Talk
 from connect.errors import ConnectError, GatewayDraining, LinkLost, ProtocolError, SyncFailed
 from connect.transport.api import gateway_endpoint
-from connect.transport.websocket import SUBPROTOCOL, open_socket
+from connect.transport.websocket import open_socket
 from connect.wire import codec
-from connect.wire.codec import MESSAGE_LIMIT, Kind
+from connect.wire.codec import MESSAGE_LIMIT, SUBPROTOCOL, Kind
 from connect.wire.intervals import Intervals
 
 _UPGRADES: Final = (

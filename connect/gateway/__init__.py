@@ -1,7 +1,7 @@
-"""A gateway to test workers against: the real protocol on a loopback port, in the test's own process.
+"""The TEST gateway: the server's end of the protocol, for tests, demos and the lab. The worker never imports it.
 
-It answers `POST /v0/connect/start`, the WebSocket and `POST /v0/connect/flush` as the server does, runs functions step by step,
-and misbehaves on demand:
+It listens on a loopback port in the test's own process. It answers `POST /v0/connect/start`, the WebSocket and
+`POST /v0/connect/flush` as the server does, runs functions step by step, and misbehaves on demand:
 
     async with Gateway(heartbeat_interval="50ms", extend_lease_interval="50ms") as gw:
         conn = connect([(Inngest(app_id="app", api_base_url=gw.url, is_production=False), [fn])])
@@ -10,15 +10,15 @@ and misbehaves on demand:
         run = await gw.invoke("app-fn", {"x": 1})
         assert run.status == "completed" and run.output == 2
 
-        gw.faults.lose(Kind.WORKER_REPLY_ACK)       # a frame kind, next or always
-        gw.flushes.push(500, 401)                   # HTTP answers, in order
-        gw.starts.hold()                            # none at all, until release()
-        gw.connections[0].drop()                    # one socket
-        await gw.drain()                            # the whole gateway
-        await gw.wait_for(Kind.WORKER_PAUSE)        # what happened, or will
-        assert not gw.ledger.lost                   # what became of each request
+        gw.faults.lose(Kind.WORKER_REPLY_ACK)       # lose the next frame of a kind, or all of them
+        gw.flushes.push(500, 401)                   # answer the next HTTP requests with these statuses
+        gw.starts.hold()                            # answer none, until release()
+        gw.connections[0].drop()                    # cut one socket
+        await gw.drain()                            # drain the whole gateway
+        await gw.wait_for(Kind.WORKER_PAUSE)        # a frame of this kind: one in the log, or the next
+        assert not gw.ledger.lost                   # the outcome of each request
 
-`in_thread(Gateway(...))` gives the same to code that is not asynchronous; `connect.testing` has pytest fixtures.
+`in_thread(Gateway(...))` does the same for code that is not asynchronous; `connect.testing` has pytest fixtures.
 """
 
 from connect.gateway.connection import Connection, Phase

@@ -1,26 +1,28 @@
-"""One socket: its phase, sending over it, ending it."""
+"""The test gateway's end of one worker's socket: its phase, sending over it, ending it."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
 
 from aiohttp import WSMessage, web
 from google.protobuf.message import Message
 
 from connect.gateway.faults import Fault, Faults
 from connect.gateway.log import Ended, Frame, Kind, Log, Opened
-from connect.wire import ConnectMessage, WorkerConnectRequestData
+from connect.wire import WorkerConnectRequestData
+from connect.wire.codec import encode
 
 if TYPE_CHECKING:
     from connect.gateway.ledger import Request
 
 HANDSHAKE_KINDS: Final = frozenset({Kind.GATEWAY_HELLO, Kind.WORKER_CONNECT, Kind.GATEWAY_CONNECTION_READY})
+_Proceed: TypeAlias = Callable[[Message | bytes], Awaitable[bool]]
 
 
 class Phase(IntEnum):
-    """Where a connection stands. It only ever moves forward."""
+    """The phase of a connection. It only moves forward."""
 
     HANDSHAKE = 0
     READY = 1
@@ -29,13 +31,13 @@ class Phase(IntEnum):
 
 
 class Connection:
-    """One worker's socket. What it says of the worker (`worker`, `slugs`) is known once WORKER_CONNECT was accepted."""
+    """One worker's socket. `worker`, `group` and `slugs` are set once the gateway has accepted its WORKER_CONNECT."""
 
     def __init__(
         self, number: int, request: web.Request, socket: web.WebSocketResponse, log: Log, faults: Faults
     ) -> None:
         self.number = number
-        """Counted from 1 over the gateway's life; what log records call `connection`."""
+        """Counted from 1 over the gateway's life; log records have it as `connection`."""
         self.phase = Phase.HANDSHAKE
         self.worker = WorkerConnectRequestData()
         self.group = ""
@@ -47,7 +49,7 @@ class Connection:
         """GATEWAY_CLOSING was sent."""
         self.last_heartbeat = 0.0
         self.unacked: dict[str, Request] = {}
-        """Forwarded over this connection and not acknowledged yet."""
+        """Requests, by id, that were forwarded over this connection and are not acknowledged yet."""
         self._request = request
         self._socket = socket
         self._log = log
@@ -81,14 +83,14 @@ class Connection:
     # -- sending
 
     async def send(self, kind: int, payload: Message | bytes = b"") -> bool:
-        """Send a frame, subject to the faults of its kind. False: it was not written now."""
+        """Send a frame, subject to the faults of its kind. Returns False if it was not written by now."""
         fault = self._faults.take(kind, self)
         if fault is None:
             return await self._write(kind, payload)
-        return await self.suffer(fault, "out", kind, payload, lambda replaced: self._write(kind, replaced))
+        return await self.apply_fault(fault, "out", kind, payload, lambda replaced: self._write(kind, replaced))
 
     async def send_raw(self, data: bytes | str) -> None:
-        """Send this very message: a binary frame, or a text frame for a str. Nothing is checked, no fault applies."""
+        """Send *data* as it is, bytes as a binary message and str as text. It is not checked, and no fault applies."""
         if isinstance(data, str):
             await self._socket.send_str(data)
         else:
@@ -96,7 +98,7 @@ class Connection:
 
     async def _write(self, kind: int, payload: Message | bytes) -> bool:
         body = payload if isinstance(payload, bytes) else payload.SerializeToString()
-        data = _framed(kind, body)
+        data = encode(cast(Kind, kind), body)  # enums are open in proto3: a kind that the schema lacks can be sent too
         message = None if isinstance(payload, bytes) else payload
         fault = "mute" if self._muted else ""
         if self._ended:
@@ -110,15 +112,15 @@ class Connection:
             return False
         return True
 
-    async def suffer(
+    async def apply_fault(
         self,
         fault: Fault,
         direction: Literal["in", "out"],
         kind: int,
         payload: Message | bytes,
-        proceed: Callable[[Message | bytes], Awaitable[bool]],
+        proceed: _Proceed,
     ) -> bool:
-        """Do to a frame what *fault* says; *proceed* takes the payload the rest of its way. For the gateway itself."""
+        """Do to a frame what *fault* says; *proceed* sends or handles the frame. For the gateway itself."""
         match fault.act:
             case "delay" if kind in HANDSHAKE_KINDS:
                 await asyncio.sleep(fault.seconds)
@@ -143,9 +145,7 @@ class Connection:
         else:
             self._begin_closing(fault.code, fault.reason)
 
-    def _do_later(
-        self, seconds: float, proceed: Callable[[Message | bytes], Awaitable[bool]], payload: Message | bytes
-    ) -> None:
+    def _do_later(self, seconds: float, proceed: _Proceed, payload: Message | bytes) -> None:
         async def later() -> None:
             await asyncio.sleep(seconds)
             await proceed(payload)
@@ -166,11 +166,11 @@ class Connection:
     # -- misbehaving
 
     def mute(self) -> None:
-        """Write nothing more, but read on: the half-dead peer."""
+        """Write nothing from now on, but go on reading, until `resume`: a peer that is half dead."""
         self._muted = True
 
     def stall(self) -> None:
-        """Read nothing more, pings and close frames included, until `resume`."""
+        """Read nothing from now on, not even pings and close frames, until `resume`."""
         self._flowing.clear()
 
     def resume(self) -> None:
@@ -181,31 +181,31 @@ class Connection:
     # -- ending
 
     def drop(self) -> None:
-        """End it without a close frame (1006 at the worker)."""
-        self.ended("gateway", 1006)
+        """End the connection without a close frame; the worker sees 1006."""
+        self.note_end("gateway", 1006)
         self._flowing.set()
         if self._request.transport is not None:
             self._request.transport.abort()
 
     async def close(self, code: int, reason: str = "") -> None:
-        """End it with a close frame; returns when the worker answered it, or `close_timeout` has passed."""
+        """End the connection with a close frame; return once the worker has answered it, or `close_timeout` has passed."""
         await asyncio.shield(self._begin_closing(code, reason))
 
     def _begin_closing(self, code: int, reason: str) -> asyncio.Task[bool]:
         if self._closing is None:
-            self.ended("gateway", code, reason)
+            self.note_end("gateway", code, reason)
             self._flowing.set()
             self._closing = asyncio.create_task(self._socket.close(code=code, message=reason.encode()))
         return self._closing
 
     def close_after(self, seconds: float, code: int, reason: str) -> None:
-        """Close it in *seconds*, if it is still there; for the gateway itself."""
+        """Close the connection in *seconds*, unless it has ended by then. For the gateway itself."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(seconds, self._begin_closing, code, reason)
 
-    def ended(self, by: Literal["worker", "gateway"], code: int, reason: str = "") -> None:
-        """Note its end, once, and free what was not acknowledged. For the gateway itself."""
+    def note_end(self, by: Literal["worker", "gateway"], code: int, reason: str = "") -> None:
+        """Note the connection's end, once, and release its unacknowledged requests. For the gateway itself."""
         if self._ended:
             return
         self._ended = True
@@ -215,7 +215,7 @@ class Connection:
         self._log.add(Ended(time.monotonic(), self.number, by, code, reason))
 
     def advance(self, phase: Phase) -> None:
-        """Move forward to *phase*; from DRAINING on what was not acknowledged is free. For the gateway itself."""
+        """Move forward to *phase*; from DRAINING on, release the unacknowledged requests. For the gateway itself."""
         if phase <= self.phase:
             return
         self.phase = phase
@@ -224,18 +224,13 @@ class Connection:
         self._log.changed()
 
     def release(self) -> None:
-        """Free what was not acknowledged, to be forwarded elsewhere at once. For the gateway itself."""
+        """Let unacknowledged requests be forwarded to another connection at once. For the gateway itself."""
         for request in list(self.unacked.values()):
             request.decide(accepted=False)
 
     async def finish(self) -> None:
-        """Forget what is late, and wait until closing is over; for the gateway itself, as its handler's last act."""
+        """Discard delayed frames, and wait until closing is over. For the gateway itself, once per connection, at its end."""
         for task in self._late:
             task.cancel()
         if self._closing is not None:
             await asyncio.wait({self._closing})
-
-
-def _framed(kind: int, payload: bytes) -> bytes:
-    # Enums are open in proto3: kinds that the schema does not have can be sent too.
-    return ConnectMessage(kind=cast(Kind, kind), payload=payload).SerializeToString()

@@ -1,4 +1,4 @@
-"""Misbehaviour on demand: frames that are lost, late, doubled or forged, and answers by script."""
+"""What the test gateway does wrong on demand: it loses, delays, repeats or replaces frames, and gives scripted HTTP answers."""
 
 import asyncio
 import math
@@ -15,14 +15,14 @@ Act: TypeAlias = Literal["lose", "delay", "repeat", "replace", "cut"]
 
 
 class Numbered(Protocol):
-    """A connection, as far as faults are concerned."""
+    """What a fault needs of a connection."""
 
     number: int
 
 
 @dataclass(slots=True)
 class Fault:
-    """What happens to the next `left` frames of a kind; `left` None: to all of them."""
+    """A fault for the next `left` frames of a kind; None: for all of them."""
 
     act: Act
     left: int | None
@@ -36,22 +36,22 @@ class Fault:
 class Faults:
     """Faults by frame kind. A kind has one direction, so each method works for frames from and to the worker alike.
 
-    *count* is how many frames are hit (None: all from now on), *connection* restricts a fault to one socket.
+    *count*: how many frames the fault hits, None for all from now on. *connection*: hit the frames of this socket only.
     """
 
     def __init__(self) -> None:
         self._faults: defaultdict[int, list[Fault]] = defaultdict(list)
         self.nacks = 0
-        """How many more lease extensions are refused."""
+        """How many more lease extensions the gateway refuses."""
         self.sync_failures: deque[SyncError] = deque()
-        """What the next syncs fail with."""
+        """The errors with which the next syncs fail."""
 
     def lose(self, kind: int, count: int | None = 1, connection: Numbered | None = None) -> None:
-        """The frame never arrives. A GATEWAY_CONNECTION_READY that is lost leaves the connection in its handshake."""
+        """The frame never arrives. A lost GATEWAY_CONNECTION_READY leaves the connection in its handshake."""
         self._add(kind, Fault("lose", count, _number(connection)))
 
     def delay(self, kind: int, seconds: float, count: int | None = 1, connection: Numbered | None = None) -> None:
-        """The frame arrives *seconds* later; others overtake it, save in the handshake."""
+        """The frame arrives *seconds* later. Other frames overtake it, except in the handshake."""
         self._add(kind, Fault("delay", count, _number(connection), seconds=seconds))
 
     def repeat(self, kind: int, count: int | None = 1, connection: Numbered | None = None) -> None:
@@ -73,7 +73,7 @@ class Faults:
         code: int | None = None,
         reason: str = "",
     ) -> None:
-        """At the moment of the frame its connection is dropped instead; closed, where *code* is given."""
+        """Instead of the frame, its connection is dropped, or with *code* closed."""
         self._add(kind, Fault("cut", count, _number(connection), code=code, reason=reason))
 
     def nack(self, count: int = 1) -> None:
@@ -85,13 +85,13 @@ class Faults:
         self.sync_failures.extend([SyncError(code=code, message=message)] * count)
 
     def clear(self) -> None:
-        """Behave again."""
+        """Remove every fault."""
         self._faults.clear()
         self.sync_failures.clear()
         self.nacks = 0
 
     def take(self, kind: int, connection: Numbered) -> Fault | None:
-        """The fault that hits this frame, counted down; for the gateway itself."""
+        """The fault that hits this frame, counted down; None: no fault. For the gateway itself."""
         if kind not in self._faults:
             return None
         for fault in self._faults[kind]:
@@ -101,7 +101,7 @@ class Faults:
         return None
 
     def take_nack(self) -> bool:
-        """Whether this extension is to be refused, counted down; for the gateway itself."""
+        """Whether to refuse this extension, counted down. For the gateway itself."""
         self.nacks -= (refused := self.nacks > 0)
         return refused
 
@@ -124,9 +124,9 @@ def _number(connection: Numbered | None) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How an HTTP request is answered: after *delay* seconds, with this status.
+    """An answer to an HTTP request: after *delay* seconds, with this status, and with *body* if one is given.
 
-    *body* replaces what the status would bring. With status 200 and no body the request is judged as it deserves.
+    With status 200 and no body the gateway answers as the server would.
     """
 
     status: int = 200
@@ -135,12 +135,12 @@ class Answer:
 
 
 HANG: Final = Answer(delay=math.inf)
-"""No answer at all, until the gateway stops."""
+"""No answer until the gateway stops."""
 
 
 @dataclass(slots=True)
 class Script:
-    """The answers of one HTTP endpoint: those in line, one request each, then the standing one."""
+    """The answers of one HTTP endpoint: those that were pushed, one request each, and then `standing` for all others."""
 
     standing: Answer = field(default_factory=Answer)
     _line: deque[Answer] = field(default_factory=deque)
@@ -150,24 +150,24 @@ class Script:
         self._flowing.set()
 
     def push(self, *answers: Answer | int) -> None:
-        """Answer the next requests like this; a bare number is a status."""
+        """Answer the next requests with *answers*, one each; a bare number is a status."""
         self._line.extend(Answer(answer) if isinstance(answer, int) else answer for answer in answers)
 
     def clear(self) -> None:
-        """Judge every request as it deserves again."""
+        """Answer every request as the server would."""
         self._line.clear()
         self.standing = Answer()
 
     def hold(self) -> None:
-        """Answer nobody until `release()`, or until the gateway stops: who asks meanwhile waits."""
+        """Keep every request waiting, until `release()` or until the gateway stops."""
         self._flowing.clear()
 
     def release(self) -> None:
-        """End `hold`: who has waited is answered as if it came now."""
+        """End `hold`: answer the requests that have waited as if they came now."""
         self._flowing.set()
 
     async def take(self) -> Answer:
-        """The answer for the request that has just come, once it may have one; for the gateway itself."""
+        """The answer to the request that has just come, once none is held. For the gateway itself."""
         await self._flowing.wait()
         return self._line.popleft() if self._line else self.standing
 
@@ -180,11 +180,11 @@ GARBAGE: Final[dict[str, bytes | str]] = {
     "unknown kind": bytes((8, 99)),
     "request without a payload": bytes((8, Kind.GATEWAY_EXECUTOR_REQUEST)),
     "request with another's payload": bytes((8, Kind.GATEWAY_EXECUTOR_REQUEST, 18, 2, 8, 1)),
-    "lease answer for nobody": bytes((8, Kind.WORKER_REQUEST_EXTEND_LEASE_ACK)),
-    "reply answer for nobody": bytes((8, Kind.WORKER_REPLY_ACK)),
+    "lease answer without a request": bytes((8, Kind.WORKER_REQUEST_EXTEND_LEASE_ACK)),
+    "reply answer without a request": bytes((8, Kind.WORKER_REPLY_ACK)),
     "undecodable lease answer": bytes((8, Kind.WORKER_REQUEST_EXTEND_LEASE_ACK, 18, 2, 255, 255)),
     "undecodable reply answer": bytes((8, Kind.WORKER_REPLY_ACK, 18, 2, 255, 255)),
     "a worker's own kind": bytes((8, Kind.WORKER_CONNECT)),
     "second hello": b"",
 }
-"""Frames that no gateway should send, by what is wrong with them: for `Connection.send_raw`."""
+"""Messages that no gateway should send, for `Connection.send_raw`; the key says what is wrong with each."""

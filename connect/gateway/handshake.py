@@ -1,4 +1,4 @@
-"""What a gateway checks in WORKER_CONNECT, in its order, with its close codes (PROTOCOL.md §4.1)."""
+"""The test gateway checks WORKER_CONNECT: the server's checks, in its order, with its close codes (PROTOCOL.md §4.1)."""
 
 import json
 import secrets
@@ -18,7 +18,7 @@ INTERNAL_ERROR = "connect_internal_error"
 
 
 class Refused(Exception):  # noqa: N818 - a decision, not a failure
-    """The handshake ends with this close code and reason; before it, with SYNC_FAILED where `sync_error` is given."""
+    """The gateway closes with this code and reason. If there is a `sync_error`, it sends SYNC_FAILED first."""
 
     def __init__(self, code: int, reason: str, sync_error: SyncError | None = None) -> None:
         super().__init__(f"{code} {reason}")
@@ -29,7 +29,7 @@ class Refused(Exception):  # noqa: N818 - a decision, not a failure
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a session token stands for. `expires` is monotonic."""
+    """The connection id and gateway group for which a session token was issued. `expires`: monotonic seconds."""
 
     connection_id: str
     group: str
@@ -37,34 +37,34 @@ class Session:
 
 
 class Sessions:
-    """The session tokens that start handed out. Not bound to their connection id, not used up by a handshake."""
+    """The session tokens that start requests were answered with. A token fits any connection id and any number of handshakes."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._sessions: dict[str, Session] = {}
 
     def open(self, connection_id: str, group: str) -> str:
-        """A new token."""
+        """Issue a new token."""
         token = secrets.token_urlsafe(32)
         self._sessions[token] = Session(connection_id, group, time.monotonic() + self._settings.session_lifetime)
         return token
 
     def valid(self, token: str) -> Session | None:
-        """The session, unless the token is unknown or expired."""
+        """The session of *token*; None if it is unknown or expired."""
         session = self._sessions.get(token)
         return session if session and session.expires > time.monotonic() else None
 
 
 @dataclass(frozen=True, slots=True)
-class Introduction:
-    """A WORKER_CONNECT that passed: the worker, its gateway group, its function configurations by app name."""
+class Registration:
+    """A WORKER_CONNECT that passed the checks: the worker, its gateway group, its function configurations by app name."""
 
     worker: WorkerConnectRequestData
     group: str
     functions: dict[str, list[dict[str, Any]]]
 
 
-def introduce(payload: bytes, sessions: Sessions, apps_limit: int) -> Introduction:
+def check_worker_connect(payload: bytes, sessions: Sessions, apps_limit: int) -> Registration:
     """Check a WORKER_CONNECT payload. Raises: Refused."""
     worker = _decoded(payload)
     if not ulid.is_ulid(worker.connection_id) or not worker.instance_id:
@@ -80,7 +80,7 @@ def introduce(payload: bytes, sessions: Sessions, apps_limit: int) -> Introducti
     _json(worker.capabilities, dict)
     for app_name, configs in functions.items():
         _synced(app_name, configs)
-    return Introduction(worker, session.group, functions)
+    return Registration(worker, session.group, functions)
 
 
 def _decoded(payload: bytes) -> WorkerConnectRequestData:

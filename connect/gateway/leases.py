@@ -1,15 +1,15 @@
-"""Leases on dispatched requests: granting, extending, lapsing (PROTOCOL.md §7)."""
+"""The test gateway's leases on the requests that it dispatched: granted, extended, lapsed (PROTOCOL.md §7)."""
 
 import time
 from dataclasses import dataclass
 
 from connect.gateway.settings import Settings
-from connect.wire import ulid
+from connect.wire import WorkerRequestExtendLeaseAckData, WorkerRequestExtendLeaseData, ulid
 
 
 @dataclass(slots=True)
 class Lease:
-    """The lease that counts: its id, the one before, when it expires (monotonic seconds), which instance extended it."""
+    """The current lease of a request: its id, the id before, when it expires (monotonic seconds), who extended it (instance id)."""
 
     id: str
     expires: float
@@ -18,27 +18,27 @@ class Lease:
 
 
 class Leases:
-    """The lease records, by request id."""
+    """The leases, by request id."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._records: dict[str, Lease] = {}
 
     def grant(self, request_id: str) -> str:
-        """Take a lease before the request is forwarded; returns its id."""
+        """Make a lease, before the request is forwarded. Returns its id."""
         lease = Lease(*self._fresh())
         self._records[request_id] = lease
         return lease.id
 
     def renew(self, request_id: str) -> str:
-        """Supersede the lease, or take one anew; returns its id."""
+        """Replace the request's lease, or make one if it has none. Returns the new id."""
         known = self._records.get(request_id)
         lease = Lease(*self._fresh(), previous=known.id if known else "", owner=known.owner if known else "")
         self._records[request_id] = lease
         return lease.id
 
     def extend(self, request_id: str, lease_id: str, instance_id: str) -> str | None:
-        """The id that answers an extension; None is a nack. The four rules, in the server's order; limits are not enforced."""
+        """Extend a lease by the server's four rules, without its limits. Returns the lease id to answer with; None: a nack."""
         lease = self._records.get(request_id)
         if lease is None:
             return None
@@ -50,14 +50,26 @@ class Leases:
         return lease.id
 
     def expires(self, request_id: str) -> float:
-        """When the request's lease expires (monotonic seconds); the past where it has none."""
+        """When the request's lease expires (monotonic seconds); 0.0 if it has none."""
         lease = self._records.get(request_id)
         return lease.expires if lease else 0.0
 
     def delete(self, request_id: str) -> None:
-        """The reply was taken: there is nothing left to extend."""
+        """Forget the lease of a request whose reply has come: later extensions are refused."""
         self._records.pop(request_id, None)
 
     def _fresh(self) -> tuple[str, float]:
         duration = self._settings.lease_duration
         return ulid.new(time.time() + duration), time.monotonic() + duration
+
+
+def lease_answer(asked: WorkerRequestExtendLeaseData, new_lease_id: str | None) -> WorkerRequestExtendLeaseAckData:
+    """The answer to an extension; without *new_lease_id* it is a nack."""
+    return WorkerRequestExtendLeaseAckData(
+        request_id=asked.request_id,
+        account_id=asked.account_id,
+        env_id=asked.env_id,
+        app_id=asked.app_id,
+        function_slug=asked.function_slug,
+        new_lease_id=new_lease_id,
+    )

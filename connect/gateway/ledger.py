@@ -1,4 +1,4 @@
-"""The ledger: what became of every dispatched request."""
+"""The test gateway's ledger: the outcome of every request that it dispatched."""
 
 import asyncio
 from collections import Counter, OrderedDict
@@ -14,11 +14,11 @@ Via: TypeAlias = Literal["socket", "flush"]
 
 @dataclass(eq=False, slots=True)
 class Request:
-    """One dispatched execution, from the executor's side.
+    """One dispatched execution, as the server sees it.
 
-    `status` is what the executor made of it: "waiting" for the reply, "replied", "lapsed" (its lease ran out), "undelivered"
-    (nobody acknowledged it), "cancelled" (its run was). `reply` is the reply that was stored first, `via` the way it came; it
-    may come after the executor gave up. Times are monotonic seconds.
+    `status`: "waiting" for the reply, "replied", "lapsed" (its lease ran out), "undelivered" (no worker acknowledged it), or
+    "cancelled" (its run was cancelled). `reply` is the first reply that came, also if it came after the request had lapsed; `via`
+    is the way it came. Times are monotonic seconds.
     """
 
     message: GatewayExecutorRequestData
@@ -26,7 +26,7 @@ class Request:
     verdict: asyncio.Future[bool] | None = field(default=None, repr=False)
     status: Status = "waiting"
     dispatched: list[tuple[float, int]] = field(default_factory=list)
-    """When, and over which connection (its number)."""
+    """Each time that it was sent: when, and over which connection (its number)."""
     acked: list[float] = field(default_factory=list)
     reply: SDKResponse | None = field(default=None, repr=False)
     via: Via | None = None
@@ -41,19 +41,19 @@ class Request:
         return self.message.request_id
 
     def decide(self, accepted: bool) -> None:
-        """End the forward that is under way: the worker took the request, or it is free for another connection."""
+        """End the wait for an acknowledgement: a worker took the request, or it may go to another connection."""
         if self.verdict is not None and not self.verdict.done():
             self.verdict.set_result(accepted)
 
 
 class Ledger:
-    """Requests by id, the newest `capacity` of them."""
+    """The newest `capacity` requests, by id."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._requests: OrderedDict[str, Request] = OrderedDict()
         self.strangers: list[str] = []
-        """Request ids of replies that answer no request in the ledger."""
+        """The request ids of replies to requests that are not in the ledger."""
 
     def __getitem__(self, request_id: str) -> Request:
         return self._requests[request_id]
@@ -65,11 +65,11 @@ class Ledger:
         return len(self._requests)
 
     def get(self, request_id: str) -> Request | None:
-        """The request, if the ledger knows it."""
+        """The request with this id, None if it is not in the ledger."""
         return self._requests.get(request_id)
 
     def add(self, request: Request) -> None:
-        """Enter *request*; the oldest leaves if the ledger is full."""
+        """Add *request*; drop the oldest one if the ledger is full."""
         self._requests[request.id] = request
         if len(self._requests) > self._capacity:
             self._requests.popitem(last=False)
@@ -81,11 +81,11 @@ class Ledger:
 
     @property
     def lost(self) -> list[Request]:
-        """Acknowledged, and no reply was ever stored. Only once all work has ended is this a verdict."""
+        """The requests that a worker acknowledged and that have no reply. While work is under way they are not lost yet."""
         return [request for request in self.accepted if request.reply is None]
 
     def summary(self) -> dict[str, int]:
-        """Counts for a report: requests, accepted, lost, first replies by way, duplicates, nacked, strangers, and by status."""
+        """Counts: requests, accepted, lost, first replies by socket and by flush, duplicates, nacked, strangers, and by status."""
         requests = list(self)
         vias = Counter(request.via for request in requests)
         return {

@@ -1,4 +1,4 @@
-"""What the gateway saw and did, in order, and ways to ask for it or wait for it."""
+"""The test gateway's log: a record of each frame, call and connection, in order, to search or to wait for."""
 
 import asyncio
 from collections import deque
@@ -10,24 +10,20 @@ from typing import Final, Literal, TypeAlias, TypeVar
 from google.protobuf.message import Message
 
 from connect.wire import GatewayMessageType
+from connect.wire.codec import kind_name
 
 Kind = GatewayMessageType
 
 UNREADABLE: Final = -1
-"""The `kind` of a frame that is no ConnectMessage."""
-
-
-def kind_name(kind: int) -> str:
-    """`WORKER_PAUSE`; the bare number of a kind that the schema does not have."""
-    return Kind.Name(Kind.ValueType(kind)) if kind in Kind.values() else f"kind {kind}"
+"""The `kind` of a message that does not decode as a ConnectMessage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
     """A frame that came `in` from a worker or went `out` to one.
 
-    `connection` is the socket's number, counted from 1; `message` the decoded payload, None where there is none or it does not
-    decode; `size` the frame's bytes; `fault` names the fault that swallowed the frame ("lose", "cut"), and is empty for the rest.
+    `connection` is the socket's number, counted from 1; `message` is the decoded payload, None if there is none or it does not
+    decode; `size` is in bytes; `fault` names the fault that swallowed the frame ("lose", "cut", "mute"), "" if none did.
     """
 
     at: float
@@ -45,7 +41,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An HTTP request: its path, headers (lower-case names), decoded body, and the status that it is answered with."""
+    """An HTTP request: its path, headers (lower-case names) and decoded body, and the status of the answer."""
 
     at: float
     path: str
@@ -70,7 +66,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A socket's end: by whom, with which close code (1006: without a close frame) and reason."""
+    """A socket has ended: which side ended it, with which close code (1006: without a close frame) and reason."""
 
     at: float
     connection: int
@@ -84,7 +80,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """An execution failed; attempt number `attempt` of `attempts` comes in `delay` seconds."""
+    """An execution failed; attempt `attempt` of `attempts` follows in `delay` seconds."""
 
     at: float
     slug: str
@@ -99,7 +95,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Unheard:
-    """An event came that triggers no function, and that no run waits for."""
+    """An event came that triggers no function and resumes no run."""
 
     at: float
     event: str
@@ -121,7 +117,7 @@ class Log:
         self._records: deque[Record] = deque(maxlen=capacity)
         self._watchers: list[_Watcher] = []
         self.total = 0
-        """How many records were ever added; as a mark, the place in the log that is now its end."""
+        """How many records were ever added. As a mark it stands for the log's present end: see `since`."""
 
     def __iter__(self) -> Iterator[Record]:
         return iter(list(self._records))
@@ -130,13 +126,13 @@ class Log:
         return len(self._records)
 
     def add(self, record: Record) -> None:
-        """Append *record* and wake who waited for it."""
+        """Append *record*, and end the waits for it."""
         self._records.append(record)
         self.total += 1
         self.changed(record)
 
     def changed(self, record: Record | None = None) -> None:
-        """Let every `until` look again; what it looks at may have changed without a record."""
+        """Let every `until` ask its condition again: what it depends on may change without a record."""
         for watch in list(self._watchers):
             watch(record)
 
@@ -146,11 +142,14 @@ class Log:
         return islice(list(self._records), max(0, mark - skipped), None)
 
     def text(self, last: int = 40) -> str:
-        """The *last* records, one on a line: for a failing test's message."""
+        """The *last* records, one a line: for the message of a failing test."""
         return "\n".join(f"{record.at:.3f} {record}" for record in list(self._records)[-last:])
 
     async def wait_for(self, matches: Matcher, *, within: float, count: int, since: int, what: str) -> Record:
-        """The *count*-th record after *since* that *matches*, waiting for it if need be. Raises: TimeoutError: with *what*."""
+        """Return the *count*-th record after *since* that *matches*; wait for it if it is not there yet. Raises: TimeoutError.
+
+        *what* names the record in the error.
+        """
         seen = 0
         for record in self.since(since):
             seen += matches(record)
@@ -168,7 +167,7 @@ class Log:
         return await self._watched(watch, found, within, what)
 
     async def until(self, condition: Callable[[], bool], *, within: float, what: str) -> None:
-        """Return once *condition* holds; it is asked at every record and change. Raises: TimeoutError: with *what*."""
+        """Return once *condition* holds; it is asked at every record and change. Raises: TimeoutError, in which *what* names it."""
         if condition():
             return
         held: asyncio.Future[None] = asyncio.get_running_loop().create_future()

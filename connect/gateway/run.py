@@ -1,4 +1,4 @@
-"""A run and what it is made of: the function, its steps, its event."""
+"""A run in the test gateway: its function, its event, its steps and its output."""
 
 import asyncio
 import time
@@ -14,18 +14,18 @@ RunStatus: TypeAlias = Literal["running", "completed", "failed", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A synced function. `attempts` is how often it and each of its steps are tried in all."""
+    """A synced function. `attempts`: how often it, and each of its steps, is tried, the first time included."""
 
     slug: str
     app_name: str
     attempts: int
     events: tuple[str, ...]
-    """The events that trigger it, those with a condition left out."""
+    """The events that trigger it; triggers with a condition are left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A finished step: its name in the user's code, its opcode, and what it came to."""
+    """A finished step: its name in the user's code, its opcode, and its result or its error."""
 
     name: str
     op: str
@@ -37,9 +37,9 @@ class Step:
 class Run:
     """One run of a function.
 
-    `output` is the function's result, `error` the error object of a run that failed; `steps` are the finished steps by name.
-    `attempts` is how often its most-tried execution was tried; `requests` the request ids of all its executions.
-    `on_failure` is the run of the function's failure handler, if it has one and it was needed.
+    `output` is the function's result; `error` the error object, if the run failed; `steps` are the finished steps, by name.
+    `attempts` is the number of tries of the execution that was tried most; `requests` are the request ids of all executions.
+    `on_failure` is the run of the function's failure handler, if it has one and the run failed.
     """
 
     id: str
@@ -53,25 +53,25 @@ class Run:
     requests: list[str] = field(default_factory=list)
     on_failure: "Run | None" = None
     waiting_for: str = ""
-    """The event that it waits for, if it does."""
+    """The event that the run waits for; "" if it waits for none."""
     memos: dict[str, Any] = field(default_factory=dict, repr=False)
-    """What is memoized, by hashed step id, in the order of finishing."""
+    """The memoized results, by hashed step id, in the order in which the steps finished."""
     version: int = field(default=-1, repr=False)
     planning: bool = field(default=False, repr=False)
-    """It had parallel steps: from then on each new step is planned before it is run."""
+    """Whether the run has had parallel steps: from then on the worker reports a new step as StepPlanned before it runs it."""
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
     async def done(self) -> "Run":
-        """Wait for the run's end, its failure handler's included. Cancelling the wait leaves the run alone."""
+        """Wait until the run and its failure handler have ended. Cancelling the wait does not cancel the run."""
         if self.task is not None:
             await asyncio.wait({self.task})
             if not self.task.cancelled():
-                self.task.result()  # raises what only a bug of the gateway's can raise
+                self.task.result()  # raises only where the gateway itself has a bug
         return self
 
 
 def new_event(name: str, data: Any) -> dict[str, Any]:
-    """An event as a run receives it."""
+    """An event as a function receives it."""
     return {"name": name, "data": {} if data is None else data, "id": ulid.new(), "ts": int(time.time() * 1000)}
 
 

@@ -1,4 +1,4 @@
-"""The gateway itself: an aiohttp server on a loopback port, and everything that can be asked of it."""
+"""The test gateway itself: an HTTP and WebSocket server on a loopback port, and the methods with which a test controls it."""
 
 import contextlib
 from collections.abc import Callable
@@ -7,20 +7,20 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from connect.gateway.api import Api
 from connect.gateway.connection import Connection, Phase
-from connect.gateway.conversation import CLOSING, Conversation
-from connect.gateway.dispatch import Dispatcher
+from connect.gateway.dispatcher import Dispatcher
+from connect.gateway.endpoints import Endpoints
 from connect.gateway.faults import Faults, Script
 from connect.gateway.handshake import Sessions
 from connect.gateway.ledger import Ledger
-from connect.gateway.log import Call, Frame, Kind, Log, Record, kind_name
+from connect.gateway.log import Call, Frame, Kind, Log, Record
+from connect.gateway.messages import CLOSING, MessageHandler
 from connect.gateway.run import Function, Run, new_event
-from connect.gateway.runs import Driver
+from connect.gateway.scheduler import Scheduler
 from connect.gateway.settings import Settings
+from connect.wire.codec import SUBPROTOCOL, kind_name
 
 HOST = "127.0.0.1"
-SUBPROTOCOL = "v0.connect.inngest.com"
 
 
 @dataclass(eq=False, kw_only=True, repr=False)
@@ -28,35 +28,35 @@ class Gateway(Settings):
     """A gateway and its API on one loopback port. Every setting is a keyword, and an attribute that may be changed at any time.
 
     Use it on one event loop: `async with Gateway() as gw`, or `start()` and `close()`. From other threads, see `in_thread`.
-    What it did is in `log`; what it is to do wrong, in `faults` by frame kind, and in `starts`, `sockets` and `flushes` by HTTP.
+    `log` has what it did. `faults` makes it mishandle frames; `starts`, `sockets` and `flushes` script its HTTP answers.
     """
 
     def __post_init__(self) -> None:
         self.log = Log(self.log_capacity)
-        """Everything that happened, in order."""
+        """Every frame, call and connection, in order."""
         self.faults = Faults()
-        """Misbehaviour by frame kind."""
+        """What to do wrong, by frame kind."""
         self.sockets = Script()
-        """Answers to WebSocket upgrades: another status than 200 refuses the socket."""
+        """The answers to WebSocket upgrades: a status other than 200 refuses the socket."""
         self._sessions = Sessions(self)
         self._dispatcher = Dispatcher(self, self.log)
-        self._driver = Driver(self, self._dispatcher, self.log)
-        self._api = Api(self, self.log, self._sessions, self._dispatcher)
+        self._scheduler = Scheduler(self, self._dispatcher, self.log)
+        self._endpoints = Endpoints(self, self.log, self._sessions, self._dispatcher)
         self._runner: web.AppRunner | None = None
         self._refusing = False
         self._sockets_made = 0
 
     def __repr__(self) -> str:
-        return f"<Gateway {self.url} {len(self.connections)} connections, {len(self._driver.runs)} runs>"
+        return f"<Gateway {self.url} {len(self.connections)} connections, {len(self._scheduler.runs)} runs>"
 
     # -- life
 
     async def start(self) -> None:
-        """Listen. After `stop()` on the same port again. Raises: OSError: the port is taken."""
-        self._api.stopping.clear()
+        """Listen; after `stop()`, on the same port again. Raises: OSError: the port is taken."""
+        self._endpoints.stopping.clear()
         app = web.Application(client_max_size=0)
-        app.router.add_post("/v0/connect/start", self._api.start)
-        app.router.add_post("/v0/connect/flush", self._api.flush)
+        app.router.add_post("/v0/connect/start", self._endpoints.start)
+        app.router.add_post("/v0/connect/flush", self._endpoints.flush)
         app.router.add_get("/v0/connect", self._upgrade)
         app.router.add_get("/v0/runs/{run_id}/actions", self._steps_of_run)
         app.router.add_get("/v0/runs/{run_id}/batch", self._events_of_run)
@@ -69,11 +69,11 @@ class Gateway(Settings):
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Be gone, as a killed server: every socket is dropped (1006), the port refuses. Runs wait for the next `start()`."""
+        """Stop as if killed: drop every socket (1006) and close the port. Runs wait for the next `start()`."""
         if self._runner is None:
             return
         runner, self._runner = self._runner, None
-        self._api.stopping.set()
+        self._endpoints.stopping.set()
         for script in (self.starts, self.sockets, self.flushes):
             script.release()
         for site in list(runner.sites):
@@ -83,8 +83,8 @@ class Gateway(Settings):
         await runner.cleanup()
 
     async def close(self) -> None:
-        """Stop, and cancel the runs that have not ended. Idempotent."""
-        await self._driver.cancel()
+        """Stop, and cancel the runs that have not ended. May be called again."""
+        await self._scheduler.cancel()
         await self.stop()
 
     async def __aenter__(self) -> Self:
@@ -94,11 +94,11 @@ class Gateway(Settings):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    # -- who is there
+    # -- what it knows
 
     @property
     def url(self) -> str:
-        """`http://127.0.0.1:PORT`: what `INNGEST_DEV` or `api_base_url` takes."""
+        """`http://127.0.0.1:PORT`: for `INNGEST_DEV` or `api_base_url`."""
         return f"http://{HOST}:{self.port}"
 
     @property
@@ -108,31 +108,31 @@ class Gateway(Settings):
 
     @property
     def functions(self) -> dict[str, Function]:
-        """Every function that was ever synced, by slug."""
-        return self._driver.functions
+        """Every function that a worker ever synced, by slug."""
+        return self._scheduler.functions
 
     @property
     def runs(self) -> list[Run]:
         """The runs, oldest first."""
-        return list(self._driver.runs.values())
+        return list(self._scheduler.runs.values())
 
     @property
     def ledger(self) -> Ledger:
-        """What became of every request."""
+        """The outcome of every request."""
         return self._dispatcher.ledger
 
     @property
     def starts(self) -> Script:
         """The answers of POST /v0/connect/start."""
-        return self._api.starts
+        return self._endpoints.starts
 
     @property
     def flushes(self) -> Script:
         """The answers of POST /v0/connect/flush."""
-        return self._api.flushes
+        return self._endpoints.flushes
 
     async def wait_for_worker(self, *, count: int = 1, app: str | None = None, timeout: float = 10.0) -> Connection:  # noqa: ASYNC109
-        """Wait for *count* routable connections (of *app*); returns the newest. Raises: TimeoutError."""
+        """Wait for *count* routable connections, with *app* for ones that serve it; return the newest. Raises: TimeoutError."""
 
         def routable() -> list[Connection]:
             return [c for c in self.connections if c.routable and (app is None or app in c.slugs)]
@@ -147,22 +147,22 @@ class Gateway(Settings):
         return await self.start_run(slug, data, event=event).done()
 
     def start_run(self, slug: str, data: Any = None, *, event: str | None = None) -> Run:
-        """The same without waiting. *event* names the event; by default it is the function's first trigger."""
-        return self._driver.start(slug, data, event)
+        """As `invoke`, but do not wait for the end. *event* names the event; default: the function's first trigger."""
+        return self._scheduler.start(slug, data, event)
 
     def send_event(self, name: str, data: Any = None) -> list[Run]:
-        """Send an event: it resumes the runs that wait for it, and starts those that it triggers, which are returned."""
-        return self._driver.trigger(new_event(name, data))
+        """Send an event: resume the runs that wait for it, and start those that it triggers; return the new runs."""
+        return self._scheduler.trigger(new_event(name, data))
 
     async def redeliver(self, request_id: str, to: Connection | None = None, *, fresh_lease: bool = False) -> None:
-        """Send a request of the ledger again: same request id; same lease id, or a newer one."""
+        """Send a request of the ledger again, with the same request id; with *fresh_lease* under a new lease id."""
         await self._dispatcher.redeliver(self.ledger[request_id], to, fresh_lease=fresh_lease)
 
     # -- the log
 
     @property
     def mark(self) -> int:
-        """The end of the log as it is now: for `since`."""
+        """The log's present end: for `since`."""
         return self.log.total
 
     def frames(
@@ -173,7 +173,7 @@ class Gateway(Settings):
         since: int = 0,
         swallowed: bool = False,
     ) -> list[Frame]:
-        """The frames of the log, in order; those that a fault swallowed only if asked for."""
+        """The frames of the log, in order; with *swallowed*, also those that a fault swallowed."""
         return [
             record
             for record in self.log.since(since)
@@ -191,12 +191,13 @@ class Gateway(Settings):
         self,
         what: int | Callable[[Record], bool],
         *,
-        timeout: float = 5.0,  # noqa: ASYNC109 - awaiting with a limit is what these are for
+        timeout: float = 5.0,  # noqa: ASYNC109 - these methods wait, and the limit is a part of the question
         count: int = 1,
         since: int = 0,
         connection: Connection | None = None,
     ) -> Record:
-        """The *count*-th record after *since* that is a frame of kind *what*, or of which *what* is true. Raises: TimeoutError."""
+        """Return the *count*-th record after *since* that is a frame of kind *what*, or for which *what* is true; wait for it if it
+        is not there yet. Raises: TimeoutError."""
         matches = what if callable(what) else _of_kind(what, connection)
         name = "such record" if callable(what) else kind_name(what)
         return await self.log.wait_for(matches, within=timeout, count=count, since=since, what=name)
@@ -212,7 +213,8 @@ class Gateway(Settings):
     ) -> None:
         """Send GATEWAY_CLOSING to every connection, or to one, and close each with 1001 after *window* seconds.
 
-        New connections are taken, as by the rest of a fleet; with *refuse* they are closed 1001 without HELLO until `undrain()`.
+        The gateway takes new connections meanwhile, as the rest of a fleet would. With *refuse* it closes them with 1001, without
+        HELLO, until `undrain()`.
         """
         self._refusing = self._refusing or refuse
         for each in [connection] if connection else self.connections:
@@ -220,7 +222,7 @@ class Gateway(Settings):
                 await self._drain(each, self.drain_window if window is None else window)
 
     def undrain(self) -> None:
-        """Take new connections again after a drain that refused them."""
+        """Take new connections again, after a drain with *refuse*."""
         self._refusing = False
 
     async def _drain(self, connection: Connection, window: float) -> None:
@@ -236,7 +238,7 @@ class Gateway(Settings):
 
     async def _upgrade(self, request: web.Request) -> web.StreamResponse:
         answer = await self.sockets.take()
-        await self._api.wait(answer.delay)
+        await self._endpoints.wait(answer.delay)
         if answer.status != 200:
             return web.Response(status=answer.status)
         socket = web.WebSocketResponse(
@@ -247,21 +249,21 @@ class Gateway(Settings):
         connection = Connection(self._sockets_made, request, socket, self.log, self.faults)
         self._dispatcher.connections[connection.number] = connection
         try:
-            await self._converse(connection)
+            await self._handle(connection)
         finally:
             del self._dispatcher.connections[connection.number]
             self.log.changed()
         return socket
 
-    async def _converse(self, connection: Connection) -> None:
+    async def _handle(self, connection: Connection) -> None:
         if self._refusing:
             await connection.close(1001, CLOSING)
             return
-        conversation = Conversation(
-            connection, self, self.log, self.faults, self._sessions, self._dispatcher, self._driver.register
+        handler = MessageHandler(
+            connection, self, self.log, self.faults, self._sessions, self._dispatcher, self._scheduler.register
         )
         with contextlib.suppress(ConnectionError):
-            await conversation.run()
+            await handler.run()
 
     async def _steps_of_run(self, request: web.Request) -> web.Response:
         return web.json_response(self._run_of(request).memos)
@@ -271,19 +273,19 @@ class Gateway(Settings):
 
     def _run_of(self, request: web.Request) -> Run:
         try:
-            return self._driver.runs[request.match_info["run_id"]]
+            return self._scheduler.runs[request.match_info["run_id"]]
         except KeyError:
             raise web.HTTPNotFound from None
 
     async def _receive_events(self, request: web.Request) -> web.Response:
-        """What the SDKs' `send` posts to: one event, or a list."""
+        """POST /e/KEY, to which the SDKs' `send` posts one event or a list."""
         try:
             sent = await request.json()
             events = [new_event(raw["name"], raw.get("data")) for raw in (sent if isinstance(sent, list) else [sent])]
         except (ValueError, LookupError, TypeError, AttributeError):
             raise web.HTTPBadRequest(text='send {"name": "…", "data": {…}}, or a list of such events\n') from None
         for event in events:
-            self._driver.trigger(event)
+            self._scheduler.trigger(event)
         return web.json_response({"ids": [event["id"] for event in events], "status": 200})
 
     async def _readiness(self, _request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""A gateway on a thread of its own, for programs and tests that are not asynchronous."""
+"""The test gateway on a thread of its own, for programs and tests that are not asynchronous."""
 
 import asyncio
 import threading
@@ -13,7 +13,7 @@ _T = TypeVar("_T")
 
 
 class ThreadedGateway:
-    """A gateway that runs elsewhere. Its methods may be called from any thread but the gateway's own."""
+    """A gateway that runs on another thread. Its methods block until they are done; call them from any thread but the gateway's."""
 
     def __init__(self, gateway: Gateway, loop: asyncio.AbstractEventLoop) -> None:
         self._gateway = gateway
@@ -25,11 +25,11 @@ class ThreadedGateway:
         return self._gateway.url
 
     def run(self, make: Callable[[Gateway], Coroutine[Any, Any, _T]]) -> _T:
-        """Await what *make* makes of the gateway: `threaded.run(lambda gw: gw.drain())`."""
+        """Run a coroutine on the gateway's loop, and return its result: `threaded.run(lambda gw: gw.drain())`."""
         return asyncio.run_coroutine_threadsafe(make(self._gateway), self._loop).result()
 
     def call(self, ask: Callable[[Gateway], _T]) -> _T:
-        """What *ask* answers on the gateway's loop: `threaded.call(lambda gw: gw.ledger.summary())`."""
+        """Call *ask* on the gateway's loop, and return its result: `threaded.call(lambda gw: gw.ledger.summary())`."""
 
         async def asked(gateway: Gateway) -> _T:
             return ask(gateway)
@@ -47,7 +47,7 @@ class ThreadedGateway:
 
 @contextmanager
 def in_thread(gateway: Gateway) -> Iterator[ThreadedGateway]:
-    """Start *gateway*, not started yet, on a loop in a new thread; close both at the end. Raises: OSError: the port is taken."""
+    """Start *gateway* on a loop in a new thread; at the end, close it and end the thread. Raises: OSError: the port is taken."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="connect-gateway", daemon=True)
     thread.start()

@@ -14,8 +14,8 @@ from typing import Any, Final, cast
 import aiohttp
 
 from connect.transport.proxies import proxy_for
+from connect.wire.codec import SUBPROTOCOL
 
-SUBPROTOCOL: Final = "v0.connect.inngest.com"
 READ_LIMIT: Final = 16 * 1024 * 1024
 """Bytes of the largest message that is read; a request has little over 4 MiB at most (PROTOCOL.md §2)."""
 CLOSE_SECONDS: Final = 1.0

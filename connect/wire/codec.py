@@ -9,6 +9,8 @@ from connect.errors import ProtocolError
 
 Kind = wire.GatewayMessageType
 
+SUBPROTOCOL: Final = "v0.connect.inngest.com"
+"""Of the WebSocket (PROTOCOL.md §2)."""
 MESSAGE_LIMIT: Final = 8_388_608
 """Bytes of the largest message that the gateway reads; at a larger one it closes the socket with 1009 (PROTOCOL.md §2)."""
 

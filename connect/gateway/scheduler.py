@@ -1,4 +1,4 @@
-"""Runs: a function's executions, one after another, until it is done or has failed for good."""
+"""The test gateway runs functions: one execution after another, with retries, until each run has completed or failed."""
 
 import asyncio
 import time
@@ -6,12 +6,12 @@ from collections import OrderedDict
 from datetime import datetime
 from typing import Any, Final
 
-from connect.gateway.dispatch import Dispatcher, DispatchError
+from connect.gateway.dispatcher import Dispatcher, DispatchError
+from connect.gateway.executor_request import request_for
 from connect.gateway.log import Log, Retry, Unheard
-from connect.gateway.payload import request_for
+from connect.gateway.opcodes import Failure, Op, Progress, read, until
 from connect.gateway.run import Function, Run, Step, new_event, synced_function
 from connect.gateway.settings import Settings
-from connect.gateway.steps import Failure, Op, Progress, read, until
 from connect.wire import durations, ulid
 
 WHOLE: Final = "step"
@@ -22,15 +22,15 @@ INVOKED: Final = "inngest/function.invoked"
 
 
 class RunFailed(Exception):  # noqa: N818 - the happening's name
-    """The run is over: an error, by then final."""
+    """The run has failed, and is not tried again."""
 
     def __init__(self, error: Any) -> None:
         super().__init__(str(error))
         self.error = error
 
 
-class Driver:
-    """Follows runs: asks for executions, memoizes steps, retries."""
+class Scheduler:
+    """Starts runs, has them executed, memoizes their steps, and retries."""
 
     def __init__(self, settings: Settings, dispatcher: Dispatcher, log: Log) -> None:
         self._settings = settings
@@ -39,11 +39,11 @@ class Driver:
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiters: dict[str, list[asyncio.Future[dict[str, Any]]]] = {}
         self.functions: dict[str, Function] = {}
-        """Every function that was ever synced, by slug."""
+        """Every function that a worker ever synced, by slug."""
         self.runs: OrderedDict[str, Run] = OrderedDict()
 
     def register(self, functions: dict[str, list[dict[str, Any]]]) -> None:
-        """Learn what a worker synced: function configurations by app name."""
+        """Keep what a worker synced: function configurations by app name."""
         for app_name, configs in functions.items():
             for config in configs:
                 self.functions[config["id"]] = synced_function(app_name, config)
@@ -57,7 +57,7 @@ class Driver:
         return self._begin(slug, new_event(name, data))
 
     def trigger(self, event: dict[str, Any]) -> list[Run]:
-        """Hand *event* to who waits for it, and start a run of each function that it triggers."""
+        """Resume the runs that wait for *event*, and start a run of each function that it triggers. Returns the new runs."""
         waiters = [each for each in self._waiters.pop(event["name"], []) if not each.done()]
         for waiter in waiters:
             waiter.set_result(event)
@@ -67,7 +67,7 @@ class Driver:
         return runs
 
     async def cancel(self) -> None:
-        """Give up every run that has not ended."""
+        """Cancel every run that has not ended."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -93,7 +93,7 @@ class Driver:
     async def _follow(self, run: Run) -> None:
         try:
             while run.status == "running":
-                await self._settle(run, await self._execute(run, WHOLE))
+                await self._resolve_all(run, await self._execute(run, WHOLE))
         except RunFailed as failure:
             await self._fail(run, failure.error)
         except asyncio.CancelledError:
@@ -112,7 +112,7 @@ class Driver:
     # -- executions
 
     async def _execute(self, run: Run, step_id: str) -> list[Op]:
-        """Have the run, or one step of it, executed until it makes progress. Raises: RunFailed."""
+        """Have the run, or one step of it, executed until it reports opcodes, with retries. Raises: RunFailed."""
         attempts = self._known(run.slug).attempts
         for attempt in range(attempts):
             run.attempts = max(run.attempts, attempt + 1)
@@ -141,10 +141,10 @@ class Driver:
 
     # -- steps
 
-    async def _settle(self, run: Run, ops: list[Op]) -> None:
-        """Bring what was reported to its end, side by side. Raises: RunFailed."""
+    async def _resolve_all(self, run: Run, ops: list[Op]) -> None:
+        """Carry out *ops* at the same time, and wait for all of them. Raises: RunFailed."""
         if not ops:
-            raise RunFailed({"name": "Error", "message": "the worker reported neither a step nor an end"})
+            raise RunFailed({"name": "Error", "message": "the worker reported neither a step nor a result"})
         run.planning = run.planning or len(ops) > 1
         outcomes = await asyncio.gather(*(self._resolve(run, op) for op in ops), return_exceptions=True)
         for outcome in outcomes:
@@ -156,13 +156,13 @@ class Driver:
             case "RunComplete" | "SyncRunComplete":
                 run.status, run.output = "completed", op.data
             case "StepPlanned":
-                await self._settle_targeted(run, await self._execute(run, op.id))
+                await self._resolve_each(run, await self._execute(run, op.id))
             case "StepRun" | "Step":
                 self._memoize(run, op, {"data": op.data}, data=op.data)
             case "StepError" | "StepFailed":
                 self._memoize(run, op, {"error": op.error}, error=op.error)
             case "Sleep":
-                await asyncio.sleep(self._settings.shortened(_nap(op.label)))
+                await asyncio.sleep(self._settings.shortened(_sleep_seconds(op.label)))
                 self._memoize(run, op, None)
             case "WaitForEvent" | "WaitForSignal":
                 event = await self._event(run, op)
@@ -173,9 +173,9 @@ class Driver:
                 error = {"name": "Error", "message": f"this gateway does not perform {op.op}"}
                 self._memoize(run, op, {"error": error}, error=error)
             case _:
-                raise RunFailed({"name": "Error", "message": f"opcode {op.op!r} is not known here"})
+                raise RunFailed({"name": "Error", "message": f"this gateway does not know the opcode {op.op!r}"})
 
-    async def _settle_targeted(self, run: Run, ops: list[Op]) -> None:
+    async def _resolve_each(self, run: Run, ops: list[Op]) -> None:
         for op in ops:
             await self._resolve(run, op)
 
@@ -185,7 +185,7 @@ class Driver:
         self._log.changed()
 
     async def _event(self, run: Run, op: Op) -> dict[str, Any] | None:
-        """The event that *op* waits for; None once its timeout has passed. Conditions are not evaluated."""
+        """Wait for the event of *op*. Returns None if it does not come within its timeout. Conditions are not evaluated."""
         waiter: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         run.waiting_for = op.label
         self._waiters.setdefault(op.label, []).append(waiter)
@@ -217,8 +217,8 @@ class Driver:
             self._memoize(run, op, {"error": error}, error=error)
 
 
-def _nap(label: str) -> float:
-    """How long a Sleep lasts: its name is a moment, or a duration."""
+def _sleep_seconds(label: str) -> float:
+    """How many seconds a Sleep lasts; its name is a point in time or a duration."""
     try:
         return until(datetime.fromisoformat(label))
     except ValueError:

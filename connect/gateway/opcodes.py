@@ -1,4 +1,4 @@
-"""What a worker's reply says of a run: opcodes, an error, or its end (PROTOCOL.md §6.6)."""
+"""The test gateway reads a worker's reply: the opcodes, the error or the result in it (PROTOCOL.md §6.6)."""
 
 import json
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from typing import Any
 from connect.wire import SDKResponse, SDKResponseStatus
 
 RETRY_BACKOFF = 30.0
-"""Seconds between attempts, before shortening."""
+"""Seconds between attempts, before `Settings.shortened`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """One opcode. `id` is the hashed step id, `name` the one in the user's code (`name:1` for its second use)."""
+    """One opcode. `id` is the hashed step id; `name` is the step's name in the user's code, `name:1` when it is used again."""
 
     op: str
     id: str = ""
@@ -23,12 +23,12 @@ class Op:
     error: Any = None
     opts: Any = None
     label: str = ""
-    """The opcode's own `name`: until when to sleep, which event to wait for."""
+    """The opcode's own `name`: how long to sleep, or which event to wait for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An execution that failed: the error object, whether it may be tried again, and after how many seconds."""
+    """A failed execution: the error object, whether to try again, and after how many seconds."""
 
     error: dict[str, Any]
     retriable: bool = True
@@ -37,7 +37,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """An execution that reported opcodes. Its StepErrors may be tried again if `retriable`, after `delay` seconds."""
+    """An execution that reported opcodes. If `retriable`, a StepError is tried again after `delay` seconds."""
 
     ops: list[Op]
     retriable: bool = True
@@ -45,7 +45,7 @@ class Progress:
 
 
 def read(reply: SDKResponse) -> Failure | Progress:
-    """What *reply* says. The end of a run reads as the opcode RunComplete."""
+    """Read *reply*. A function's result reads as the opcode RunComplete."""
     body = _json(reply.body)
     delay = retry_seconds(reply.retry_after) if reply.HasField("retry_after") else RETRY_BACKOFF
     if reply.status == SDKResponseStatus.NOT_COMPLETED:
@@ -61,7 +61,7 @@ def read(reply: SDKResponse) -> Failure | Progress:
 
 
 def retry_seconds(text: str) -> float:
-    """How long *text*, a retry_after, asks to wait: integer seconds or a date; 1 s to 24 h, as the server clamps it."""
+    """Seconds to wait for the retry_after *text*: a whole number of seconds or a date; from 1 s to 24 h, as on the server."""
     return min(max(_asked_seconds(text), 1.0), 86_400.0)
 
 
@@ -77,7 +77,7 @@ def _asked_seconds(text: str) -> float:
 
 
 def until(moment: datetime) -> float:
-    """Seconds from now to *moment*; not negative."""
+    """Seconds from now to *moment*; 0 if it has passed."""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(0.0, (aware - datetime.now(UTC)).total_seconds())
 

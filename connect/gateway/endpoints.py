@@ -1,4 +1,4 @@
-"""The HTTP side: start, flush, and what a run's worker may fetch (PROTOCOL.md §1, 6.2, 8.2)."""
+"""The test gateway's HTTP endpoints: it answers start and flush requests (PROTOCOL.md §1, §8.2)."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from aiohttp import web
 from google.protobuf.message import DecodeError, Message
 
-from connect.gateway.dispatch import Dispatcher
+from connect.gateway.dispatcher import Dispatcher
 from connect.gateway.faults import Answer, Script
 from connect.gateway.handshake import Sessions
 from connect.gateway.log import Call, Log
@@ -22,24 +22,25 @@ from connect.wire import FlushResponse, SDKResponse, StartRequest, StartResponse
 
 _KEY_PREFIX: Final = re.compile(r"^signkey-[A-Za-z0-9_]+-")
 _M = TypeVar("_M", bound=Message)
-_WHAT_WENT_WRONG: Final = {
+_TEXTS: Final = {
     400: "could not unmarshal request",
     401: "authentication failed",
     429: "connection limit reached",
 }
+"""The server's words for an HTTP status."""
 
 
-class Verdict(Exception):  # noqa: N818 - an answer, not a failure
-    """The request earns an error status."""
+class Rejected(Exception):  # noqa: N818 - an answer, not a failure
+    """The request is answered with an error status."""
 
     def __init__(self, status: int, text: str = "") -> None:
         self.status = status
-        self.text = text or _WHAT_WENT_WRONG.get(status, "internal server error")
+        self.text = text or _TEXTS.get(status, "internal server error")
         super().__init__(f"{status} {self.text}")
 
 
-class Api:
-    """Answers `POST /v0/connect/start` and `POST /v0/connect/flush`, by script or as they deserve."""
+class Endpoints:
+    """Answers `POST /v0/connect/start` and `POST /v0/connect/flush`: as scripted, or else as the server would."""
 
     def __init__(self, settings: Settings, log: Log, sessions: Sessions, dispatcher: Dispatcher) -> None:
         self._settings = settings
@@ -64,12 +65,12 @@ class Api:
         request: web.Request,
         script: Script,
         shape: type[_M],
-        judge: Callable[[web.Request, _M], Message],
+        handle: Callable[[web.Request, _M], Message],
     ) -> web.StreamResponse:
         body = await request.read()
         answer = await script.take()
         message = _decoded(shape, body)
-        response = _scripted(answer) or self._judged(request, body, message, judge)
+        response = _scripted(answer) or self._handled(request, body, message, handle)
         headers = {name.lower(): value for name, value in request.headers.items()}
         self._log.add(Call(time.monotonic(), request.path, response.status, message, headers))
         await self.wait(answer.delay)
@@ -78,25 +79,25 @@ class Api:
         return response
 
     async def wait(self, seconds: float) -> None:
-        """Let *seconds* pass, or less if the gateway stops."""
+        """Wait *seconds*, or until the gateway stops."""
         if seconds:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if math.isinf(seconds) else seconds):
                     await self.stopping.wait()
 
-    def _judged(
-        self, request: web.Request, body: bytes, message: _M | None, judge: Callable[[web.Request, _M], Message]
+    def _handled(
+        self, request: web.Request, body: bytes, message: _M | None, handle: Callable[[web.Request, _M], Message]
     ) -> web.Response:
         try:
             self._authenticate(request.headers.get("Authorization", ""))
-            return _protobuf(judge(request, _demanded(request, body, message)).SerializeToString())
-        except Verdict as verdict:
-            return _error(verdict.status, verdict.text)
+            return _protobuf(handle(request, _required(request, body, message)).SerializeToString())
+        except Rejected as rejected:
+            return _error(rejected.status, rejected.text)
 
     def _authenticate(self, authorization: str) -> None:
         keys = self._settings.signing_keys
         if keys and _KEY_PREFIX.sub("", _bearer(authorization)) not in {form for key in keys for form in _forms(key)}:
-            raise Verdict(401)
+            raise Rejected(401)
 
     def _started(self, request: web.Request, message: StartRequest) -> StartResponse:
         connection_id = ulid.new()
@@ -123,18 +124,18 @@ class Api:
         except ValueError:
             context = ""
         if not isinstance(context, dict | None):
-            raise Verdict(400, "could not unmarshal system trace ctx")
+            raise Rejected(400, "could not unmarshal system trace ctx")
         self._dispatcher.store(reply, "flush")
         return FlushResponse(request_id=reply.request_id)
 
 
 def _bearer(authorization: str) -> str:
-    """The server drops the first seven characters, whatever they are."""
+    """The key in the header. As on the server: the first seven characters are cut off, `Bearer ` or not."""
     return authorization[7:] if len(authorization) > 7 else authorization
 
 
 def _forms(key: str) -> set[str]:
-    """What proves possession of *key*: itself without its prefix, and the hash of that."""
+    """The texts that the server accepts for *key*: the key without its prefix, and the hash of that."""
     bare = _KEY_PREFIX.sub("", key)
     return {bare, hashlib.sha256(bytes.fromhex(bare)).hexdigest()}
 
@@ -146,18 +147,18 @@ def _decoded(shape: type[_M], body: bytes) -> _M | None:
         return None
 
 
-def _demanded(request: web.Request, body: bytes, message: _M | None) -> _M:
+def _required(request: web.Request, body: bytes, message: _M | None) -> _M:
     if message is None:
-        raise Verdict(400)
+        raise Rejected(400)
     if not body and request.path.endswith("/flush"):
-        raise Verdict(400, "missing request body")
+        raise Rejected(400, "missing request body")
     return message
 
 
 def _scripted(answer: Answer) -> web.Response | None:
     if answer.body is not None:
         return _protobuf(answer.body, answer.status)
-    return None if answer.status == 200 else _error(answer.status, _WHAT_WENT_WRONG.get(answer.status, "as scripted"))
+    return None if answer.status == 200 else _error(answer.status, _TEXTS.get(answer.status, "as scripted"))
 
 
 def _protobuf(body: bytes, status: int = 200) -> web.Response:

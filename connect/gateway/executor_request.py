@@ -1,4 +1,4 @@
-"""What an executor request carries (PROTOCOL.md §6.1-6.3)."""
+"""The test gateway builds GATEWAY_EXECUTOR_REQUEST: ids, trace contexts and the request JSON (PROTOCOL.md §6.1-6.3)."""
 
 import json
 import uuid
@@ -15,7 +15,7 @@ ENV_ID: Final = "00000000-0000-4000-b000-000000000000"
 def request_for(
     run: Run, function: Function, step_id: str, attempt: int, settings: Settings
 ) -> GatewayExecutorRequestData:
-    """A fresh request: the *attempt*-th execution, from 0, of *run*, or of its step *step_id* alone."""
+    """A new request: execute *run*, or only its step *step_id*. *attempt* counts from 0."""
     context = _context(run, function, step_id, attempt)
     return GatewayExecutorRequestData(
         request_id=context["request_id"],
@@ -55,7 +55,7 @@ def _context(run: Run, function: Function, step_id: str, attempt: int) -> dict[s
 
 
 def _payload(run: Run, context: dict[str, Any], limit: int) -> bytes:
-    """The request JSON; above *limit* bytes steps, then events, are left for the worker to fetch."""
+    """The request JSON. If it has more than *limit* bytes, it leaves out the steps, then the events: the worker fetches them."""
     content: dict[str, Any] = {
         "ctx": context,
         "defers": {},

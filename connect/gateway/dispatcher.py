@@ -1,4 +1,4 @@
-"""Requests on their way: routed, forwarded, acknowledged, leased, answered (PROTOCOL.md §6.4, 8, 11.4)."""
+"""The test gateway's dispatcher: it routes requests to workers and takes their replies (PROTOCOL.md §6.4, §8, §11.4)."""
 
 import asyncio
 import time
@@ -15,11 +15,11 @@ NO_HEALTHY_CONNECTION = "connect_no_healthy_connection"
 
 
 class DispatchError(Exception):
-    """A request came to nothing; its text is the syscode that uses up the attempt."""
+    """A request got no reply. The text is the server's syscode, with which the attempt fails."""
 
 
 class Dispatcher:
-    """Takes requests to workers and replies back to whoever waits."""
+    """Takes requests to workers, and their replies back to the callers of `execute`."""
 
     def __init__(self, settings: Settings, log: Log) -> None:
         self._settings = settings
@@ -32,7 +32,7 @@ class Dispatcher:
         """The open sockets, by number."""
 
     async def execute(self, message: GatewayExecutorRequestData) -> SDKResponse:
-        """Have *message* executed by a worker that has its function. Raises: DispatchError."""
+        """Send *message* to a worker that has its function, and return the reply. Raises: DispatchError: no reply came."""
         message.lease_id = self.leases.grant(message.request_id)
         request = Request(message, asyncio.get_running_loop().create_future())
         self.ledger.add(request)
@@ -57,13 +57,13 @@ class Dispatcher:
         verdict = request.verdict = asyncio.get_running_loop().create_future()
         connection.unacked[request.id] = request
         try:
-            await self._offer(request, connection)
+            await self._send(request, connection)
             await asyncio.wait({verdict}, timeout=self._settings.ack_timeout)
         finally:
             connection.unacked.pop(request.id, None)
         return verdict.done() and verdict.result()
 
-    async def _offer(self, request: Request, connection: Connection) -> None:
+    async def _send(self, request: Request, connection: Connection) -> None:
         request.dispatched.append((time.monotonic(), connection.number))
         await connection.send(Kind.GATEWAY_EXECUTOR_REQUEST, request.message)
 
@@ -74,7 +74,7 @@ class Dispatcher:
             message.CopyFrom(request.message)
             message.lease_id = self.leases.renew(request.id)
             request.message = message
-        await self._offer(request, connection or await self._routed(request))
+        await self._send(request, connection or await self._routed(request))
 
     # -- routing
 
@@ -98,7 +98,7 @@ class Dispatcher:
         return bool(done)
 
     def arrived(self) -> None:
-        """A connection became routable: let whoever waits look again."""
+        """A connection became routable: requests that wait for one look again."""
         if self._arrival is not None:
             self._arrival.set_result(None)
             self._arrival = None
@@ -106,13 +106,13 @@ class Dispatcher:
     # -- what workers answer
 
     def acknowledge(self, request_id: str) -> None:
-        """WORKER_REQUEST_ACK: matched by request id alone; an unknown one is ignored."""
+        """Note a WORKER_REQUEST_ACK. It is matched by request id alone; an unknown id is ignored."""
         if (request := self.ledger.get(request_id)) is not None:
             request.acked.append(time.monotonic())
             request.decide(accepted=True)
 
     def extend(self, request_id: str, lease_id: str, instance_id: str, *, refused: bool) -> str | None:
-        """WORKER_REQUEST_EXTEND_LEASE: the new lease id, None for a nack."""
+        """Handle a WORKER_REQUEST_EXTEND_LEASE. Returns the new lease id, None for a nack."""
         new = None if refused else self.leases.extend(request_id, lease_id, instance_id)
         if (request := self.ledger.get(request_id)) is not None:
             request.extended += new is not None
@@ -134,11 +134,11 @@ class Dispatcher:
 
     async def _answered(self, request: Request) -> SDKResponse:
         while not request.answer.done():
-            patience = self.leases.expires(request.id) + self._settings.grace - time.monotonic()
-            if patience <= 0:
+            left = self.leases.expires(request.id) + self._settings.grace - time.monotonic()
+            if left <= 0:
                 request.status = "lapsed"
                 raise DispatchError(STOPPED_RESPONDING)
-            await asyncio.wait({request.answer}, timeout=patience)
+            await asyncio.wait({request.answer}, timeout=left)
         self.leases.delete(request.id)
         request.status = "replied"
         self._log.changed()

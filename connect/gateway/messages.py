@@ -1,4 +1,4 @@
-"""A connection from upgrade to end: the handshake, then every frame to the one who acts on it."""
+"""The test gateway handles a worker's messages: the handshake first, then each frame until the connection ends."""
 
 import asyncio
 import time
@@ -9,16 +9,17 @@ from aiohttp import WSMessage, WSMsgType
 from google.protobuf.message import DecodeError, Message
 
 from connect.gateway.connection import Connection, Phase
-from connect.gateway.dispatch import Dispatcher
+from connect.gateway.dispatcher import Dispatcher
 from connect.gateway.faults import Faults
 from connect.gateway.handshake import (
     INTERNAL_ERROR,
     INVALID_MESSAGE,
-    Introduction,
     Refused,
+    Registration,
     Sessions,
-    introduce,
+    check_worker_connect,
 )
+from connect.gateway.leases import lease_answer
 from connect.gateway.log import UNREADABLE, Frame, Kind, Log
 from connect.gateway.settings import Settings
 from connect.wire import (
@@ -28,14 +29,13 @@ from connect.wire import (
     WorkerConnectRequestData,
     WorkerReplyAckData,
     WorkerRequestAckData,
-    WorkerRequestExtendLeaseAckData,
     WorkerRequestExtendLeaseData,
     WorkerStatusData,
     ulid,
 )
+from connect.wire.codec import MESSAGE_LIMIT
 
 CLOSING: Final = "connect_gateway_closing"
-MESSAGE_LIMIT: Final = 8_388_608
 _PAYLOADS: Final[dict[int, type[Message]]] = {
     Kind.WORKER_CONNECT: WorkerConnectRequestData,
     Kind.WORKER_REQUEST_ACK: WorkerRequestAckData,
@@ -46,8 +46,8 @@ _PAYLOADS: Final[dict[int, type[Message]]] = {
 _Act: TypeAlias = Callable[[int, bytes], Awaitable[None]]
 
 
-class Hangup(Exception):  # noqa: N818 - the ordinary end of a conversation
-    """The conversation is over: the gateway closes with code and reason, or, without a code, the socket is gone already."""
+class Hangup(Exception):  # noqa: N818 - the ordinary end of a connection
+    """The connection is over: the gateway closes it with code and reason; without a code, the socket has ended already."""
 
     def __init__(self, code: int | None = None, reason: str = "") -> None:
         super().__init__(f"{code} {reason}")
@@ -55,8 +55,8 @@ class Hangup(Exception):  # noqa: N818 - the ordinary end of a conversation
         self.reason = reason
 
 
-class Conversation:
-    """Speaks the gateway's side over one connection."""
+class MessageHandler:
+    """Speaks the server's side of the protocol on one connection."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Conversation:
         }
 
     async def run(self) -> None:
-        """Speak until the connection ends."""
+        """Handle messages until the connection ends."""
         try:
             await self._shake_hands()
             while True:
@@ -94,7 +94,7 @@ class Conversation:
         except Hangup as end:
             await self._hang_up(end)
         finally:
-            self._connection.ended("worker", 1006)
+            self._connection.note_end("worker", 1006)
             if self._watchdog is not None:
                 self._watchdog.cancel()
             await self._connection.finish()
@@ -102,9 +102,9 @@ class Conversation:
     # -- frames
 
     def _frame(self, message: WSMessage) -> tuple[int, bytes]:
-        """Kind and payload of *message*. Raises: Hangup: it is the end, or no frame."""
+        """Kind and payload of *message*. Raises: Hangup: it ends the connection, or it is not a frame."""
         if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT):
-            self._connection.ended("worker", *_farewell(message))
+            self._connection.note_end("worker", *_close_code(message))
             raise Hangup
         data: bytes = message.data.encode() if isinstance(message.data, str) else message.data
         if len(data) > MESSAGE_LIMIT:
@@ -130,7 +130,7 @@ class Conversation:
             await act(kind, replaced if isinstance(replaced, bytes) else replaced.SerializeToString())
             return True
 
-        await self._connection.suffer(fault, "in", kind, payload, proceed)
+        await self._connection.apply_fault(fault, "in", kind, payload, proceed)
 
     async def _act(self, kind: int, payload: bytes) -> None:
         self._note(kind, _readable(kind, payload), payload)
@@ -153,12 +153,12 @@ class Conversation:
         kind, payload = await self._first_frame()
         self._note(kind, _readable(kind, payload), payload)
         try:
-            introduction = self._introduced(kind, payload)
+            registration = self._checked(kind, payload)
         except Refused as refusal:
             if refusal.sync_error is not None:
                 await self._connection.send(Kind.SYNC_FAILED, refusal.sync_error)
             raise Hangup(refusal.code, refusal.reason) from None
-        await self._welcome(introduction.worker.worker_manual_readiness_ack)
+        await self._welcome(registration.worker.worker_manual_readiness_ack)
 
     async def _first_frame(self) -> tuple[int, bytes]:
         first: list[tuple[int, bytes]] = []
@@ -175,24 +175,24 @@ class Conversation:
             raise Hangup from None
         return first[0]
 
-    def _introduced(self, kind: int, payload: bytes) -> Introduction:
+    def _checked(self, kind: int, payload: bytes) -> Registration:
         if kind != Kind.WORKER_CONNECT:
             raise Refused(1008, INVALID_MESSAGE)
-        introduction = introduce(payload, self._sessions, self._settings.apps_limit)
-        self._sync(introduction)
-        return introduction
+        registration = check_worker_connect(payload, self._sessions, self._settings.apps_limit)
+        self._sync(registration)
+        return registration
 
-    def _sync(self, introduction: Introduction) -> None:
+    def _sync(self, registration: Registration) -> None:
         connection = self._connection
-        connection.worker, connection.group = introduction.worker, introduction.group
+        connection.worker, connection.group = registration.worker, registration.group
         if self._faults.sync_failures:
             error = self._faults.sync_failures.popleft()
             raise Refused(1008, error.code, error)
         connection.slugs = {
             app_name: frozenset(config["id"] for config in configs)
-            for app_name, configs in introduction.functions.items()
+            for app_name, configs in registration.functions.items()
         }
-        self._register(introduction.functions)
+        self._register(registration.functions)
 
     async def _welcome(self, manual_readiness: bool) -> None:
         intervals = GatewayConnectionReadyData(
@@ -213,7 +213,7 @@ class Conversation:
     # -- liveness
 
     def _watch(self) -> None:
-        """Start the heartbeat clock, or look at it: drop the connection, or look again when it next could be due."""
+        """Start watching for heartbeats. Drop the connection once it was silent for too long, else look again when it could be."""
         now = time.monotonic()
         if self._watchdog is None:
             self._connection.last_heartbeat = now
@@ -267,28 +267,18 @@ class Conversation:
             self._connection.worker.instance_id,
             refused=self._faults.take_nack(),
         )
-        await self._connection.send(
-            Kind.WORKER_REQUEST_EXTEND_LEASE_ACK,
-            WorkerRequestExtendLeaseAckData(
-                request_id=asked.request_id,
-                account_id=asked.account_id,
-                env_id=asked.env_id,
-                app_id=asked.app_id,
-                function_slug=asked.function_slug,
-                new_lease_id=new_lease_id,
-            ),
-        )
+        await self._connection.send(Kind.WORKER_REQUEST_EXTEND_LEASE_ACK, lease_answer(asked, new_lease_id))
 
 
-def _farewell(message: WSMessage) -> tuple[int, str]:
-    """Code and reason of the worker's end; 1006 where it left without a close frame."""
+def _close_code(message: WSMessage) -> tuple[int, str]:
+    """Code and reason of the worker's close frame; 1006 if it ended the connection without one."""
     if message.type is WSMsgType.CLOSE:
         return message.data or 1005, message.extra or ""
     return 1006, ""
 
 
 def _readable(kind: int, payload: bytes) -> Message | None:
-    """The decoded payload for the log; None where there is none to decode, or it does not."""
+    """The decoded payload for the log; None for a kind without payload, and for one that does not decode."""
     message = _PAYLOADS.get(kind)
     try:
         return message.FromString(payload) if message else None
