@@ -9,9 +9,9 @@ import typer
 from rich.console import Console
 
 from connect.cli import config
-from connect.doctor import CHECKS, Examination, Plan, scrubbed
+from connect.doctor import CHECKS, Arguments, Examination, scrubbed
+from connect.doctor.environment import secrets
 from connect.doctor.report import Json, Lines, Report, Screen, Verdict
-from connect.doctor.surroundings import secrets
 from connect.errors import ConfigurationError
 from connect.execution.app_lookup import locate
 
@@ -45,13 +45,13 @@ def doctor(
     Exit 0: all well. 1: something is wrong. 2: misuse.
     """
     config.prepare(app_dir, env_file)
-    plan = Plan(
+    arguments = Arguments(
         apps=_found(apps, register=register),
         register=register,
         timeout=_positive(timeout),
         **config.as_options(given),
     )
-    raise typer.Exit(asyncio.run(_examine(plan, _report(as_json=as_json))).exit_code)
+    raise typer.Exit(asyncio.run(_examine(arguments, _report(as_json=as_json))).exit_code)
 
 
 def _found(apps: str | None, *, register: bool) -> Any:
@@ -79,13 +79,13 @@ def _report(*, as_json: bool) -> Report:
     return Screen(Console()) if sys.stdout.isatty() else Lines(sys.stdout)
 
 
-async def _examine(plan: Plan, report: Report) -> Verdict:
+async def _examine(arguments: Arguments, report: Report) -> Verdict:
     findings = []
-    async with Examination(plan) as examination:
+    async with Examination(arguments) as examination:
         for check in CHECKS:
-            with report.looking(check.name):
-                findings.append(await examination.look(check))
-            report.tell(findings[-1])
+            with report.checking(check.name):
+                findings.append(await examination.check(check))
+            report.add(findings[-1])
     verdict = Verdict(findings)
     report.end(verdict)
     return verdict

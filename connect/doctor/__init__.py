@@ -1,11 +1,11 @@
-"""Why a worker cannot connect: checks along its way to the gateway, one after the other, without sending or taking work.
+"""Why a worker cannot connect: checks of each step from its settings to the gateway. The doctor neither sends nor takes work.
 
-It goes with the worker's own pieces: the same settings, the same start request, the same socket, the same WORKER_CONNECT. It never
-sends WORKER_READY, so nothing is routed to it.
+It uses the worker's own code: the same settings, start request, socket and WORKER_CONNECT. It never sends WORKER_READY, so the
+gateway routes no request to it.
 """
 
-from connect.doctor.case import Plan
-from connect.doctor.examination import CHECKS, Check, Examination
+from connect.doctor.checks import CHECKS, Check, Examination
+from connect.doctor.context import Arguments
 from connect.doctor.findings import Finding, Mark, scrubbed
 
-__all__ = ["CHECKS", "Check", "Examination", "Finding", "Mark", "Plan", "scrubbed"]
+__all__ = ["CHECKS", "Arguments", "Check", "Examination", "Finding", "Mark", "scrubbed"]

@@ -1,4 +1,4 @@
-"""What a check came to, in words that hold no secret."""
+"""The findings of checks: what was found and what to do, without secrets."""
 
 import enum
 import re
@@ -11,13 +11,13 @@ from connect.secrets import without_passwords
 
 _KEY: Final = re.compile(r"signkey-\w+-\w+")
 _CURE: Final = re.compile(r"[:;] (?=(?:set|pass|write|install|copy|leave|put|stop|spread|unset|it must)\b)")
-"""Where this package's messages go over from what happened to what to do."""
+"""Splits an error message of this package into what happened and what to do."""
 _SHORT: Final = 6
-"""A text of fewer letters is taken for no secret: to blacken it would blacken words."""
+"""A secret of fewer letters is not replaced: it may be a part of ordinary words."""
 
 
 class Mark(enum.Enum):
-    """How a check ended."""
+    """The outcome of a check."""
 
     GOOD = "✓"
     WRONG = "✗"
@@ -26,8 +26,11 @@ class Mark(enum.Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's: *found*, and what to do *next*; "" for nothing. *seconds* is how long it took. *because*: the check
-    that failed, for which this one could not be made."""
+    """The finding of one check.
+
+    *found* is what it found, *next* what to do, "" for nothing. *seconds* is how long it took. *because* names the failed check
+    without which this one could not be made.
+    """
 
     check: str
     mark: Mark
@@ -38,14 +41,14 @@ class Finding:
 
 
 class Seen(NamedTuple):
-    """What a check that went well has to say."""
+    """What a successful check found, and what to do if anything can be better."""
 
     found: str
     next: str = ""
 
 
 class Wrong(Exception):  # noqa: N818 - a finding
-    """What is wrong, and the cure."""
+    """A check failed: what it found, and the cure."""
 
     def __init__(self, found: str, cure: str = "") -> None:
         super().__init__(found)
@@ -54,7 +57,7 @@ class Wrong(Exception):  # noqa: N818 - a finding
 
 
 class Skipped(Exception):  # noqa: N818 - a finding
-    """There is nothing to check here; or it cannot be checked, *because* that check failed."""
+    """A check was not made: there is nothing to check, or it needs one that failed, named by *because*."""
 
     def __init__(self, why: str = "", because: str = "") -> None:
         super().__init__(why)
@@ -63,7 +66,7 @@ class Skipped(Exception):  # noqa: N818 - a finding
 
 
 def scrubbed(text: str, secrets: Iterable[str] = ()) -> str:
-    """*text* on one line, without these *secrets*, anything that looks like a signing key, and passwords in addresses."""
+    """*text* on one line, with `***` for *secrets*, for anything that looks like a signing key, and for passwords in addresses."""
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= _SHORT:
             text = text.replace(secret, "***")
@@ -71,6 +74,6 @@ def scrubbed(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def wrong(error: Exception) -> Wrong:
-    """*error* as a finding."""
+    """*error* as a finding: its message, split into what happened and what to do."""
     found, *cure = _CURE.split(str(error) or type(error).__name__, maxsplit=1)
     return Wrong(found, *cure)

@@ -1,4 +1,4 @@
-"""The way to a server: its name, its port, its certificate."""
+"""Checks of a server's name, port and certificate, for the API and the gateway alike."""
 
 import asyncio
 import contextlib
@@ -20,22 +20,23 @@ from connect.transport.proxies import proxy_for
 _PORTS: Final = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 _NUMBER: Final = re.compile(r"\[Errno (\d+)\]")
 
-_TRUST: Final = "if it is a server of your own, put its authority's certificate into the file that SSL_CERT_FILE names"
+NO_NAME_SERVER: Final = "no name server answers: check this machine's network, and its /etc/resolv.conf"
+_TRUST: Final = "for a server of your own, put its authority's certificate into the file that SSL_CERT_FILE names"
 _CERTIFICATES: Final = {
     9: ("is not valid yet", "set this machine's clock, or have the server's certificate replaced"),
-    10: ("has expired", "have the server's certificate renewed; or is this machine's clock ahead?"),
+    10: ("has expired", "have the server's certificate renewed; if it is valid, set this machine's clock"),
     18: ("is self-signed", _TRUST),
     19: ("comes from an authority that is not trusted here", _TRUST),
     20: ("comes from an authority that is not known here", f"{_TRUST}; or install the system's ca-certificates"),
     62: ("is for another host", "use the name that the certificate is for"),
     64: ("is for another host", "use the name that the certificate is for, not the address"),
 }
-"""What OpenSSL's verification says, by its number."""
+"""By OpenSSL's verification error: what is wrong with the certificate, and what to do."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a connection to a URL goes first: to its host, or to the proxy that the environment names."""
+    """The first host and port on the way to a URL: its own, or those of the proxy that the environment names."""
 
     host: str
     port: int
@@ -44,14 +45,14 @@ class Target:
 
     @classmethod
     def of(cls, url: str) -> "Target":
-        """Raises: Wrong: it has no host, or no valid port."""
+        """The target of *url*. Raises: Wrong: *url* has no host, or no valid port."""
         proxy = proxy_for(url)
         try:
             parts = urllib.parse.urlsplit(proxy or url)
             port = parts.port
         except ValueError:
             raise Wrong(
-                f"{proxy or url} has a port that is none", "write SCHEME://HOST:PORT, with a port of 1 to 65535"
+                f"the port of {proxy or url} is not valid", "write SCHEME://HOST:PORT, with a port of 1 to 65535"
             ) from None
         if not parts.hostname:
             raise Wrong(f"{proxy or url} names no host", "write http://HOST:PORT or https://HOST")
@@ -63,18 +64,16 @@ class Target:
 
 
 async def resolve(target: Target) -> Seen:
-    """The addresses of its name. Raises: Wrong."""
+    """Look up the addresses of the target's name. Raises: Wrong."""
     try:
         addresses = await _addresses(target.host, target.port)
     except socket.gaierror as error:
-        told = f"{target.host} does not resolve: {error.strerror}"
+        found = f"{target.host} does not resolve: {error.strerror}"
         if error.errno == socket.EAI_AGAIN:
-            raise Wrong(
-                told, "no name server answers: check this machine's network, and its /etc/resolv.conf"
-            ) from None
-        raise Wrong(told, "is the name spelled right? If so, ask this machine's name server for it") from None
+            raise Wrong(found, NO_NAME_SERVER) from None
+        raise Wrong(found, "check that the name is spelled right, and ask this machine's name server for it") from None
     except UnicodeError:
-        raise Wrong(f"{target.host} is no host's name", "write http://HOST:PORT or https://HOST") from None
+        raise Wrong(f"{target.host} is not a host's name", "write http://HOST:PORT or https://HOST") from None
     host = f"{'the proxy ' if target.is_proxy else ''}{target.host}"
     if addresses == [target.host]:
         return Seen(f"{host} needs no name server")
@@ -82,11 +81,11 @@ async def resolve(target: Target) -> Seen:
 
 
 async def _addresses(host: str, port: int) -> list[str]:
-    """On a thread that nobody waits for: a name server that is silent holds `getaddrinfo` longer than a check may take."""
+    """Look *host* up on a daemon thread: with a silent name server `getaddrinfo` blocks longer than a check may take."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[list[str]] = loop.create_future()
 
-    def settle(found: list[str] | Exception) -> None:
+    def finish(found: list[str] | Exception) -> None:
         if future.done():
             return
         if isinstance(found, Exception):
@@ -94,7 +93,7 @@ async def _addresses(host: str, port: int) -> list[str]:
         else:
             future.set_result(found)
 
-    def ask() -> None:
+    def look_up() -> None:
         found: list[str] | Exception
         try:
             found = list(
@@ -102,15 +101,15 @@ async def _addresses(host: str, port: int) -> list[str]:
             )
         except (OSError, UnicodeError) as error:
             found = error
-        with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile
-            loop.call_soon_threadsafe(settle, found)
+        with contextlib.suppress(RuntimeError):  # the check timed out, and the loop is closed by now
+            loop.call_soon_threadsafe(finish, found)
 
-    threading.Thread(target=ask, name="doctor-resolve", daemon=True).start()
+    threading.Thread(target=look_up, name="doctor-resolve", daemon=True).start()
     return await future
 
 
 async def reach(target: Target, cure: str) -> Seen:
-    """Open its port; *cure* is for one that nobody listens on. Raises: Wrong."""
+    """Open the target's port; *cure* says what to do if nothing listens there. Raises: Wrong."""
     try:
         _, writer = await asyncio.open_connection(target.host, target.port, happy_eyeballs_delay=0.25)
     except OSError as error:
@@ -120,7 +119,8 @@ async def reach(target: Target, cure: str) -> Seen:
 
 
 def closed(target: Target, error: OSError, cure: str) -> Wrong:
-    """Why its port cannot be opened: one number for each address that was tried."""
+    """Why the target's port cannot be opened."""
+    # With several addresses the error has no number of its own: its text has one for each.
     numbers = {int(number) for number in _NUMBER.findall(str(error))}
     if errno.ECONNREFUSED in numbers:
         return Wrong(f"{target} refuses: nothing listens there", cure)
@@ -129,9 +129,9 @@ def closed(target: Target, error: OSError, cure: str) -> Wrong:
 
 
 async def trust(target: Target) -> Seen:
-    """Shake hands in TLS, and judge the certificate as the worker does. Raises: Wrong, Skipped."""
+    """Make a TLS handshake, and verify the certificate as the worker does. Raises: Wrong, Skipped."""
     if target.is_proxy:
-        raise Skipped("behind the proxy: the next check speaks to the server itself")
+        raise Skipped("the connection goes through the proxy: the next check reaches the server itself")
     if not target.is_tls:
         raise Skipped("no TLS: the address begins with http or ws")
     try:
@@ -146,29 +146,34 @@ async def trust(target: Target) -> Seen:
 
 
 def untrusted(target: Target, error: Exception) -> Wrong:
-    """What is wrong in TLS."""
+    """Why the TLS handshake failed."""
     if isinstance(error, ssl.SSLCertVerificationError):
         problem, cure = _CERTIFICATES.get(error.verify_code, ("is not trusted", _TRUST))
         return Wrong(f"the certificate of {target} {problem} ({error.verify_message.rstrip('.')})", cure)
     if isinstance(error, ssl.SSLError):
         reason = (error.reason or str(error)).replace("_", " ").lower()
         return Wrong(
-            f"{target} does not speak TLS as it should ({reason})", "is it http or ws, instead of https or wss?"
+            f"{target} does not speak TLS as it should ({reason})",
+            "if the server speaks no TLS, write http or ws instead of https or wss",
         )
     return Wrong(f"{target} ended the connection in the TLS handshake: {error}", "see the server's log, or a proxy's")
 
 
 def broken(target: Target, error: Exception) -> Wrong:
-    """Why an HTTP request to *target* came to nothing."""
+    """Why an HTTP request to *target* failed."""
     match error:
         case aiohttp.ClientConnectorCertificateError():
             return untrusted(target, error.certificate_error)
         case aiohttp.ClientHttpProxyError():
-            return Wrong(f"{target} refuses to connect on ({error.status} {error.message})", "ask who runs the proxy")
-        case aiohttp.ClientConnectorError():
-            return closed(target, error.os_error, "see why its port has closed just now")
-        case _:
-            told = str(error) or type(error).__name__
             return Wrong(
-                f"{target} takes connections but does not speak HTTP: {told}", "is another program on that port?"
+                f"{target} refuses to connect to the server ({error.status} {error.message})",
+                "ask the proxy's operator to allow it",
+            )
+        case aiohttp.ClientConnectorError():
+            return closed(target, error.os_error, "the port was open a moment ago: see the server's log")
+        case _:
+            why = str(error) or type(error).__name__
+            return Wrong(
+                f"{target} accepts connections but does not speak HTTP: {why}",
+                "check the port: another program seems to listen there",
             )

@@ -1,4 +1,4 @@
-"""What the doctor says: line by line as it goes, as a table on a terminal, or as JSON."""
+"""The doctor's report: a line for each check as it is made, a table on a terminal, or JSON."""
 
 import contextlib
 import itertools
@@ -17,11 +17,11 @@ from connect.doctor.findings import Finding, Mark
 _STYLES: Final = {Mark.GOOD: "green", Mark.WRONG: "bold red", Mark.SKIPPED: "dim"}
 _ARROW: Final = "→"
 _PLAIN: Final = {Mark.GOOD.value: "ok", Mark.WRONG.value: "WRONG", Mark.SKIPPED.value: "-", _ARROW: "->"}
-"""What is written where the terminal or file has no such signs."""
+"""Replacements, for a terminal or file whose encoding lacks these signs."""
 
 
 class Verdict:
-    """What the findings come to."""
+    """The result of all findings together."""
 
     def __init__(self, findings: Sequence[Finding]) -> None:
         self.findings = findings
@@ -31,7 +31,7 @@ class Verdict:
         self._is_registered = marks.get("registration") is Mark.GOOD
         last = {"message size", "hello", "registration"}
         self.connects = marks.get("hello") is Mark.GOOD and not last & set(self.wrong)
-        """Whether a worker comes through, as far as it was tried."""
+        """Whether a worker can connect, as far as the checks went."""
 
     @property
     def exit_code(self) -> int:
@@ -45,10 +45,10 @@ class Verdict:
             return f"A worker can connect, but something is wrong: see {', '.join(self.wrong)}."
         if self._is_registered:
             return "All well: a worker can connect, and the functions are synced."
-        return "All well: a worker gets as far as the gateway. With --register: its functions too."
+        return "All well: a worker reaches the gateway. To check its functions too, add --register."
 
     def to_json(self) -> str:
-        """An object for other programs; the fields keep their names."""
+        """One JSON object for programs; the names of its fields do not change."""
         checks = [_fields(finding) for finding in self.findings]
         return json.dumps(
             {"ok": not self.wrong, "connects": self.connects, "checks": checks}, ensure_ascii=False, indent=2
@@ -67,28 +67,28 @@ def _fields(finding: Finding) -> dict[str, Any]:
 
 
 class Report(Protocol):
-    """Follows an examination."""
+    """Shows the checks of an examination."""
 
-    def looking(self, name: str) -> contextlib.AbstractContextManager[object]:
-        """The check *name* is being made."""
+    def checking(self, name: str) -> contextlib.AbstractContextManager[object]:
+        """The check *name* is made while the context lasts."""
 
-    def tell(self, finding: Finding) -> None:
-        """It came to this."""
+    def add(self, finding: Finding) -> None:
+        """Take the finding of a check."""
 
     def end(self, verdict: Verdict) -> None:
-        """There is no more."""
+        """All checks have been made."""
 
 
 class Lines:
-    """For a file or a pipe: each finding as it comes."""
+    """For a file or a pipe: prints each finding when it is added."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
-    def looking(self, _: str) -> contextlib.AbstractContextManager[object]:
+    def checking(self, _: str) -> contextlib.AbstractContextManager[object]:
         return contextlib.nullcontext()
 
-    def tell(self, finding: Finding) -> None:
+    def add(self, finding: Finding) -> None:
         self._print(f"{self._sign(finding.mark.value)} {finding.check}: {finding.found}")
         if finding.next:
             self._print(f"  {self._sign(_ARROW)} {finding.next}")
@@ -107,7 +107,7 @@ class Lines:
 class Json(Lines):
     """One object, at the end."""
 
-    def tell(self, finding: Finding) -> None:
+    def add(self, finding: Finding) -> None:
         pass
 
     def end(self, verdict: Verdict) -> None:
@@ -115,17 +115,17 @@ class Json(Lines):
 
 
 class Screen:
-    """For a terminal: the check at hand while it runs, and a table."""
+    """For a terminal: shows the name of the check that runs, and a table at the end."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     @contextlib.contextmanager
-    def looking(self, name: str) -> Iterator[None]:
+    def checking(self, name: str) -> Iterator[None]:
         with self._console.status(Text(f"checking: {name}", style="dim")):
             yield
 
-    def tell(self, finding: Finding) -> None:
+    def add(self, finding: Finding) -> None:
         pass
 
     def end(self, verdict: Verdict) -> None:
@@ -134,13 +134,13 @@ class Screen:
             table.add_column(name, no_wrap=True)
         table.add_column("found", overflow="fold")
         for because, findings in itertools.groupby(verdict.findings, lambda finding: finding.because):
-            self._add(table, because, list(findings))
+            self._add_rows(table, because, list(findings))
         self._console.print(table)
         style = "bold red" if not verdict.connects else "yellow" if verdict.wrong else "bold green"
         self._console.print(Text(str(verdict), style=style))
 
-    def _add(self, table: Table, because: str, findings: Sequence[Finding]) -> None:
-        """A row each; but one for all that could not be checked."""
+    def _add_rows(self, table: Table, because: str, findings: Sequence[Finding]) -> None:
+        """Add a row for each finding, but one row for all checks that could not be made."""
         if because and findings[1:]:
             findings = [replace(findings[0], check=f"{len(findings)} others")]
         for finding in findings:
@@ -159,7 +159,7 @@ class Screen:
 
 
 def _sign(sign: str, encoding: str | None) -> str:
-    """*sign* as this encoding can write it."""
+    """*sign*, or its replacement if *encoding* cannot write it."""
     try:
         sign.encode(encoding or "ascii")
     except UnicodeEncodeError:

@@ -12,7 +12,7 @@ import inngest
 import pytest
 from aiohttp import web
 
-from connect.doctor import CHECKS, Examination, Finding, Mark, Plan
+from connect.doctor import CHECKS, Arguments, Examination, Finding, Mark
 from connect.doctor.report import Verdict
 from connect.gateway import Gateway
 
@@ -41,12 +41,12 @@ class Findings(dict[str, Finding]):
         return f"{self[check].found} -> {self[check].next}"
 
 
-async def examine(*, until: str = "", **plan: Any) -> Findings:
+async def examine(*, until: str = "", **arguments: Any) -> Findings:
     """Make every check in turn, or those *until* one has been made."""
     findings = Findings()
-    async with Examination(Plan(**plan)) as examination:
+    async with Examination(Arguments(**arguments)) as examination:
         for check in CHECKS:
-            findings[check.name] = await examination.look(check)
+            findings[check.name] = await examination.check(check)
             if check.name == until:
                 break
     return findings

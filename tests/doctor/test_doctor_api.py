@@ -57,13 +57,13 @@ async def test_a_name_server_that_is_silent_costs_no_more_than_the_timeout(monke
         findings = await examine(api_base_url="http://inngest.invalid", timeout=0.05)
     finally:
         free.set()
-    assert "nothing within 0.05 s" in findings.diagnosis("API name")
+    assert "no result within 0.05 s" in findings.diagnosis("API name")
     assert "no name server answers" in findings["API name"].next
 
 
 @pytest.mark.parametrize("url", ["http://a..b", "http://" + "a" * 70 + ".example"])
 async def test_what_can_be_no_name(url: str) -> None:
-    assert "is no host's name" in (await examine(api_base_url=url)).diagnosis("API name")
+    assert "is not a host's name" in (await examine(api_base_url=url)).diagnosis("API name")
 
 
 async def test_a_closed_port(dev: Gateway) -> None:
@@ -73,7 +73,7 @@ async def test_a_closed_port(dev: Gateway) -> None:
 
 async def test_a_port_that_answers_nothing_ends_with_the_timeout(serve_raw: Any) -> None:
     findings = await examine(api_base_url=await serve_raw(b""), timeout=0.2)
-    assert "nothing within 0.2 s" in findings.diagnosis("API answers")
+    assert "no result within 0.2 s" in findings.diagnosis("API answers")
     assert "does not answer" in findings["API answers"].next
 
 
@@ -84,13 +84,13 @@ async def test_a_port_that_speaks_something_else(serve_raw: Any) -> None:
 
 async def test_a_start_request_that_hangs_ends_with_the_timeout(dev: Gateway) -> None:
     dev.starts.standing = HANG
-    assert "nothing within 0.2 s" in (await examine(timeout=0.2)).diagnosis("signing key")
+    assert "no result within 0.2 s" in (await examine(timeout=0.2)).diagnosis("signing key")
 
 
 async def test_the_first_key_alone_is_refused(cloud: Gateway) -> None:
     cloud.signing_keys = (SECOND,)
     findings = await examine()
-    assert "does not accept it: 401 (authentication failed)" in findings.diagnosis("signing key")
+    assert "does not accept the key: 401 (authentication failed)" in findings.diagnosis("signing key")
     assert findings["fallback key"].mark is Mark.GOOD
     assert findings["hello"].mark is Mark.GOOD
     assert findings.verdict.connects
@@ -100,7 +100,7 @@ async def test_the_first_key_alone_is_refused(cloud: Gateway) -> None:
 async def test_the_fallback_alone_is_refused(cloud: Gateway) -> None:
     cloud.signing_keys = (KEY,)
     findings = await examine()
-    assert "does not accept it: 401 (authentication failed)" in findings.diagnosis("fallback key")
+    assert "does not accept the key: 401 (authentication failed)" in findings.diagnosis("fallback key")
     assert findings["hello"].mark is Mark.GOOD
 
 
@@ -124,10 +124,10 @@ async def test_a_key_is_wanted_and_development_mode_sends_none(dev: Gateway) -> 
     ("status", "said", "cure"),
     [
         (429, "too many connections", "stop a worker"),
-        (500, "trouble of its own", "wait"),
-        (503, "trouble of its own", "wait"),
+        (500, "the API failed", "wait"),
+        (503, "the API failed", "wait"),
         (403, "403", "a firewall or proxy"),
-        (404, "without the Connect API", "8288"),
+        (404, "no Connect API", "8288"),
     ],
 )
 async def test_a_refusal_says_whose_trouble_it_is(dev: Gateway, status: int, said: str, cure: str) -> None:
@@ -152,7 +152,7 @@ async def test_a_web_page_is_no_api(serve: Serve, monkeypatch: pytest.MonkeyPatc
         return web.Response(text="<html>welcome</html>", content_type="text/html")
 
     monkeypatch.setenv("INNGEST_DEV", await serve(page))
-    assert "a web page answers" in (await examine()).diagnosis("signing key")
+    assert "answered with a web page" in (await examine()).diagnosis("signing key")
 
 
 async def test_a_redirect(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

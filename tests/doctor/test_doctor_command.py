@@ -67,7 +67,7 @@ def test_something_wrong_is_1_and_says_what_to_do(server: ThreadedGateway, docto
     process = doctor()
     assert process.ends() == 1
     lines = process.text.splitlines()
-    at = next(at for at, line in enumerate(lines) if line.startswith("✗ signing key: the API has trouble of its own"))
+    at = next(at for at, line in enumerate(lines) if line.startswith("✗ signing key: the API failed: "))
     assert lines[at + 1].startswith("  → wait")
     assert lines[-1] == "A worker cannot connect: see signing key."
 
@@ -114,7 +114,7 @@ def test_it_does_not_hang_where_a_server_does(doctor: Any, server: ThreadedGatew
     server.call(lambda gw: gw.starts.hold())
     process = doctor("--timeout", "0.3")
     assert process.ends() == 1
-    assert "✗ signing key: nothing within 0.3 s" in process.text
+    assert "✗ signing key: no result within 0.3 s" in process.text
 
 
 SDK_WITHOUT = """
@@ -158,9 +158,9 @@ def shown(make: Callable[[io.StringIO], Report], findings: list[Finding], kind: 
     out = kind()
     report = make(out)
     for finding in findings:
-        with report.looking(finding.check):
+        with report.checking(finding.check):
             pass
-        report.tell(finding)
+        report.add(finding)
     report.end(Verdict(findings))
     return out.getvalue()
 

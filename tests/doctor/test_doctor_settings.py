@@ -23,7 +23,7 @@ from tests.doctor.conftest import KEY, SECOND, SUBPROTOCOL, Serve, examine
 async def test_an_sdk_out_of_range(dev: Gateway, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     monkeypatch.setattr(importlib.metadata, "version", lambda _: version)
     findings = await examine()
-    assert f"inngest {version} is installed, and this worker knows >=0.5.0,<0.6" in findings.diagnosis("SDK")
+    assert f"inngest {version} is installed, and this worker supports >=0.5.0,<0.6" in findings.diagnosis("SDK")
     assert findings["SDK"].next == f"pip install '{sdk_internals.SUPPORTED}'"
     assert findings["hello"].mark is Mark.GOOD, "whatever else can be checked is checked"
 

@@ -67,4 +67,4 @@ async def test_a_port_without_tls(serve: Serve) -> None:
 async def test_a_port_that_is_silent_ends_with_the_timeout(serve_raw: Any) -> None:
     silent = await serve_raw(b"")
     findings = await examine(api_base_url=silent.replace("http", "https"), timeout=0.2)
-    assert "nothing within 0.2 s" in findings.diagnosis("API TLS")
+    assert "no result within 0.2 s" in findings.diagnosis("API TLS")

@@ -1,4 +1,4 @@
-"""What is around a worker before it dials: the SDK, the settings, the keys."""
+"""Checks before the worker dials: the installed SDK, the signing keys in the environment, the settings."""
 
 import importlib.metadata
 import logging
@@ -11,7 +11,7 @@ from typing import Final
 import inngest
 
 from connect.configuration import Configuration, resolve
-from connect.doctor.case import Case
+from connect.doctor.context import Context
 from connect.doctor.findings import Seen, Skipped, Wrong, wrong
 from connect.errors import ConfigurationError
 from connect.execution import sdk, sdk_internals
@@ -20,14 +20,14 @@ from connect.secrets import SigningKey
 
 KEYS: Final = ("INNGEST_SIGNING_KEY", "INNGEST_SIGNING_KEY_FALLBACK")
 SECRET: Final = (*KEYS, "INNGEST_EVENT_KEY")
-"""Variables whose text is never shown."""
+"""Variables whose values are never shown."""
 
 _ORIGINS: Final = ("INNGEST_API_BASE_URL", "INNGEST_BASE_URL", "INNGEST_DEV")
 _DEFAULTS: Final = ("https://api.inngest.com", "http://127.0.0.1:8288")
 
 
-async def sdk_version(_: Case) -> Seen:
-    """Whether the installed SDK has what this worker needs of its internals, and is one that it knows."""
+async def sdk_version(_: Context) -> Seen:
+    """Check that the installed SDK is a supported release, and has the internals that the worker uses. Raises: Wrong."""
     try:
         sdk_internals.check()
     except ConfigurationError as error:
@@ -35,7 +35,7 @@ async def sdk_version(_: Case) -> Seen:
     installed = importlib.metadata.version("inngest")
     if not _supported(installed):
         raise Wrong(
-            f"inngest {installed} is installed, and this worker knows {sdk_internals.SUPPORTED.removeprefix('inngest')}",
+            f"inngest {installed} is installed, and this worker supports {sdk_internals.SUPPORTED.removeprefix('inngest')}",
             f"pip install '{sdk_internals.SUPPORTED}'",
         )
     return Seen(f"inngest {installed} has what the worker needs, on Python {platform.python_version()}")
@@ -47,39 +47,39 @@ def _supported(installed: str) -> bool:
 
 
 def _release(version: str) -> list[int]:
-    """Its leading numbers."""
+    """The leading numbers of *version*."""
     return [int(number) for number in re.findall(r"\d+", version)[:3]]
 
 
-async def settings(case: Case) -> Seen:
-    """What a worker would make of the environment, the options and the apps. Raises: Wrong, Skipped."""
+async def settings(context: Context) -> Seen:
+    """Resolve the settings from the environment, the options and the apps, as a worker does. Raises: Wrong, Skipped."""
     try:
         sdk_internals.check()
     except ConfigurationError:
         raise Skipped(because="SDK") from None
-    plan = case.plan
+    arguments = context.arguments
     try:
-        apps = _stand_in() if plan.apps is None else plan.apps
+        apps = _stand_in() if arguments.apps is None else arguments.apps
         asked = Options(
             apps,
             instance_id=_instance_id(),
-            api_base_url=plan.api_base_url,
-            env=plan.env,
-            gateway_url=plan.gateway_url,
+            api_base_url=arguments.api_base_url,
+            env=arguments.env,
+            gateway_url=arguments.gateway_url,
         )
-        case.options = resolve(asked)
+        context.configuration = resolve(asked)
     except ConfigurationError as error:
         raise wrong(error) from None
-    case.secrets |= {ring.bearer.reveal() for ring in case.options.keyring.apart() if ring.bearer}
-    case.origin_from = _origin_from(case)
-    settled = case.options
-    environment = f"; environment {settled.env!r}" if settled.env else ""
-    told = f"{_mode(settled)}; API at {settled.origin.rstrip('/')} ({case.origin_from}){environment}"
-    return Seen(told, settled.caution or "")
+    context.secrets |= {ring.bearer.reveal() for ring in context.configuration.keyring.apart() if ring.bearer}
+    context.origin_source = _origin_source(context)
+    resolved = context.configuration
+    environment = f"; environment {resolved.env!r}" if resolved.env else ""
+    found = f"{_mode(resolved)}; API at {resolved.origin.rstrip('/')} ({context.origin_source}){environment}"
+    return Seen(found, resolved.caution or "")
 
 
 def _stand_in() -> sdk.App:
-    """A client as the environment makes it, and what every app has to have: one function, which nobody will hear of."""
+    """An app for a check without MODULE:APPS: a client with the environment's settings, and one function, which is never synced."""
 
     async def nothing(_: inngest.Context) -> None: ...
 
@@ -99,42 +99,42 @@ def _quiet() -> logging.Logger:
 
 
 def _instance_id() -> str:
-    """Not the worker's own: what the server notes of an instance, such as its capacity, is left alone."""
+    """An id that is not the worker's: the server keeps settings by instance, such as the capacity, and the worker's must stay."""
     return f"{socket.gethostname()}-doctor"
 
 
-def _mode(settled: Configuration) -> str:
-    mode = "cloud mode" if settled.apps.is_cloud else "development mode"
-    if settled.apps.is_cloud is sdk.is_dev_variable_set():
+def _mode(resolved: Configuration) -> str:
+    mode = "cloud mode" if resolved.apps.is_cloud else "development mode"
+    if resolved.apps.is_cloud is sdk.is_dev_variable_set():
         return f"{mode} (the client says so)"
-    return f"{mode} (INNGEST_DEV is {'not set' if settled.apps.is_cloud else 'set'})"
+    return f"{mode} (INNGEST_DEV is {'not set' if resolved.apps.is_cloud else 'set'})"
 
 
-def _origin_from(case: Case) -> str:
-    if case.plan.api_base_url:
+def _origin_source(context: Context) -> str:
+    if context.arguments.api_base_url:
         return "--api-base-url"
-    origin = case.options.origin.rstrip("/")
+    origin = context.configuration.origin.rstrip("/")
     for name in _ORIGINS:
         if origin and os.environ.get(name, "").strip().rstrip("/") == origin:
             return name
     return "the default" if origin in _DEFAULTS else "the client's"
 
 
-async def keys(_: Case) -> Seen:
-    """The form of the keys in the environment. Raises: Wrong, Skipped."""
+async def keys(_: Context) -> Seen:
+    """Check the form of the signing keys in the environment. Raises: Wrong, Skipped."""
     given = [name for name in KEYS if os.environ.get(name)]
     if sdk.is_dev_variable_set():
-        raise Skipped("development mode: none is sent")
+        raise Skipped("development mode: no key is sent")
     try:
         for name in given:
             SigningKey.parse(os.environ[name], name)
     except ConfigurationError as error:
         raise wrong(error) from None
     if not given:
-        raise Skipped("none in the environment")
+        raise Skipped("no key in the environment")
     return Seen(f"{' and '.join(given)} {'have' if given[1:] else 'has'} the form of a signing key")
 
 
 def secrets() -> set[str]:
-    """The secret texts of the environment."""
+    """The secrets in the environment."""
     return {text for name in SECRET if (text := os.environ.get(name, ""))}

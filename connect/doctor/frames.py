@@ -1,4 +1,4 @@
-"""A talk with a gateway: frames asked for one at a time, over the worker's own channel."""
+"""Frames to and from a gateway, read one at a time, over the worker's own channel."""
 
 import asyncio
 
@@ -11,22 +11,22 @@ from connect.wire import codec
 from connect.wire.codec import Frame, Kind
 
 
-class Talk:
-    """On *socket*, which is its own from here on."""
+class Frames:
+    """Sends and receives frames on *socket*. The caller must not use the socket any more."""
 
     def __init__(self, socket: WebSocket) -> None:
-        self._heard: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
-        self._channel = Channel(socket, self._heard.put_nowait, self._heard.put_nowait)
+        self._received: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
+        self._channel = Channel(socket, self._received.put_nowait, self._received.put_nowait)
 
-    def say(self, frame: bytes) -> None:
+    def send(self, frame: bytes) -> None:
         """Queue *frame*."""
         self._channel.send(frame, None)
 
-    async def hear(self, kind: Kind) -> Frame:
-        """The next frame of *kind*; others mean nothing here.
+    async def receive(self, kind: Kind) -> Frame:
+        """The next frame of *kind*; frames of most other kinds are skipped.
 
-        Raises: GatewayDraining, SyncFailed: it came instead; ProtocolError: something came that is no frame; LinkLost, TooManyApps:
-        the socket ended.
+        Raises: GatewayDraining: GATEWAY_CLOSING came first; SyncFailed: SYNC_FAILED came first; ProtocolError: a message came that
+        is not a frame; LinkLost, TooManyApps: the socket ended.
         """
         while (frame := await self._next()).kind != kind:
             if frame.kind == Kind.GATEWAY_CLOSING:
@@ -37,7 +37,7 @@ class Talk:
         return frame
 
     async def _next(self) -> Frame:
-        data = await self._heard.get()
+        data = await self._received.get()
         if isinstance(data, Exception):
             raise data
         if data is None:
@@ -45,5 +45,5 @@ class Talk:
         return codec.decode(data)
 
     async def close(self) -> None:
-        """Say goodbye as a worker does, and wait for the answer; bounded."""
+        """Close the socket as a worker does, and wait for the answer, for a limited time."""
         await self._channel.close(*SHUTDOWN)

@@ -1,4 +1,4 @@
-"""A case: what the doctor was asked, and what the checks have found out so far."""
+"""The context of the checks: the doctor's arguments, and what earlier checks have found out."""
 
 import time
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ from typing import Any
 import aiohttp
 
 from connect.configuration import Configuration
+from connect.doctor.frames import Frames
 from connect.doctor.network import Target
-from connect.doctor.talk import Talk
 from connect.transport.api import Grant
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What is to be examined. *apps* are the user's, found already; None: the environment alone."""
+class Arguments:
+    """The arguments of the command. *apps* are the user's apps, imported already; None: check with the environment alone."""
 
     apps: Any = None
     api_base_url: str | None = None
@@ -31,19 +31,19 @@ class Plan:
 
 @dataclass(frozen=True)
 class Answer:
-    """The head of an HTTP answer, and when it came, by this machine's wall clock."""
+    """The headers of an HTTP answer, and the time at which it came, by this machine's wall clock."""
 
     headers: Mapping[str, str]
     at: float
 
     @property
     def is_page(self) -> bool:
-        """Whether it is for people."""
+        """Whether it is a web page."""
         return "html" in self.headers.get("Content-Type", "")
 
     @property
     def date(self) -> float | None:
-        """The server's wall clock, in seconds; None: it does not say."""
+        """The server's wall clock, in seconds; None: the answer has no `Date`, or one that cannot be read."""
         try:
             return parsedate_to_datetime(self.headers["Date"]).timestamp()
         except (KeyError, ValueError):
@@ -51,34 +51,35 @@ class Answer:
 
 
 @dataclass
-class Case:
-    """What has no value at first is there once the check that finds it has gone well."""
+class Context:
+    """What one check leaves for the next. The check that finds out about a field without a default sets it; later checks need that
+    check."""
 
-    plan: Plan
+    arguments: Arguments
     secrets: set[str]
-    """What no finding may hold."""
+    """The texts that no finding may show."""
     session: aiohttp.ClientSession = field(init=False)
-    options: Configuration = field(init=False)
-    origin_from: str = field(init=False)
-    """What decides where the API is."""
+    configuration: Configuration = field(init=False)
+    origin_source: str = field(init=False)
+    """Which option or variable the API's address comes from."""
     api: Target = field(init=False)
     answer: Answer = field(init=False)
-    """The last one to an HTTP request."""
+    """The latest answer to an HTTP request."""
     grant: Grant | None = None
     gateway_url: str = field(init=False)
     gateway: Target = field(init=False)
     socket: aiohttp.ClientWebSocketResponse = field(init=False)
-    talk: Talk = field(init=False)
-    introduction: bytes = field(init=False)
+    frames: Frames = field(init=False)
+    worker_connect: bytes = field(init=False)
     """The WORKER_CONNECT of the apps."""
     cleanup: AsyncExitStack = field(default_factory=AsyncExitStack)
-    """What is to be closed in the end."""
+    """Closes sockets and sessions after the last check."""
 
-    def witness(self) -> aiohttp.TraceConfig:
-        """For a session: notes each answer."""
+    def trace_config(self) -> aiohttp.TraceConfig:
+        """For a session: keeps its latest answer here."""
 
-        async def note(_: object, __: SimpleNamespace, told: aiohttp.TraceRequestEndParams) -> None:
-            self.answer = Answer(told.response.headers, time.time())
+        async def note(_: object, __: SimpleNamespace, ended: aiohttp.TraceRequestEndParams) -> None:
+            self.answer = Answer(ended.response.headers, time.time())
 
         config = aiohttp.TraceConfig()
         config.on_request_end.append(note)
