@@ -16,7 +16,7 @@ from typing import Protocol
 from connect import wire
 from connect.delivery import leases
 from connect.delivery.outbox import Outbox
-from connect.delivery.replies import BROKEN, CANCELLED, STATUS_NAMES, serialise
+from connect.delivery.replies import BROKEN, CANCELLED, serialise
 from connect.events import (
     ReplyBuffered,
     ReplyFlushed,
@@ -25,6 +25,7 @@ from connect.events import (
     RequestReceived,
 )
 from connect.execution import Executor, Invocation, Outcome
+from connect.execution.outcome import STATUS_NAMES
 from connect.link import Link
 from connect.listeners import Listeners
 from connect.logs import about_request

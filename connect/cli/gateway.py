@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from connect import wire
-from connect.delivery.replies import STATUS_NAMES
+from connect.execution.outcome import STATUS_NAMES
 from connect.gateway import Call, Connection, Ended, Frame, Gateway, Kind, Record, Retry, Unheard
 from connect.logs import one_line
 from connect.loops import signals

@@ -77,9 +77,9 @@ def run(
     with _explained(log_level):
         worker = connect(apps, **options)
     if options["traces"]:
-        from connect.watching import tracing  # needs the extra `otel`
+        from connect.execution import otel_spans  # needs the extra `otel`
 
-        tracing.export()
+        otel_spans.export()
     logs.to_stderr(log_level, log_format)
     freeze_imported_objects()
     with asyncio.Runner(loop_factory=new_loop) as runner:

@@ -1,13 +1,11 @@
 """Replies: an outcome serialised as an SDKResponse (PROTOCOL.md §6.6), and the outcomes that the worker makes itself."""
 
 import logging
-from typing import Final, Literal
+from typing import Final
 
 from connect import wire
 from connect.execution.outcome import Outcome, failure
 from connect.wire.codec import MESSAGE_LIMIT
-
-STATUS_NAMES: Final[dict[int, Literal["DONE", "NOT_COMPLETED", "ERROR"]]] = {0: "NOT_COMPLETED", 1: "DONE", 2: "ERROR"}
 
 _FRAMING: Final = 10
 """Bytes that a frame adds to its payload at most: the kind, a tag and a length."""

@@ -166,11 +166,11 @@ def _log_to_stderr(setup: ProcessSetup) -> None:
 def _trace(setup: ProcessSetup, apps: sdk.Apps) -> None:
     """Open a span for each execution. If the user's module has set up no tracer provider, export to the environment's endpoint."""
     if setup.traces:
-        from connect.watching import tracing  # needs the extra `otel`
+        from connect.execution import otel_spans  # needs the extra `otel`
 
         if any(name.startswith("OTEL_EXPORTER_OTLP") for name in os.environ):
-            tracing.export()
-        apps.spans = tracing.Executions()
+            otel_spans.export()
+        apps.spans = otel_spans.Executions()
 
 
 if __name__ == "__main__":

@@ -2,8 +2,12 @@
 
 import json
 from dataclasses import dataclass
+from typing import Final, Literal
 
 from connect.wire import SDKResponseStatus
+
+STATUS_NAMES: Final[dict[int, Literal["DONE", "NOT_COMPLETED", "ERROR"]]] = {0: "NOT_COMPLETED", 1: "DONE", 2: "ERROR"}
+"""The names of an outcome's status, by its number on the wire."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the executors need of tracing. `connect.watching.tracing` implements it with OpenTelemetry, which is an extra."""
+"""What the executors need of tracing. `connect.execution.otel_spans` implements it with OpenTelemetry, which is an extra."""
 
 from contextlib import AbstractContextManager
 from typing import Protocol

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from connect import connect
 from connect.errors import ConfigurationError
-from connect.watching import tracing
+from connect.execution import otel_spans
 from statecharts.tools.coverage import children
 from statecharts.tools.coverage.watch import Watch
 from tests.sdk_kit import make_client, make_function
@@ -58,7 +58,7 @@ def test_opentelemetry_tells_whether_a_provider_was_set_up(
 ) -> None:
     made = provider()
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: made)
-    assert tracing._has_no_provider() is none, (
+    assert otel_spans._has_no_provider() is none, (
         f"{installed('opentelemetry-api')}: ProxyTracerProvider is no stand-in now"
     )
 
@@ -66,7 +66,7 @@ def test_opentelemetry_tells_whether_a_provider_was_set_up(
 def test_without_its_stand_in_spans_are_sent_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """A provider that was set up is kept, as the documentation says."""
     monkeypatch.delattr(trace, "ProxyTracerProvider")
-    assert tracing._has_no_provider()
+    assert otel_spans._has_no_provider()
 
 
 # -- typer -----------------------------------------------------------------------------------------------------------------------

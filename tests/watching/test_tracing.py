@@ -18,8 +18,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 from rig import ACTIVE, DOWN, Apps, Held, at_work, finish, reaches
 
 from connect import events
+from connect.execution import otel_spans
 from connect.gateway import Gateway
-from connect.watching import tracing
 
 TRACE_ID, SPAN_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SENT = {"traceparent": f"00-{TRACE_ID}-{SPAN_ID}-01"}
@@ -182,4 +182,4 @@ def test_a_provider_of_the_users_own_is_left_alone(monkeypatch: pytest.MonkeyPat
     """`--traces` sets one up only where there is none."""
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
     monkeypatch.setattr(trace, "set_tracer_provider", lambda _: pytest.fail("replaced it"))
-    tracing.export()
+    otel_spans.export()
