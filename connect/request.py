@@ -30,7 +30,7 @@ from connect.link import Link
 from connect.listeners import Listeners
 from connect.logs import about_request
 from connect.wire import codec
-from statecharts import Compiled, Stepper, Unexpected, compile_chart
+from statecharts import Compiled, Stepper, compile_chart
 from statecharts import Request as RequestChart
 from statecharts.binding import Report
 
@@ -107,7 +107,7 @@ class Request:
         self._settings = settings
         self._owner = owner
         self._origin = link
-        self._stepper = Stepper(_compiled(), self)
+        self._stepper = Stepper(_compiled(), self, settings.unexpected)
         self._acks = 0
         self._ended = False
         self._lease_link: Link | None = None
@@ -133,16 +133,11 @@ class Request:
 
     def fire(self, event: str) -> None:
         """Feed *event* to the chart. If an action raises, which is a bug, the request is given up and the worker told."""
-        before = self._stepper.state
         try:
-            taken = self._stepper.fire(event)
+            self._stepper.fire(event)
         except Exception as error:
             self._settings.broken(error)
             self._abort()
-            return
-        compiled = self._stepper.compiled
-        if not taken and not compiled.ignores(before, event):
-            self._settings.unexpected(Unexpected("Request", (before,), event, compiled.allowed(before)))
 
     def redeliver(self, data: wire.GatewayExecutorRequestData, link: Link) -> None:
         """The same request came again: over this link now, perhaps with a newer lease."""

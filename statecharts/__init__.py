@@ -6,7 +6,7 @@
 """
 
 from statecharts import library as library  # first: it says what an older release lacks
-from statecharts.binding import Bound, Unexpected
+from statecharts.binding import Bound, Move, Report, Runner, Unexpected
 from statecharts.compiler import Compiled, Stepper, compile_chart
 from statecharts.connection import Connection, ConnectionActions
 from statecharts.link import Link, LinkActions
@@ -22,8 +22,11 @@ __all__ = [
     "ConnectionActions",
     "Link",
     "LinkActions",
+    "Move",
+    "Report",
     "Request",
     "RequestActions",
+    "Runner",
     "Stepper",
     "Unexpected",
     "compile_chart",

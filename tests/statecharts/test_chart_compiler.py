@@ -1,18 +1,14 @@
-"""The compiled table: what it refuses, and that it behaves as the library does."""
+"""The compiled table: what it says, and what it refuses. That it runs as the library does: see test_chart_runners."""
 
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from statemachine import State, StateChart
 
-from statecharts import CHARTS, Connection, Link, Request, Stepper, compile_chart, model
+from statecharts import CHARTS, Connection, Link, Request, Stepper, binding, compile_chart, model
 from statecharts.tools.walking.paths import note_taker
 
 COMPILED = compile_chart(Request)
-EVENTS = model.read(Request).events
-GUARDS = sorted(model.guards(model.read(Request)))
 
 
 @pytest.mark.parametrize("chart", [Connection, Link], ids=lambda chart: chart.__name__)
@@ -61,38 +57,85 @@ def test_the_refusals_are_about_the_options() -> None:
     assert compile_chart(_chart()).allowed("one") == ("go",)
 
 
-def test_an_action_must_not_fire_its_own_chart() -> None:
-    """A table has no inbox: a nested step would run before the outer one is done."""
+class Whole:
+    """Answers to `Tiny` with a guard and an action."""
 
-    class Eager:
-        def send_ack(self) -> None:
-            stepper.fire("begin")
+    def tired(self) -> bool:
+        return True
 
-    stepper = Stepper(COMPILED, Eager())
-    with pytest.raises(RuntimeError, match="Request chart: 'begin' fired from inside an action"):
-        stepper.fire("accept")
+    def act(self) -> None: ...
 
 
-def test_an_exception_of_an_action_reaches_the_caller_and_the_new_state_stands() -> None:
-    """Unlike the library the table hides nothing, and it can go on."""
+class Missing:
+    """Lacks `act`."""
 
-    class Broken:
-        def send_ack(self) -> None:
-            raise ZeroDivisionError
-
-    stepper = Stepper(COMPILED, Broken())
-    with pytest.raises(ZeroDivisionError):
-        stepper.fire("accept")
-    assert stepper.state == "acked"
-    with pytest.raises(ZeroDivisionError):
-        stepper.fire("redelivered")
+    def tired(self) -> bool:
+        return True
 
 
-def test_an_event_without_candidate_is_refused_and_changes_nothing() -> None:
-    """The caller decides whether that was ignored on purpose or is a bug."""
-    stepper = Stepper(COMPILED, note_taker(Request))
-    assert stepper.fire("flush_ok") is False
-    assert (stepper.state, stepper.actor.log) == ("received", [])  # type: ignore[attr-defined]
+class Async(Whole):
+    """A table would call it, and nothing would happen."""
+
+    async def act(self) -> None: ...  # type: ignore[override]
+
+
+class Hollow(Whole):
+    """No method."""
+
+    act = None  # type: ignore[assignment]
+
+
+class Conventional(Whole):
+    """The library would call this on its own account."""
+
+    def on_enter_two(self) -> None: ...
+
+
+class Curious(Whole):
+    """The library would tell it the event."""
+
+    def act(self, event: object = None) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("actor", "complaint"),
+    [
+        (Missing, "act: Missing needs a plain method of that name"),
+        (Async, "act: Async needs a plain method of that name"),
+        (Hollow, "act: Hollow needs a plain method of that name"),
+        (Conventional, "on_enter_two: would be called by naming convention"),
+        (Curious, "act: Curious needs a method of that name without parameters"),
+    ],
+)
+def test_an_actor_that_does_not_answer_to_the_chart_is_refused(actor: type[Any], complaint: str) -> None:
+    """As `Bound` refuses it, and in the same words; each time it is tried."""
+    compiled = compile_chart(_chart(go={"on": "act", "cond": "tired"}))
+    Stepper(compiled, Whole(), print)
+    for _ in range(2):
+        with pytest.raises(TypeError, match=f"^Tiny chart: {complaint}$"):
+            Stepper(compiled, actor(), print)
+
+
+def test_the_class_of_an_actor_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not each of a thousand requests a second."""
+    compiled = compile_chart(_chart(go={"on": "act"}))
+    Stepper(compiled, Whole(), print)
+    monkeypatch.setattr(binding, "gaps", None)
+    Stepper(compiled, Whole(), print)
+
+
+def test_a_chart_that_contradicts_itself_is_refused() -> None:
+    """As `Bound` refuses it, and in the same words."""
+    with pytest.raises(TypeError, match=r"^Tiny chart: go: also a state or event; three: also a state or event$"):
+        compile_chart(_chart(go={"on": "go", "cond": "three"}))
+
+
+def test_a_step_makes_nothing_while_no_event_waits() -> None:
+    """A busy worker has thousands of them: no inbox, and no dictionary."""
+    stepper = Stepper(COMPILED, note_taker(Request), print)
+    stepper.fire("accept")
+    assert stepper._inbox is None
+    assert not hasattr(stepper, "__dict__")
 
 
 def test_the_table_knows_what_the_chart_ignores() -> None:
@@ -107,38 +150,6 @@ def test_initial_and_final_states_are_those_of_the_chart() -> None:
     finals = {state.id for state in model.read(Request).states if state.kind == "final"}
     assert COMPILED.initial == "received"
     assert set(COMPILED.final) == finals
-
-
-class _Machine:
-    """The request chart on the library's own engine."""
-
-    def __init__(self) -> None:
-        self.actor = note_taker(Request)
-        self.chart = Request(self.actor, state_field="_state")
-
-    @property
-    def state(self) -> str:
-        (state,) = self.chart.configuration
-        return state.id
-
-    def fire(self, event: str) -> None:
-        self.chart.send(event)
-
-
-@given(st.data())
-@settings(deadline=None, max_examples=200)
-def test_table_and_library_behave_alike(data: st.DataObject) -> None:
-    """Whatever comes, after each event both stand in the same state and have performed the same actions in the same order."""
-    machine, actor = _Machine(), note_taker(Request)
-    stepper = Stepper(COMPILED, actor)
-    for _ in range(data.draw(st.integers(1, 12))):
-        # Mostly events that the state knows: with even odds few runs leave the first states.
-        known = COMPILED.allowed(stepper.state)
-        event = data.draw(st.sampled_from((*known * 4, *EVENTS)))
-        machine.actor.truths = actor.truths = data.draw(st.frozensets(st.sampled_from(GUARDS)))
-        machine.fire(event)
-        stepper.fire(event)
-        assert (stepper.state, actor.log) == (machine.state, machine.actor.log)
 
 
 def test_only_the_request_chart_is_compiled() -> None:

@@ -56,8 +56,8 @@ class Watch:
             self._tap(engine, "select_transitions", _after(self._selection))
         self._tap(BaseEngine, "put", _before(self._arrival))
         self._tap(BaseEngine, "_drop_external_events", _before(self._dropping))
-        self._tap(Stepper, "_take", self._watched_take)
-        self._tap(Stepper, "fire", self._watched_fire)
+        self._tap(Stepper, "_take", _before(self._step))
+        self._tap(Stepper, "_report", _before(self._refusal))
 
     def end(self) -> None:
         """Leave the classes as they were."""
@@ -131,24 +131,22 @@ class Watch:
 
     # -- tables
 
-    def _watched_take(self, take: Function) -> Function:
-        def watched(stepper: Stepper, step: Step) -> None:
-            if id(step) not in self._steps:
-                self._learn(stepper.compiled)
-            next(self._step_tallies[self.test, id(step)])
-            take(stepper, step)
+    def _step(self, stepper: Stepper, _event: str, step: Step) -> None:
+        """A step of a table is taken."""
+        if id(step) not in self._steps:
+            self._learn(stepper.compiled)
+        next(self._step_tallies[self.test, id(step)])
 
-        return watched
-
-    def _watched_fire(self, fire: Function) -> Function:
-        def watched(stepper: Stepper, event: str) -> bool:
-            state = stepper.state
-            moved: bool = fire(stepper, event)
-            if not moved:
-                self._stuck(stepper.compiled, state, event)
-            return moved
-
-        return watched
+    def _refusal(self, stepper: Stepper, event: str) -> None:
+        """No candidate for *event* was taken, so all have refused."""
+        compiled, state = stepper.compiled, stepper.state
+        naming = self._naming(compiled.chart)
+        if naming:
+            self._note(naming, "unmoved", naming.stuck({state}, event))
+            candidates = compiled.table.get((state, event), ())
+            for step, name, _ in naming.steps(compiled) if candidates else ():
+                if any(step is candidate for candidate in candidates):
+                    self._note(naming, "refused", name)
 
     def _learn(self, compiled: Compiled) -> None:
         """What it means that a step of *compiled* was taken: every candidate before it has refused."""
@@ -160,16 +158,6 @@ class Watch:
                 own: tuple[Kind, ...] = ("taken", "held") if step.guards else ("taken",)
                 known = (*((kind, name) for kind in own), *(("refused", other) for other in before))
                 self._steps[id(step)] = tuple((naming.chart, kind, what) for kind, what in known)
-
-    def _stuck(self, compiled: Compiled, state: str, event: str) -> None:
-        """No candidate was taken, so all have refused."""
-        naming = self._naming(compiled.chart)
-        if naming:
-            self._note(naming, "unmoved", naming.stuck({state}, event))
-            candidates = compiled.table.get((state, event), ())
-            for step, name, _ in naming.steps(compiled) if candidates else ():
-                if any(step is candidate for candidate in candidates):
-                    self._note(naming, "refused", name)
 
     def _note(self, naming: Naming, kind: Kind, what: str | None) -> None:
         if what is not None:

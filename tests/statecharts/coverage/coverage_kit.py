@@ -66,6 +66,8 @@ def ride(*events, **facts):
 '''
 
 TICKET = """
+from contextlib import suppress
+
 from statecharts import Stepper, compile_chart
 from statemachine import State, StateChart
 
@@ -99,9 +101,16 @@ TABLE = compile_chart(Ticket)
 
 
 def buy(*events, **facts):
-    buyer = Buyer(**facts)
-    stepper = Stepper(TABLE, buyer)
-    return [stepper.fire(event) for event in events], buyer
+    buyer, moves = Buyer(**facts), []
+    stepper = Stepper(TABLE, buyer, unexpected=lambda _: None, moved=moves.append)
+
+    def moved(event):
+        before = len(moves)
+        with suppress(LookupError):
+            stepper.fire(event)
+        return len(moves) > before
+
+    return [moved(event) for event in events], buyer
 """
 
 

@@ -132,16 +132,16 @@ class Journals:
         begin, take = Stepper.__init__, Stepper._take
 
         @functools.wraps(begin)
-        def watched_begin(stepper: Stepper, compiled: Any, actor: Any) -> None:
+        def watched_begin(stepper: Stepper, compiled: Any, actor: Any, *told: Any) -> None:
             self.all.append(Journal(compiled.chart, actor))
-            begin(stepper, compiled, actor)
+            begin(stepper, compiled, actor, *told)
 
         @functools.wraps(take)
-        def watched_take(stepper: Stepper, step: TableStep) -> None:
+        def watched_take(stepper: Stepper, event: str, step: TableStep) -> None:
             journal = self._journal(stepper.actor)
             taken = self.table_step(stepper.compiled, step)
             try:
-                take(stepper, step)
+                take(stepper, event, step)
             finally:
                 if journal:
                     self.step(journal, taken, frozenset({stepper.state}), new=True)
