@@ -92,8 +92,7 @@ class Outbox:
             oldest = next(iter(self._held))
             self._release(oldest)
             reason = f"the outbox is full ({self._limit} bytes) and this was the oldest reply in it"
-            # Its chart may be in the middle of a step: this one's reply is being made.
-            self._loop.call_soon(self._owner.reply_undeliverable, oldest, reason)
+            self._owner.reply_undeliverable(oldest, reason)
 
     def body(self, request_id: str) -> bytes | None:
         """The reply, or None where it was evicted."""

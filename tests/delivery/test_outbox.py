@@ -85,8 +85,7 @@ def test_what_is_held_stays_within_its_limit_and_what_goes_is_reported_once(repl
                 del model[oldest]
             assert (box.undelivered(), box.size, len(box)) == (list(model), sum(model.values()), len(model))
             assert all(len(box.body(request_id) or b"") == size for request_id, size in model.items())
-        await asyncio.sleep(0)
-        assert owner.lost == evicted
+            assert owner.lost == evicted
 
     asyncio.run(body())
 
