@@ -1,9 +1,9 @@
-"""When to try again: tenacity's waits for a lost connection, by cause (DESIGN §5.1).
+"""How long to wait before the next attempt, by what went wrong: tenacity wait policies (DESIGN §5.1).
 
-The table is 1, 2, 5, 10, 20, 30, 60 seconds, each drawn in full ("full jitter": evenly between zero and the entry), since all
-workers of a gateway lose it at the same moment. It goes back to its start once a link has been ready for ten seconds. What the
-cause itself says comes first: a draining gateway is left alone for about a second, a plan's limit or refused functions for half a
-minute to a minute, and a refused signing key gives way to the other one without any wait.
+The base is a table: 1, 2, 5, 10, 20, 30, 60 seconds, one entry for each failure in a row. The wait is a random number between zero
+and the entry ("full jitter"), since all workers of a gateway lose it at the same moment. After a link has been ready for ten
+seconds the table starts again. Some causes have waits of their own: about a second for a draining gateway, 30 to 60 seconds for an
+account's limit or refused functions, none for a refused signing key while there is another.
 """
 
 import random
@@ -19,18 +19,19 @@ from connect.secrets import Keyring
 
 TABLE: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
 STABLE_SECONDS: Final = 10.0
-"""A link that was ready for so long ends a row of failures."""
+"""A link that was ready for this long, in seconds, ends a row of failures."""
 AT_ONCE_JITTER: Final = 0.05
+"""A lost link is replaced at once: within this many seconds."""
 AT_ONCE_MOST: Final = 3
 AT_ONCE_WINDOW: Final = 10.0
-"""At most three immediate replacements in any ten seconds: a gateway that takes and drops must not make a hot loop."""
-
+"""At most `AT_ONCE_MOST` times in so many seconds: a gateway that accepts links and drops them must not cause a busy loop."""
 
 Wait: TypeAlias = Callable[[tenacity.RetryCallState], float | int]
+"""A tenacity wait policy: from the state of a retry to seconds."""
 
 
 class wait_table(wait_base):  # noqa: N801 - tenacity's own naming
-    """Full jitter over `TABLE` by tenacity's own count of attempts: for the flusher."""
+    """Full jitter over `TABLE`, by tenacity's count of attempts. The outbox uses it for flushes."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
@@ -40,14 +41,14 @@ class wait_table(wait_base):  # noqa: N801 - tenacity's own naming
 
 
 def full_jitter(failures: int, rng: random.Random) -> float:
-    """Seconds after *failures* failures in a row (1 for the first): evenly in [0, TABLE[failures - 1]], its last entry for more."""
+    """Random seconds in [0, TABLE[failures - 1]]; *failures* counts those in a row, from 1. Beyond the table: its last entry."""
     return rng.uniform(0.0, TABLE[min(failures, len(TABLE)) - 1])
 
 
 class Backoff(wait_base):
-    """The wait of the dial loop, as a tenacity policy; it remembers failures from one loop to the next.
+    """The waits of the dial loop, as a tenacity policy. It counts failures across dial loops. On the connection's loop only.
 
-    *policy*, the user's own, replaces the waits after failed attempts; the wait before a dial loop stays as it is.
+    *policy* is the user's: its waits replace those after a failed attempt, not the wait before a dial loop's first attempt.
     """
 
     def __init__(self, keyring: Keyring, rng: random.Random, policy: Wait | None = None) -> None:
@@ -59,11 +60,11 @@ class Backoff(wait_base):
         self._at_once: deque[float] = deque(maxlen=AT_ONCE_MOST)
 
     def link_ready(self, now: float) -> None:
-        """A link is ready, at loop time *now*."""
+        """A link is ready. *now* is loop time, in seconds."""
         self._ready_at = now
 
     def before_dialling(self, cause: Exception | None, now: float) -> float:
-        """Seconds to wait before the first attempt of a dial loop; *cause* is the loss that made it necessary, if one did."""
+        """Seconds to wait before the first attempt of a dial loop, at loop time *now*. *cause*: why the last link ended."""
         if self._ready_at is None:
             return 0.0
         if now - self._ready_at >= STABLE_SECONDS:
@@ -77,7 +78,7 @@ class Backoff(wait_base):
         return full_jitter(self._failures, self._rng)
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
-        """Seconds after a failed attempt, by what it raised."""
+        """Seconds to wait after a failed attempt, by the exception that it raised."""
         error = retry_state.outcome.exception() if retry_state.outcome else None
         if isinstance(error, AuthenticationFailed) and not self._keyring.exhausted:
             return 0.0
@@ -96,20 +97,23 @@ class Backoff(wait_base):
 
 
 class RestartBackoff(wait_base):
-    """The waits before a process is replaced: none at first, then, while they die young or do not start, as the table says."""
+    """The waits before a process of the pool is replaced, as a tenacity policy: none after the first failure, then `TABLE`.
+
+    A process that was ready for `STABLE_SECONDS` ends a row of failures.
+    """
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._failures = 0
 
-    def after(self, lived: float) -> float:
-        """Seconds to wait after the death of one that was at work for *lived* seconds."""
-        if lived >= STABLE_SECONDS:
+    def after(self, ready_seconds: float) -> float:
+        """Seconds to wait after a process has died that was ready for *ready_seconds* seconds."""
+        if ready_seconds >= STABLE_SECONDS:
             self._failures = 0
         self._failures += 1
         return 0.0 if self._failures == 1 else full_jitter(self._failures - 1, self._rng)
 
     def __call__(self, _retry_state: tenacity.RetryCallState) -> float:
-        """Seconds after one that could not be started."""
+        """Seconds to wait after a process could not be started."""
         self._failures += 1
         return full_jitter(self._failures, self._rng)

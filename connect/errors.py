@@ -1,26 +1,27 @@
-"""What can go wrong, by whose fault: three families that never mix, and our own bugs.
+"""The errors of this package. No message contains a key or a token.
 
-*Misuse* raises at once and says what to change. *The peer's fault* and *a lost link* are retried for ever and reported as
-events and log lines; before the first ACTIVE, what retrying cannot mend leaves `start()`. No message ever holds a key or a token.
+*Misuse* (`ConfigurationError`) is raised at once; its message says what to change. *The peer's fault* (`PeerError`) and *a lost
+link* (`LinkLost`) are retried for ever, and reported as events and log lines; before the first ACTIVE, those that a retry cannot
+cure leave `start()`. `InternalError` is a bug of this package.
 """
 
 
 class ConnectError(Exception):
-    """The base of everything this package raises."""
+    """The base of all errors of this package."""
 
 
 # -- misuse ------------------------------------------------------------------------------------------------------------------
 
 
 class ConfigurationError(ConnectError, ValueError):
-    """The caller asked for something that cannot work; the message says what to change."""
+    """Options, apps or a call that cannot work; the message says what to change."""
 
 
 # -- the peer's fault --------------------------------------------------------------------------------------------------------
 
 
 class PeerError(ConnectError):
-    """The API or the gateway answered, and the answer is the trouble."""
+    """The API or the gateway answered with an error or nonsense, or did not answer in time."""
 
 
 class ProtocolError(PeerError):
@@ -28,18 +29,15 @@ class ProtocolError(PeerError):
 
 
 class ApiError(PeerError):
-    """The API answered with a status that is no success.
-
-    `status` is the HTTP status.
-    """
+    """The API answered with a status other than 200. `status` is the HTTP status."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
 
 
-class HandshakeTimeout(PeerError):  # noqa: N818 - the happening's name is the error's name
-    """The peer kept silent in one stage of the handshake. `stage` is "start", "socket", "hello" or "ready"."""
+class HandshakeTimeout(PeerError):  # noqa: N818 - errors are named for what happened
+    """The peer did not answer in time. `stage`: "start", "socket", "hello" or "ready" of the handshake, or "flush"."""
 
     def __init__(self, message: str, stage: str) -> None:
         super().__init__(message)
@@ -47,11 +45,11 @@ class HandshakeTimeout(PeerError):  # noqa: N818 - the happening's name is the e
 
 
 class GatewayDraining(PeerError):  # noqa: N818
-    """The gateway refused the handshake because it is being drained; another one is to be had shortly."""
+    """The gateway refused the handshake, or closed the link, because it is being drained. The API soon offers another."""
 
 
 class SyncFailed(PeerError):  # noqa: N818
-    """The server refused the functions; the same functions cannot succeed. `code` is the server's, often empty."""
+    """The server refused the functions: change them. `code` is the server's, often empty."""
 
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
@@ -59,7 +57,7 @@ class SyncFailed(PeerError):  # noqa: N818
 
 
 class AuthenticationFailed(PeerError):  # noqa: N818
-    """No signing key was accepted."""
+    """The API refused the signing key (HTTP 401)."""
 
 
 class ConnectionLimitReached(PeerError):  # noqa: N818
@@ -67,14 +65,14 @@ class ConnectionLimitReached(PeerError):  # noqa: N818
 
 
 class TooManyApps(PeerError):  # noqa: N818
-    """More apps on one connection than the plan allows (close reason `connect_too_many_apps_per_connection`)."""
+    """More apps on one connection than the account's plan allows (close reason `connect_too_many_apps_per_connection`)."""
 
 
 # -- a lost link -------------------------------------------------------------------------------------------------------------
 
 
 class LinkLost(ConnectError):  # noqa: N818
-    """A link ended, or none could be made. `code` and `reason` are the close frame's; 1006 where there was none."""
+    """A link ended, or none could be made. `code` and `reason` are those of the close frame; without one, 1006 and ""."""
 
     def __init__(self, message: str, code: int = 1006, reason: str = "") -> None:
         super().__init__(message)
@@ -83,11 +81,11 @@ class LinkLost(ConnectError):  # noqa: N818
 
 
 class ConnectTimeout(ConnectError, TimeoutError):  # noqa: N818
-    """`connect_timeout` passed before the worker was ACTIVE for the first time; the last cause is chained."""
+    """The worker was not ACTIVE within `connect_timeout` seconds. The last error is chained."""
 
 
 # -- ours --------------------------------------------------------------------------------------------------------------------
 
 
 class InternalError(ConnectError):
-    """A bug in this package: an action of a chart raised. The worker finished its work and stopped; the cause is chained."""
+    """A bug in this package. The worker finished its work and stopped; the exception that was raised is chained."""

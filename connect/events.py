@@ -1,4 +1,4 @@
-"""What happens to a worker, one frozen class per happening: for `conn.on(kind, callback)` and `async for event in conn.events()`.
+"""The events of a worker, one frozen class each: for `conn.on(kind, callback)` and `async for event in conn.events()`.
 
 `at` is Unix time in seconds; durations and delays are seconds.
 """
@@ -12,14 +12,14 @@ from connect.status import ConnectionState
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """The base of all of them: `on(Event, …)` hears everything."""
+    """The base of all events: `conn.on(Event, callback)` is called with every one."""
 
     at: float = field(default_factory=time.time)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StateChanged(Event):
-    """The worker's state changed; the very first one comes from None. `event` is the chart's."""
+    """The worker's state changed. `event` is the event of the connection chart that caused it; the first `from_state` is None."""
 
     from_state: ConnectionState | None
     to_state: ConnectionState
@@ -29,7 +29,10 @@ class StateChanged(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Moved(Event):
-    """A chart took a transition, however small: states by name, outermost first; `event` is "" for one that no event asked for."""
+    """A chart took a transition. `source` and `target` are names of states, outermost first; `event` is "" if no event caused it.
+
+    `connection_id` is that of the link, or for the connection chart of the link in use or last in use.
+    """
 
     chart: Literal["connection", "link"]
     connection_id: str | None
@@ -47,7 +50,7 @@ class LinkOpened(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Connected(Event):
-    """A link has been taken into use."""
+    """A link is ready and has been taken into use."""
 
     connection_id: str
     gateway_group: str
@@ -55,7 +58,7 @@ class Connected(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Disconnected(Event):
-    """A link that had been in use ended. 1006: without a close frame."""
+    """A link that had been in use ended. `code` and `reason` are those of the close frame; without one, 1006 and what happened."""
 
     connection_id: str
     code: int
@@ -64,7 +67,7 @@ class Disconnected(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Draining(Event):
-    """A replacement link is being made (gateway), or the worker shuts down (worker)."""
+    """Draining begins. `by` "gateway": the gateway drains, and the worker makes another link. "worker": the worker shuts down."""
 
     by: Literal["gateway", "worker"]
     connection_id: str | None
@@ -72,7 +75,7 @@ class Draining(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Reconnecting(Event):
-    """Attempt number *attempt* failed; the next one comes after *delay* seconds."""
+    """Attempt *attempt* to connect, counted from 1, failed with *error*; the next one comes after *delay* seconds."""
 
     attempt: int
     delay: float
@@ -89,7 +92,7 @@ class HeartbeatAnswered(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RequestReceived(Event):
-    """An execution was accepted. One that comes again once it is answered, and is answered from memory, is not told again."""
+    """An execution was accepted. Not emitted again for a redelivery that is answered with the remembered reply."""
 
     request_id: str
     run_id: str
@@ -99,7 +102,7 @@ class RequestReceived(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RequestCompleted(Event):
-    """User code came to an outcome, *duration* seconds after the request was accepted."""
+    """A function ended, or one of its steps, *duration* seconds after the request was accepted. `status` is the reply's."""
 
     request_id: str
     run_id: str
@@ -110,8 +113,11 @@ class RequestCompleted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseExtended(Event):
-    """The server holds this execution for us for longer. It was asked *late* seconds after an interval had gone by since the last
-    time, or since acceptance; negative: before."""
+    """The server extended the lease of an execution.
+
+    *late*: seconds between the time at which the extension was due, one interval after the last one or after acceptance, and the
+    time at which it was asked for. Negative: it was asked for early.
+    """
 
     request_id: str
     late: float
@@ -119,7 +125,7 @@ class LeaseExtended(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseLost(Event):
-    """The server no longer holds this execution for us."""
+    """The server took the execution away: it has no lease any more. *cancelled*: whether its function is cancelled."""
 
     request_id: str
     run_id: str
@@ -129,7 +135,7 @@ class LeaseLost(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ReplyBuffered(Event):
-    """A reply could not be confirmed over a link; it will be flushed."""
+    """No link confirmed the reply in time, or there is none that takes it. It will be flushed over HTTP."""
 
     request_id: str
 
@@ -143,14 +149,14 @@ class ReplyFlushed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class FlushFailed(Event):
-    """A buffered reply could not be delivered over HTTP; it will be tried again."""
+    """A buffered reply could not be delivered over HTTP. It will be tried again."""
 
     request_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReplyLost(Event):
-    """A reply will never be delivered, for *reason*."""
+    """A reply will never be delivered; *reason* says why."""
 
     request_id: str
     reason: str
@@ -158,6 +164,6 @@ class ReplyLost(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Closed(Event):
-    """The worker has ended. *error* is what `start()` raises, if anything. No event follows."""
+    """The worker has ended. *error* is the exception that `start()` raises, or None. No event follows."""
 
     error: Exception | None

@@ -1,4 +1,4 @@
-"""From the connection's thread to whoever listens: each listener is called on the loop that it came from."""
+"""The listeners of a worker's events. Each is called on the loop on which it was registered."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ log = logging.getLogger("connect")
 
 
 class Listeners:
-    """Listeners by kind. `on` and `events` may be called from any thread, `emit` belongs to the connection's."""
+    """Listeners by event class. `on` and `events` may be called from any thread, `emit` on the connection's loop only."""
 
     def __init__(self) -> None:
         self._listeners: list[tuple[type[Event], Callable[..., object], asyncio.AbstractEventLoop | None]] = []
@@ -25,17 +25,20 @@ class Listeners:
         self._boxes: dict[asyncio.AbstractEventLoop, Mailbox] = {}
 
     def set_default_loop(self, home: asyncio.AbstractEventLoop) -> None:
-        """Listeners that were registered outside of any loop are called on *home*."""
+        """Call listeners that were registered outside of a running loop on *home*."""
         self._home = home
 
     def on(self, kind: type[E], callback: Callable[[E], object]) -> Callable[[], None]:
-        """Call *callback* with each *kind* from here on, in order, on the running loop; returns a remover."""
+        """Call *callback* with each event of *kind* from now on, in order, on the running loop; returns a function that removes it.
+
+        Called where no loop runs, it uses the default loop.
+        """
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             loop = None
         entry = (kind, callback, loop)
-        # A new list each time: the connection's thread may be walking the old one.
+        # A new list each time: `emit` may be walking through the old one, on the connection's thread.
         self._set([*self._listeners, entry])
 
         def remove() -> None:
@@ -44,8 +47,8 @@ class Listeners:
         return remove
 
     def wants(self, kind: type[Event]) -> bool:
-        """Whether anybody would hear of *kind*: what is per request is not even made otherwise."""
-        known = self._wanted  # of these listeners: another thread may replace both
+        """Whether there is a listener for *kind*: skip building events that nobody listens for."""
+        known = self._wanted  # read once: another thread may replace it, together with the listeners
         wanted = known.get(kind)
         if wanted is None:
             wanted = known[kind] = any(issubclass(kind, heard) for heard, _, _ in self._listeners)
@@ -56,20 +59,21 @@ class Listeners:
     ) -> None:
         self._listeners = listeners
         self._wanted = {}
-        # A program may listen from one short-lived loop after another. The connection's thread may be adding a box meanwhile.
+        # Drop the mailboxes of loops without listeners: a program may use many loops in turn. Copy the items first, since `emit`
+        # may add a mailbox meanwhile, on the connection's thread.
         heard = {self._home, *(loop for _, _, loop in listeners)}
         self._boxes = {loop: box for loop, box in list(self._boxes.items()) if loop in heard}
 
     def emit(self, event: Event) -> None:
-        """Tell everybody; a listener that raises is logged and changes nothing."""
+        """Have each listener for *event* called on its loop, soon. What a listener raises is logged, and ignored."""
         for kind, callback, loop in self._listeners:
             home = loop or self._home
             if isinstance(event, kind) and home:
-                with contextlib.suppress(RuntimeError):  # that loop is closed: nobody listens there any more
+                with contextlib.suppress(RuntimeError):  # the listener's loop is closed
                     self._box(home).post(_call, callback, event)
 
     def emit_move(self, chart: Literal["connection", "link"], connection_id: str | None, move: Move) -> None:
-        """Tell that *chart* took a transition, if there is a listener for it."""
+        """Emit `Moved` for a transition that *chart* took, if there is a listener for it."""
         if self.wants(Moved):
             self.emit(
                 Moved(
@@ -84,7 +88,7 @@ class Listeners:
         return box
 
     async def events(self) -> AsyncIterator[Event]:
-        """Every event from the first `anext` on, up to and with `Closed`."""
+        """Every event from the first `anext` on; the last one is `Closed`."""
         queue: asyncio.Queue[Event] = asyncio.Queue()
         remove = self.on(Event, queue.put_nowait)
         try:

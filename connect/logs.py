@@ -1,6 +1,6 @@
-"""The log as the command writes it: a line for each record, for people or as JSON, with failures that repeat summed up.
+"""The log that the command writes: one line for each record, as text or as JSON; of messages that repeat, it leaves most out.
 
-What a record is about goes beside its words, as `extra`: under these names it stands in the JSON, where other programs find it.
+The ids in a message are also given as `extra` of the record, under the names in `FIELDS`. The JSON has them as fields.
 """
 
 import json
@@ -26,21 +26,23 @@ FIELDS: Final = (
     "repeated",
 )
 REPEATS: Final = {"repeats": True}
-"""As `extra`, on what is said again and again while one thing is broken: see `Summed`."""
+"""Give this as `extra` with a message that repeats while one thing is broken: `RepeatLimit` leaves most of them out."""
 
 
 def about_request(request_id: str, run_id: str, function: str) -> dict[str, str]:
-    """As `extra`: the execution that a record is about."""
+    """Give this as `extra` with a message about one execution."""
     return {"request_id": request_id, "run_id": run_id, "function": function}
 
 
 TEXT: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-_OFTEN, _WINDOW, _LONGEST = 5, 60.0, 600.0
+_FIRST_LINES: Final = 5
+_FIRST_WINDOW: Final = 60.0
+_LONGEST_WINDOW: Final = 600.0
 
 
 class JsonLines(logging.Formatter):
-    """An object per record: `at` (RFC 3339, UTC), `level`, `logger`, `process`, `message`, what it is about (`FIELDS`), and `error`
-    with the traceback where there is one."""
+    """One JSON object for each record: `at` (RFC 3339, UTC), `level`, `logger`, `process`, `message`, the `FIELDS` that it has, and
+    `error` with the traceback if it has one."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -56,42 +58,45 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
-class Summed(logging.Filter):
-    """Lets five records of a kind through, then one after a minute, after two more and so on up to each ten minutes; it says how
-    many did not come through. After ten minutes without any they are news again.
+class RepeatLimit(logging.Filter):
+    """Limits records that are marked with `REPEATS`; all others pass.
 
-    Only what is marked `REPEATS` is of a kind: the same words about the same kind of error. Everything else passes.
+    Records are of one kind if they have the same message, before its arguments are filled in, and the same class of error. Of each
+    kind five pass in the first minute, then one after one minute, one after two more, four more, eight more, and then one every ten
+    minutes; each says how many were left out before it. If a kind was silent for ten minutes, five pass again.
+
+    *clock* returns seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._seen: dict[object, _Repeated] = {}
+        self._seen: dict[object, _Window] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not getattr(record, "repeats", False):
             return True
-        now, kind = self._clock(), _kind(record)
+        now, kind = self._clock(), _kind_of(record)
         seen = self._seen.get(kind)
         if seen is None:
-            seen = self._seen[kind] = _Repeated(since=now, last=now)
-        elif now - seen.since >= seen.window:
+            seen = self._seen[kind] = _Window(since=now, last=now)
+        elif now - seen.since >= seen.seconds:
             if seen.left_out:
-                _add_up(record, seen.left_out, now - seen.since)
-            is_news = now - seen.last >= _LONGEST
-            longer = _Repeated(since=now, last=now, window=min(2 * seen.window, _LONGEST), most=1)
-            seen = self._seen[kind] = _Repeated(since=now, last=now) if is_news else longer
+                _append_count(record, seen.left_out, now - seen.since)
+            was_silent = now - seen.last >= _LONGEST_WINDOW
+            longer = _Window(since=now, last=now, seconds=min(2 * seen.seconds, _LONGEST_WINDOW), most=1)
+            seen = self._seen[kind] = _Window(since=now, last=now) if was_silent else longer
         return seen.passes(now)
 
 
 @dataclass
-class _Repeated:
-    """What came of one kind since the window began, and how many of it may pass."""
+class _Window:
+    """How many records of one kind came in a window of *seconds* from *since* on, and how many of them may pass."""
 
     since: float
     last: float
-    window: float = _WINDOW
-    most: int = _OFTEN
+    seconds: float = _FIRST_WINDOW
+    most: int = _FIRST_LINES
     count: int = 0
 
     @property
@@ -99,18 +104,18 @@ class _Repeated:
         return max(0, self.count - self.most)
 
     def passes(self, now: float) -> bool:
-        """Count one more."""
+        """Count one more record; whether it may pass."""
         self.last = now
         self.count += 1
         return self.count <= self.most
 
 
-def _kind(record: logging.LogRecord) -> object:
+def _kind_of(record: logging.LogRecord) -> object:
     given = record.args if isinstance(record.args, tuple) else ()
     return record.msg, tuple(type(each) for each in given if isinstance(each, BaseException))
 
 
-def _add_up(record: logging.LogRecord, left_out: int, seconds: float) -> None:
+def _append_count(record: logging.LogRecord, left_out: int, seconds: float) -> None:
     record.__dict__["repeated"] = left_out
     record.msg = f"{record.getMessage()} ({left_out} more like it in the last {seconds:.0f} s)"
     record.args = ()
@@ -127,13 +132,14 @@ def described(error: BaseException) -> str:
 
 
 def to_stderr(level: str | int, how: Format, text: str = TEXT) -> None:
-    """Log to standard error. Without effect on the root logger where the user's module has set up logging itself.
+    """Log to standard error, records of at least *level*. The root logger stays as it is if the user's module has set it up.
 
-    The statechart engine tells of every event twice over; it is kept to warnings unless somebody has given it a level.
+    *text* is the format if *how* is "text". The logger of the statechart engine, which logs each event twice at DEBUG, is set to
+    WARNING unless it has a level already.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if how == "json" else logging.Formatter(text))
-    handler.addFilter(Summed())
+    handler.addFilter(RepeatLimit())
     least = level.upper() if isinstance(level, str) else level
     logging.basicConfig(level=least, handlers=[handler])
     logging.getLogger("connect").setLevel(least)

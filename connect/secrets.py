@@ -13,7 +13,7 @@ _PASSWORD: Final = re.compile(r"(?<=//)[^/\s]+@")
 
 
 def without_passwords(text: str) -> str:
-    """*text*, for a message: what stands before the host in an address (`http://user:password@proxy`) is blackened."""
+    """*text*, with user name and password in addresses replaced: `http://user:password@proxy` becomes `http://***@proxy`."""
     return _PASSWORD.sub("***@", text)
 
 
@@ -76,7 +76,7 @@ class SigningKey:
 
 
 class Keyring:
-    """The signing key in use and the one to turn to when it is refused."""
+    """The signing key in use, and another to use when it is refused."""
 
     def __init__(self, primary: SigningKey | None, fallback: SigningKey | None = None) -> None:
         self._keys = [key for key in (primary, fallback) if key is not None]
@@ -87,7 +87,7 @@ class Keyring:
 
     @property
     def bearer(self) -> Secret | None:
-        """What goes behind `Bearer `; None: send no Authorization header (dev server)."""
+        """What follows `Bearer ` in the Authorization header; None: send no such header (dev server)."""
         return self._keys[0].bearer if self._keys else None
 
     @property
@@ -96,11 +96,11 @@ class Keyring:
         return self._refused >= max(1, len(self._keys))
 
     def apart(self) -> list["Keyring"]:
-        """A ring for each key, the one in use first."""
+        """A keyring for each key, the one in use first."""
         return [Keyring(key) for key in self._keys]
 
     def refused(self, bearer: Secret | None) -> None:
-        """*bearer* was answered with 401: turn to the other key, unless somebody already has."""
+        """*bearer* was answered with 401: use the other key, unless that is in use already."""
         if bearer == self.bearer:
             self._refused += 1
             self._keys = self._keys[1:] + self._keys[:1]

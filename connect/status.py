@@ -1,14 +1,14 @@
-"""A worker at one moment, as plain frozen data: for probes, pages and people. It holds no secret."""
+"""The status of a worker at one moment, as frozen data. It holds no secret."""
 
 import enum
 from dataclasses import dataclass
 
 
 class ConnectionState(enum.Enum):
-    """What `get_state()` answers: the top level of the connection chart.
+    """The state of a worker: the outermost state of the connection chart.
 
-    CLOSING and PAUSED are for programs written for the official client: `wait_for_state(CLOSING)` waits until a shutdown has
-    begun; `get_state()` answers neither.
+    `get_state()` never returns CLOSING or PAUSED. They are here for programs that were written for the official client:
+    `wait_for_state(CLOSING)` waits until a shutdown has begun.
     """
 
     CONNECTING = "CONNECTING"
@@ -26,7 +26,7 @@ class ConnectionState(enum.Enum):
 
 @dataclass(frozen=True)
 class InFlight:
-    """A request that is accepted and not yet delivered. `state` is the request chart's; `age` is in seconds since acceptance."""
+    """A request whose reply is not delivered yet. `state` is the request chart's; `age` is seconds since it was accepted."""
 
     request_id: str
     run_id: str
@@ -35,12 +35,15 @@ class InFlight:
     state: str
     age: float
     lease_left: float | None = None
-    """Seconds until its lease ends unless it is extended, by this machine's clock; None: there is none, or its id tells no time."""
+    """Seconds until its lease ends unless it is extended, by this machine's clock; None: it has none, or its id is no ULID."""
 
 
 @dataclass(frozen=True)
 class LinkStatus:
-    """A link that is not gone yet. `states` are the link chart's active ones, outermost first; `is_current`: work comes over it."""
+    """A link that is being made, used or closed. `states` are the link chart's active states, outermost first.
+
+    `is_current`: the worker sends lease extensions and replies over it.
+    """
 
     connection_id: str
     gateway_group: str
@@ -60,9 +63,9 @@ class Transition:
 
 @dataclass(frozen=True)
 class ProcessStatus:
-    """A process of `isolation="process"`. `number` is its place, from 1; `restarts`: how many were in that place before it.
+    """A process of `isolation="process"`. `number` is its slot in the pool, from 1; `restarts`: processes that had the slot before.
 
-    `in_flight` and `served` count executions.
+    `in_flight`: executions that it runs. `served`: executions that it has finished.
     """
 
     number: int
@@ -74,7 +77,7 @@ class ProcessStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """What `conn.status()` answers. Times named `…_ago` are seconds since then, None for never."""
+    """What `conn.status()` returns. `…_ago`: seconds since it last happened on the current link; None: never, or no such link."""
 
     state: ConnectionState
     substates: tuple[str, ...] = ()
@@ -86,21 +89,21 @@ class Status:
     heartbeat_received_ago: float | None = None
     frame_received_ago: float | None = None
     links: tuple[LinkStatus, ...] = ()
-    """The current one and those that are being made or let go, the oldest first."""
+    """Those that are being made, used or closed, the oldest first."""
     in_flight: tuple[InFlight, ...] = ()
     requests_received: int = 0
     outbox_replies: int = 0
     outbox_bytes: int = 0
     attempts: int = 0
-    """Attempts of the dial loop that runs, or ran last."""
+    """Attempts to connect, counted from 1 each time a link is needed."""
     next_retry_in: float | None = None
-    """Seconds until the next attempt; None unless one is waited for."""
+    """Seconds until the next attempt to connect; None: the worker does not wait for one."""
     last_error: str | None = None
-    """Why the last attempt failed; None once a link is ready."""
+    """Why the last attempt to connect failed; None once a link is ready."""
     excluded_gateways: tuple[str, ...] = ()
     unexpected_events: int = 0
-    """Events that a chart did not expect: each is a bug of this package, and an ERROR line in the log."""
+    """Events that a chart did not expect. Each is a bug of this package, and logged at ERROR."""
     history: tuple[Transition, ...] = ()
     """The last fifty changes of state, oldest first."""
     processes: tuple[ProcessStatus, ...] = ()
-    """Those of `isolation="process"`: starting, at work and leaving."""
+    """With `isolation="process"`, each process that has not exited: also those that start or end."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connect.logs import REPEATS, JsonLines, Summed
+from connect.logs import REPEATS, JsonLines, RepeatLimit
 
 
 class Clock:
@@ -31,7 +31,7 @@ def logger(clock: Clock) -> Iterator[tuple[logging.Logger, io.StringIO]]:
     made, written = logging.Logger("connect.some"), io.StringIO()
     handler = logging.StreamHandler(written)
     handler.setFormatter(JsonLines())
-    handler.addFilter(Summed(clock))
+    handler.addFilter(RepeatLimit(clock))
     made.addHandler(handler)
     yield made, written
     made.removeHandler(handler)
