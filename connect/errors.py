@@ -84,7 +84,7 @@ class ConnectTimeout(ConnectError, TimeoutError):  # noqa: N818
     """The worker was not ACTIVE within `connect_timeout` seconds. The last error is chained."""
 
 
-# -- ours --------------------------------------------------------------------------------------------------------------------
+# -- bugs of this package ----------------------------------------------------------------------------------------------------
 
 
 class InternalError(ConnectError):

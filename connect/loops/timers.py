@@ -1,4 +1,4 @@
-"""Timers on the running loop's monotonic clock. Whatever starts one must cancel it."""
+"""Timers on the running loop's monotonic clock. The code that starts one must cancel it."""
 
 import asyncio
 from collections.abc import Callable
