@@ -4,7 +4,7 @@ They need pytest and pytest-asyncio: the extra `testing`. In `conftest.py`, or i
 
     pytest_plugins = ["connect.testing"]
 
-Then a test asks for `connect_gateway`, on its own event loop, or `connect_gateway_thread`, for tests that are not asynchronous:
+Then a test takes `connect_gateway`, a gateway on its own event loop, or, if it is not asynchronous, `connect_gateway_thread`:
 
     async def test_it_adds(connect_gateway: Gateway) -> None:
         async with connect([(client, [add])], api_base_url=connect_gateway.url):
@@ -25,7 +25,7 @@ from connect.gateway import Gateway, ThreadedGateway, in_thread
 
 @pytest.fixture
 def connect_gateway_settings() -> dict[str, object]:
-    """The keywords that `Gateway` is made with."""
+    """The arguments of `Gateway`. Override this fixture to change them."""
     return {"heartbeat_interval": "200ms", "extend_lease_interval": "200ms"}
 
 

@@ -1,4 +1,4 @@
-"""Two apps over one connection, from one's own program: `python several_apps.py`, with INNGEST_DEV set."""
+"""Two apps over one connection, in a program of your own. Run it: `python several_apps.py`, with INNGEST_DEV set."""
 
 import asyncio
 import logging

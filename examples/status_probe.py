@@ -1,4 +1,4 @@
-"""Probes for an orchestrator beside the worker: `/ready` and `/status` over HTTP. Run it: `python status_probe.py [PORT]`."""
+"""A worker with HTTP probes of its own, `/ready` and `/status`. Run it: `python status_probe.py [PORT]`, with INNGEST_DEV set."""
 
 import asyncio
 import dataclasses

@@ -1,4 +1,4 @@
-"""Testing a whole worker, a process, from a test that is not asynchronous: `pytest test_command.py` (needs the extra `testing`)."""
+"""A test of a whole worker process, in a test that is not asynchronous: `pytest test_command.py` (needs the extra `testing`)."""
 
 import os
 import subprocess
@@ -18,5 +18,5 @@ def test_the_command_greets_a_guest(connect_gateway_thread: ThreadedGateway) -> 
             gateway.wait_for_worker(timeout=30)
             run = gateway.invoke("hello-greet", {"name": "ada"})
         finally:
-            worker.terminate()  # the block is left only when it has ended
+            worker.terminate()  # the `with` block waits until the worker has ended
     assert (run.output, worker.returncode) == ("Hello, Ada!", 0)

@@ -1,4 +1,4 @@
-"""Testing one's own functions against the embedded gateway: `INNGEST_DEV=1 pytest test_hello.py` (needs the extra `testing`)."""
+"""A test of your own functions with the test gateway: `INNGEST_DEV=1 pytest test_hello.py` (needs the extra `testing`)."""
 
 import hello
 import pytest
