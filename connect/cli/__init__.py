@@ -1,7 +1,7 @@
 """The command: `python -m connect`, or `statechart-connect`.
 
-Exit codes: 0 ended gracefully; 1 an error that only the server or its operator can mend (`connect.errors`), or a demo that
-lost something; 2 misuse, with one line that says what to change.
+Exit codes: 0: it ended gracefully; 1: an error that the user of the command cannot correct (`connect.errors`), or a lost reply;
+2: misuse, with one line that says what to change.
 """
 
 import importlib
@@ -21,14 +21,14 @@ from connect.logs import one_line
 
 
 def _usage_error() -> Any:
-    """What the command line's library raises on misuse, whichever typer brings; where that cannot be told, one kind of it."""
+    """The exception class of all misuse, from typer or the click that it brings. If it cannot be found: one kind of misuse."""
     base = typer.BadParameter.__base__
     return base if hasattr(base, "format_message") else typer.BadParameter
 
 
 _UsageError: Final = _usage_error()
 _COMPLETE: Final = "_STATECHART_CONNECT_COMPLETE"
-"""The variable by which a shell asks for completions."""
+"""The environment variable with which a shell asks for completions."""
 
 _EXAMPLES: Final = {
     "run": "INNGEST_DEV=http://127.0.0.1:8288 python -m connect run main:apps",
@@ -37,13 +37,13 @@ _EXAMPLES: Final = {
     "doctor": "python -m connect doctor main:apps --register",
     "gateway": "python -m connect gateway --port 8288 --heartbeat 1s",
 }
-"""Each command, which is a module of this folder with a function of the same name."""
+"""The commands, each with an example for its help. Each is a module of this folder with a function of the same name."""
 
 
 def assembled(arguments: Sequence[str]) -> typer.Typer:
-    """The command line for *arguments*: with the command that they name, or with all where they name none, as for help.
+    """The command line with the command that *arguments* name, or with all commands if they name none.
 
-    A worker that starts need not wait for what draws the demo.
+    Only the commands in it are imported: `run` does not load what draws the demo.
     """
     app = typer.Typer(
         help="An Inngest Connect worker whose whole lifecycle is declared as statecharts.",
@@ -73,17 +73,17 @@ def main() -> NoReturn:
         problem = str(error)
     except _UsageError as error:
         said = getattr(error, "format_message", error.__str__)()
-        if not said:  # it has shown the help instead
+        if not said:  # the help was shown instead
             sys.exit(2)
         problem = f"{said} (see --help)"
-    except typer.Abort:  # Ctrl-C, where nothing was there yet to end gracefully
+    except typer.Abort:  # Ctrl-C before there was anything to end gracefully
         sys.exit(130)
     typer.echo(f"statechart-connect: {one_line(problem)}", err=True)
     sys.exit(2)
 
 
 def _called() -> str | None:
-    """The command's name in its help; None: as it was called. A shell completes the installed name, and no other."""
+    """The command's name in its help; None: as it was called. For completions it is the installed name, which shells know."""
     by_shell = {"--show-completion", "--install-completion"} & set(sys.argv) or _COMPLETE in os.environ
     return "statechart-connect" if by_shell else None
 
@@ -102,7 +102,7 @@ def _options(
 ) -> None:
     command = ctx.invoked_subcommand
     if command not in ("run", "doctor") or set(ctx.help_option_names) & set(sys.argv):
-        return  # a table that is wrong keeps nobody from the others, or from the help
+        return  # neither the other commands nor the help read the table: a wrong one must not stop them
     given, known = config.defaults(_parameters("run")), _parameters(command)
     ctx.default_map = {command: {name: value for name, value in given.items() if name in known}}
 

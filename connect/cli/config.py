@@ -65,7 +65,7 @@ def _parameter(flag: str) -> str:
 
 
 def defaults(known: Iterable[str]) -> dict[str, Any]:
-    """What the table says, by parameter; names may be written with hyphens. {} without file or table.
+    """The values of the table, by parameter; its names may be written with hyphens. {} if there is no file or no table.
 
     Raises: ConfigurationError: the file cannot be read, or the table has a name that is not *known*.
     """
@@ -78,7 +78,7 @@ def defaults(known: Iterable[str]) -> dict[str, Any]:
     for name in ("tool", "connect"):
         whole = whole.get(name, {})
         if not isinstance(whole, dict):
-            raise ConfigurationError(f"{FILE}: {TABLE} is no table: write NAME = VALUE below it")
+            raise ConfigurationError(f"{FILE}: {TABLE} is not a table: write NAME = VALUE below it")
     given = {name.replace("-", "_"): value for name, value in whole.items()}
     _check(given, set(known))
     return given
@@ -88,15 +88,17 @@ def _check(given: dict[str, Any], known: set[str]) -> None:
     for name, value in given.items():
         written = name.replace("_", "-")
         if name not in known:
-            told = ", ".join(sorted(each.replace("_", "-") for each in known))
-            raise ConfigurationError(f"{FILE}: {TABLE} has {written!r}; it may have {told}")
+            allowed = ", ".join(sorted(each.replace("_", "-") for each in known))
+            raise ConfigurationError(
+                f"{FILE}: {TABLE} has {written!r}, which is not an option; the options are {allowed}"
+            )
         if isinstance(value, list | dict):
             kind = "list" if isinstance(value, list) else "table"
-            raise ConfigurationError(f"{FILE}: {TABLE} has a {kind} as {written!r}: write one value")
+            raise ConfigurationError(f"{FILE}: {TABLE} has a {kind} for {written!r}: write a single value")
 
 
 def prepare(app_dir: Path | None, env_file: Path | None) -> None:
-    """Before the user's module is imported: where from, and with which environment. Raises: ConfigurationError."""
+    """Set the environment and the import path; call it before the user's module is imported. Raises: ConfigurationError."""
     if env_file:
         _load(env_file)
     if app_dir:
@@ -104,8 +106,8 @@ def prepare(app_dir: Path | None, env_file: Path | None) -> None:
 
 
 def _load(path: Path) -> None:
-    """Set what *path* says and the environment does not. Raises: ConfigurationError: it cannot be read, or not all of it."""
-    import dotenv  # most workers have no such file
+    """Set the variables of the file *path* that the environment lacks. Raises: ConfigurationError: a line cannot be read."""
+    import dotenv  # here: a worker without such a file need not load it
 
     try:
         text = path.read_text(encoding="utf-8")
@@ -113,16 +115,16 @@ def _load(path: Path) -> None:
         raise ConfigurationError(f"--env-file: cannot read {path}: {error}") from None
     number = _wrong_line(text)
     if number is not None:
-        raise ConfigurationError(f"--env-file: line {number} of {path} is none: write NAME=VALUE")
+        raise ConfigurationError(f"--env-file: line {number} of {path} cannot be read: write NAME=VALUE")
     for name, value in dotenv.dotenv_values(stream=io.StringIO(text)).items():
         if value is not None:
             os.environ.setdefault(name, value)
 
 
 def _wrong_line(text: str) -> int | None:
-    """The number of the first line that python-dotenv cannot read; None: there is none, or it does not tell.
+    """The number of the first line that python-dotenv cannot read; None: it can read all, or does not tell.
 
-    How to ask is not documented. Without an answer the line is left out, and python-dotenv logs a warning of its own.
+    Its parser is not documented. If a release has another one, the line is left out, and python-dotenv logs a warning.
     """
     try:
         from dotenv.parser import parse_stream
@@ -134,5 +136,5 @@ def _wrong_line(text: str) -> int | None:
 
 
 def _number(string: str, line: int) -> int:
-    """Of the line itself; empty ones before it are counted as its beginning."""
+    """The number of a line. The parser counts empty lines before it as a part of it, so *line* may be too small."""
     return line + string[: len(string) - len(string.lstrip())].count("\n")

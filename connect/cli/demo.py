@@ -9,10 +9,10 @@ import tenacity
 import typer
 from rich.console import Console
 
-from connect.cli.report import Report
-from connect.cli.shop import EVENTS, LONG, LONG_SLUG, Shop
-from connect.cli.stage import Scene, Stage
-from connect.cli.tale import Moment, Tale
+from connect.cli.demo_report import Report
+from connect.cli.demo_screen import Scene, Screen
+from connect.cli.demo_timeline import Moment, Timeline
+from connect.cli.sample_app import EVENTS, LONG, LONG_SLUG, SampleApp
 from connect.gateway import Gateway, Run
 from connect.worker import WorkerConnection, connect
 
@@ -20,19 +20,19 @@ RUNS: Final = 64
 PACE: Final = 0.11
 """Seconds between two events."""
 LAST: Final = 6
-"""Long runs that are under way when the worker shuts down."""
+"""How many long runs are under way when the worker shuts down."""
 LIMIT: Final = 60.0
-"""Seconds after which the demo has failed."""
+"""Seconds that the demo may take; then it fails."""
 
 
 def demo() -> None:
     """See a worker live through drains and lost connections, in about ten seconds. Needs no server.
 
-    An embedded gateway sends it work, drains, and drops its socket; at the end
-    every request is accounted for. Exit code 1 if one was lost. Ctrl-C ends it
-    early, with an account of what was seen until then.
+    An embedded gateway sends it work, drains, and drops its socket. At the end
+    a table counts every request. Exit code 1: a request was lost. Ctrl-C ends
+    the demo early, with a table of what happened until then.
     """
-    # What goes wrong here goes wrong on purpose, and is shown.
+    # The demo shows what goes wrong: keep the worker's warnings off standard error.
     logging.getLogger("connect").addHandler(logging.NullHandler())
     console = Console(highlight=False)
     report = asyncio.run(_perform(console))
@@ -41,24 +41,24 @@ def demo() -> None:
 
 
 async def _perform(console: Console) -> Report:
-    live = Stage.fits(console)
+    live = Screen.fits(console)
     async with _gateway() as gateway:
-        shop = Shop(gateway.url)
+        sample = SampleApp(gateway.url)
         worker = connect(
-            [(shop.client, shop.functions)],
+            [(sample.client, sample.functions)],
             instance_id="demo",
             shutdown_signals=[],
             retry=tenacity.AsyncRetrying(wait=tenacity.wait_fixed(0.6)),
         )
-        tale = Tale(worker, (lambda _: None) if live else (lambda moment: _print(console, moment)))
-        scene = Scene(worker, gateway, tale, RUNS + LAST)
+        timeline = Timeline(worker, (lambda _: None) if live else (lambda moment: _print(console, moment)))
+        scene = Scene(worker, gateway, timeline, RUNS + LAST)
         interrupted = False
         try:
-            async with asyncio.timeout(LIMIT), Stage(console, scene) if live else contextlib.nullcontext():
-                await _Play(gateway, worker, tale).perform()
+            async with asyncio.timeout(LIMIT), Screen(console, scene) if live else contextlib.nullcontext():
+                await _Scenario(gateway, worker, timeline).perform()
         except asyncio.CancelledError:  # Ctrl-C
             interrupted = True
-        return Report(gateway, worker, tale, shop, interrupted=interrupted)
+        return Report(gateway, worker, timeline, sample, interrupted=interrupted)
 
 
 def _gateway() -> Gateway:
@@ -76,19 +76,19 @@ def _print(console: Console, moment: Moment) -> None:
     console.print(str(moment), style="bold" if moment.state else "", soft_wrap=True)
 
 
-class _Play:
-    """What is done to the worker, act by act."""
+class _Scenario:
+    """What the demo does to the worker, step by step."""
 
-    def __init__(self, gateway: Gateway, worker: WorkerConnection, tale: Tale) -> None:
+    def __init__(self, gateway: Gateway, worker: WorkerConnection, timeline: Timeline) -> None:
         self._gateway = gateway
         self._worker = worker
-        self._tale = tale
+        self._timeline = timeline
         self._runs: list[Run] = []
 
     async def perform(self) -> None:
         async with self._worker:
             await self._gateway.wait_for_worker()
-            self._tale.note(f"events come in, one every {PACE * 1000:.0f} ms")
+            self._timeline.note(f"events come in, one every {PACE * 1000:.0f} ms")
             customers = asyncio.create_task(self._send_events())
             await asyncio.sleep(1.6)
             await self._drain()
@@ -113,17 +113,17 @@ class _Play:
 
     async def _drain(self) -> None:
         await self._gateway.wait_for_worker()
-        self._tale.incident("drain", f"the gateway drains, {self._busy()} in flight")
+        self._timeline.incident("drain", f"the gateway drains, {self._busy()} in flight")
         await self._gateway.drain()
 
     async def _drop(self) -> None:
         connection = await self._gateway.wait_for_worker()
-        self._tale.incident("drop", f"the socket is cut, {self._busy()} in flight")
+        self._timeline.incident("drop", f"the socket is cut, {self._busy()} in flight")
         connection.drop()
 
     async def _fail(self) -> None:
         connection = await self._gateway.wait_for_worker()
-        self._tale.incident("outage", f"socket and API cut, {self._busy()} in flight")
+        self._timeline.incident("outage", f"socket and API cut, {self._busy()} in flight")
         self._gateway.starts.push(503, 503)
         connection.drop()
 
@@ -134,6 +134,6 @@ class _Play:
             lambda: all(self._gateway.ledger[run.requests[-1]].acked for run in last if run.requests)
         )
         await asyncio.sleep(LONG / 6)
-        self._tale.note(f"shutdown, {self._busy()} in flight")
+        self._timeline.note(f"shutdown, {self._busy()} in flight")
         await self._worker.close(wait=True)
         await self._all_done()

@@ -1,4 +1,4 @@
-"""The connection's lifecycle as a drawing, with one state lit."""
+"""The demo's drawing of the connection's lifecycle, with one state lit."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -32,19 +32,19 @@ _BOXES: Final = {
     ConnectionState.CLOSED: (0, 3, 62),
     ConnectionState.RECONNECTING: (5, 7, 20),
 }
-"""The first and last row of each state's box, and its first column."""
+"""By state: its box's first row, last row and first column."""
 _WIDTH: Final = 14
 _FACTS: Final = (5, 42)
-"""The row and column from which on there is room for facts."""
+"""The first row and column of the room for facts."""
 _SUBSTATES: Final = {"gateway_closing": "replacing", "shutdown": "stopping"}
-"""The substate of DRAINING, by the event that leads there."""
+"""The substate of DRAINING, by the event that leads to it."""
 
 HEIGHT: Final = len(_LINES)
 WIDTH: Final = max(len(line) for line in _LINES)
 
 
 def draw(lit: ConnectionState, event: str, facts: Sequence[str] = ()) -> Text:
-    """The lifecycle with *lit* standing out, where *event* led; *facts*, at most three, are written beside it."""
+    """The lifecycle with the state *lit* highlighted; *event* led to it. *facts*, at most three, are written beside it."""
     rows = [Text(line, "dim") for line in _LINES]
     top, bottom, left = _BOXES[lit]
     inside = (left + 1, left + _WIDTH - 1)

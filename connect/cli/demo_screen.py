@@ -1,4 +1,4 @@
-"""The demo's live picture: the lifecycle with its present state lit, work in flight, the timeline, the progress."""
+"""The demo's live screen: the lifecycle with the present state lit, the work in flight, the timeline and the progress."""
 
 import asyncio
 import contextlib
@@ -16,32 +16,32 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from connect.cli.chart import HEIGHT, STYLES, draw
-from connect.cli.tale import Moment, Tale
+from connect.cli.demo_chart import HEIGHT, STYLES, draw
+from connect.cli.demo_timeline import Moment, Timeline
 from connect.gateway import Gateway
 from connect.status import ConnectionState, Status
 from connect.worker import WorkerConnection
 
 FRAME_SECONDS: Final = 0.08
 DWELL: Final = 0.45
-"""Seconds for which a state is shown at least: some last a hundredth of that. The timeline has the true times."""
-CURTAIN: Final = 0.9
-"""Seconds for which the last picture stays."""
+"""Seconds that a state is shown at least, although some last a hundredth of that. The timeline has the true times."""
+LAST: Final = 0.9
+"""Seconds that the last picture stays."""
 WORK_STYLES: Final = {"EXECUTING": "green", "REPLIED": "blue", "BUFFERED": "magenta"}
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is to be seen. `runs` is how many there will be in the end."""
+    """What the screen shows. `runs` is how many runs there will be at the end."""
 
     worker: WorkerConnection
     gateway: Gateway
-    tale: Tale
+    timeline: Timeline
     runs: int
 
 
-class Stage:
-    """The picture, redrawn on the alternate screen while the context lasts."""
+class Screen:
+    """The picture, redrawn on the terminal's alternate screen while the context lasts."""
 
     def __init__(self, console: Console, scene: Scene) -> None:
         self._scene = scene
@@ -55,7 +55,7 @@ class Stage:
 
     @staticmethod
     def fits(console: Console) -> bool:
-        """Whether *console* is a terminal that can show it."""
+        """Whether *console* is a terminal that can show the picture."""
         roomy = console.width >= 80 and console.height >= 24
         return console.is_terminal and not console.is_dumb_terminal and roomy and console.encoding.startswith("utf")
 
@@ -69,7 +69,7 @@ class Stage:
     ) -> None:
         try:
             if error is None:
-                await self._curtain()
+                await self._show_last()
         finally:
             self._drawing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -81,10 +81,10 @@ class Stage:
             self._live.update(self.picture(), refresh=True)
             await asyncio.sleep(FRAME_SECONDS)
 
-    async def _curtain(self) -> None:
-        """Let what happened last be seen."""
+    async def _show_last(self) -> None:
+        """Wait until the last states have been shown."""
         self._look()
-        await asyncio.sleep(len(self._waiting) * DWELL + CURTAIN)
+        await asyncio.sleep(len(self._waiting) * DWELL + LAST)
 
     def picture(self) -> Layout:
         """One frame."""
@@ -102,8 +102,8 @@ class Stage:
     # -- the lifecycle
 
     def _look(self) -> None:
-        """Take in the changes of state since the last look, and show the next one once the present one was seen."""
-        now, moments = self._scene.tale.now(), self._scene.tale.moments
+        """Queue the changes of state since the last look; show the next one if the present one has been shown for DWELL."""
+        now, moments = self._scene.timeline.now(), self._scene.timeline.moments
         self._waiting.extend((each.state, each.detail) for each in moments[self._seen :] if each.state)
         self._seen = len(moments)
         if self._waiting and now - self._shown_at >= DWELL:
@@ -116,14 +116,14 @@ class Stage:
             f"heartbeat  {_ago(status.heartbeat_received_ago)}",
             f"attempts   {status.attempts} to connect",
         )
-        title = f"[bold]a worker's life[/] · {self._scene.tale.now():4.1f} s"
+        title = f"[bold]a worker's life[/] · {self._scene.timeline.now():4.1f} s"
         return Panel(Align.center(draw(state, event, facts)), title=title, title_align="left", border_style="dim")
 
     def _link(self, status: Status) -> str:
         link = status.active_connection_id
-        return f"…{link[-6:]} on {self._scene.tale.group}" if link else "none"
+        return f"…{link[-6:]} on {self._scene.timeline.group}" if link else "none"
 
-    # -- below it
+    # -- below the lifecycle
 
     def _panel(self, title: str, body: RenderableType) -> Panel:
         return Panel(body, title=title, title_align="left", border_style="dim")
@@ -140,7 +140,7 @@ class Stage:
         return table
 
     def _timeline(self) -> Group:
-        return Group(*(_line(each) for each in self._scene.tale.moments[-self._rows :]))
+        return Group(*(_line(each) for each in self._scene.timeline.moments[-self._rows :]))
 
     @property
     def _rows(self) -> int:
@@ -158,9 +158,9 @@ class Stage:
         return Panel(grid, border_style="dim")
 
     def _counts(self) -> Text:
-        books, lost = self._scene.gateway.ledger.summary(), self._scene.tale.lost
-        answered = books["socket"] + books["flush"]
-        text = Text(f"requests {books['accepted']:>3} · answered {answered:>3} · flushed {books['flush']} · ")
+        counts, lost = self._scene.gateway.ledger.summary(), self._scene.timeline.lost
+        answered = counts["socket"] + counts["flush"]
+        text = Text(f"requests {counts['accepted']:>3} · answered {answered:>3} · flushed {counts['flush']} · ")
         return text.append(f"lost {lost}", "bold red" if lost else "bold green")
 
 

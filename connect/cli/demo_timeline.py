@@ -1,4 +1,4 @@
-"""What the demo tells: the worker's events in the order of their happening, and what each incident cost."""
+"""The demo's timeline: the worker's events in their order, and how long each incident lasted."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Cause = Literal["drain", "drop", "outage"]
 
 @dataclass(frozen=True)
 class Moment:
-    """One line of the timeline. `at` is in seconds since the start; `state` is set where the worker's state changed."""
+    """One line of the timeline. `at`: seconds since the start. `state`: the worker's new state, if it changed."""
 
     at: float
     text: str
@@ -28,9 +28,9 @@ class Moment:
 
 @dataclass
 class Incident:
-    """What was done to the worker. `healed` is how long until it was ACTIVE again, `gap` how much of that without any link.
+    """Something that the demo did to the worker.
 
-    Both in seconds; `healed` None: not yet.
+    `healed`: seconds until the worker was ACTIVE again, None: not yet. `gap`: for how many of these it had no link.
     """
 
     cause: Cause
@@ -39,20 +39,20 @@ class Incident:
     gap: float = 0.0
 
 
-class Tale:
-    """Listens to *worker*; each moment is kept, and handed to *tell*."""
+class Timeline:
+    """Turns the events of *worker* into moments; keeps each, and calls *show* with it."""
 
-    def __init__(self, worker: WorkerConnection, tell: Callable[[Moment], object]) -> None:
+    def __init__(self, worker: WorkerConnection, show: Callable[[Moment], object]) -> None:
         self._started = time.time()
-        self._tell = tell
+        self._show = show
         self._lost_at: float | None = None
         self.moments: list[Moment] = []
         self.incidents: list[Incident] = []
         self.group = ""
         self.lost = 0
-        """Replies that the worker gave up on."""
+        """How many replies the worker has lost."""
         self.ready_after = 0.0
-        """Seconds from the start to the first ACTIVE."""
+        """Seconds from the start until the worker was ACTIVE for the first time."""
         worker.on(events.StateChanged, self._state_changed)
         worker.on(events.Connected, self._connected)
         worker.on(events.Reconnecting, self._reconnecting)
@@ -63,17 +63,17 @@ class Tale:
         return time.time() - self._started
 
     def note(self, text: str) -> None:
-        """Something worth a line that is no change of state."""
+        """Add a line that is not a change of state."""
         self._add(Moment(self.now(), text))
 
     def incident(self, cause: Cause, text: str) -> None:
-        """Something is about to be done to the worker."""
+        """Add a line for what the demo is about to do to the worker, and measure until the worker is ACTIVE again."""
         self.note(text)
         self.incidents.append(Incident(cause, time.time()))
 
     def _add(self, moment: Moment) -> None:
         self.moments.append(moment)
-        self._tell(moment)
+        self._show(moment)
 
     def _state_changed(self, event: events.StateChanged) -> None:
         before = event.from_state.value if event.from_state else ""

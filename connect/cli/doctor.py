@@ -38,9 +38,9 @@ def doctor(
 ) -> None:
     """Find out why a worker cannot connect, without sending or taking work.
 
-    It goes a worker's way to the gateway, says what is wrong on it and what to
-    do next. Without --register it leaves after the gateway's hello: nothing is
-    registered, and nothing is reserved. No key is ever shown.
+    It takes a worker's steps to the gateway, and says what is wrong and what to
+    do next. Without --register it stops after the gateway's hello: it registers
+    nothing, and reserves nothing. It never shows a key.
 
     Exit 0: all well. 1: something is wrong. 2: misuse.
     """
@@ -55,7 +55,7 @@ def doctor(
 
 
 def _found(apps: str | None, *, register: bool) -> Any:
-    """The user's apps. What their module prints is not the doctor's."""
+    """The user's apps; None without MODULE:APPS. What their module prints goes to stderr: stdout is the report's."""
     if apps is None:
         if register:
             raise ConfigurationError("--register has nothing to register: name MODULE:APPS too")
@@ -69,7 +69,7 @@ def _found(apps: str | None, *, register: bool) -> Any:
 
 def _positive(timeout: float) -> float:
     if not 0 < timeout <= 3600:
-        raise ConfigurationError(f"--timeout is {timeout:g}: it must be more than 0, and an hour at most")
+        raise ConfigurationError(f"--timeout is {timeout:g}: it must be more than 0, and at most 3600 seconds")
     return timeout
 
 

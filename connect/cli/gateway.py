@@ -1,4 +1,4 @@
-"""`gateway`: the embedded gateway alone, to develop a worker against."""
+"""`gateway`: the test gateway as a program, to develop a worker against."""
 
 import asyncio
 import json
@@ -47,8 +47,8 @@ def gateway(
 ) -> None:
     """Run a gateway on this machine, for workers under development.
 
-    It syncs functions, runs them step by step for the events that its /e/KEY
-    takes, and shows each connection, execution and reply. Ctrl-C ends it.
+    It syncs functions, runs them step by step when events are posted to its
+    /e/KEY, and prints each connection, execution and reply. Ctrl-C ends it.
     """
     asyncio.run(
         _serve(
@@ -100,7 +100,7 @@ async def _watch(served: Gateway) -> None:
 
 
 async def _records(served: Gateway) -> AsyncIterator[Record]:
-    """What happens from here on."""
+    """The records from now on."""
     seen = served.mark
     while True:
         await served.wait_for(lambda _: True, since=seen, timeout=math.inf)
@@ -116,7 +116,7 @@ def _lines(served: Gateway, record: Record) -> list[str]:
         case Ended() | Retry() | Unheard():
             return [str(record)]
         case Frame(kind=Kind.WORKER_READY, connection=number):
-            return [line for each in served.connections if each.number == number for line in _introduced(served, each)]
+            return [line for each in served.connections if each.number == number for line in _functions(served, each)]
         case Frame(kind=Kind.WORKER_PAUSE, connection=number):
             return [f"#{number} takes no more work"]
         case Frame(kind=Kind.GATEWAY_EXECUTOR_REQUEST, message=wire.GatewayExecutorRequestData() as asked):
@@ -131,8 +131,8 @@ def _slug(served: Gateway, reply: wire.SDKResponse) -> str:
     return request.message.function_slug if request else f"unknown request {reply.request_id}"
 
 
-def _introduced(served: Gateway, connection: Connection) -> list[str]:
-    """A worker that takes work, and its functions."""
+def _functions(served: Gateway, connection: Connection) -> list[str]:
+    """A line for a worker that takes work, and one for each of its functions."""
     lines = [f"#{connection.number} takes work: {connection.worker.instance_id}"]
     for slug in sorted(slug for slugs in connection.slugs.values() for slug in slugs):
         events = served.functions[slug].events
@@ -141,12 +141,12 @@ def _introduced(served: Gateway, connection: Connection) -> list[str]:
 
 
 def _shortened(body: bytes) -> str:
-    text = one_line(_told(body))
+    text = one_line(_readable(body))
     return text if len(text) <= 120 else f"{text[:119]}…"
 
 
-def _told(body: bytes) -> str:
-    """An error by name and message, anything else as it is."""
+def _readable(body: bytes) -> str:
+    """An error object as its name and message, any other body as it is."""
     try:
         match json.loads(body):
             case {"name": str() as name, "message": str() as message, "stack": _}:

@@ -1,4 +1,4 @@
-"""`lab`: a worker, its gateway and the live page, all on this machine."""
+"""`lab`: a worker, the test gateway and the live page with buttons, all on this machine."""
 
 import asyncio
 import logging
@@ -11,10 +11,10 @@ import tenacity
 import typer
 
 from connect.cli.gateway import ExtendLease, Heartbeat, TimeScale
-from connect.cli.shop import Shop
+from connect.cli.sample_app import SampleApp
 from connect.errors import ConnectError
 from connect.gateway import Gateway, ThreadedGateway, in_thread
-from connect.lab.controls import Controls, Life
+from connect.lab.controls import Controls, WorkerControl
 from connect.status import ConnectionState
 from connect.watching.http import listen
 from connect.watching.page import Page
@@ -30,7 +30,7 @@ _KEYS = (
     "INNGEST_EVENT_API_BASE_URL",
     "INNGEST_CONNECT_GATEWAY_URL",
 )
-"""What could lead a worker, or the events that its functions send, to another server than the lab's."""
+"""Variables that could make the worker, or the events that its functions send, go to another server than the lab's."""
 
 
 def lab(
@@ -45,11 +45,11 @@ def lab(
     extend_lease: ExtendLease = "4s",
     time_scale: TimeScale = 0.2,
 ) -> None:
-    """Watch a worker live on a web page, and do to it what the world does.
+    """Watch a worker live on a web page, and disturb it with buttons.
 
     The page shows its lifecycle on its own diagrams, with buttons to drain,
-    drop, stall and refuse it, and to invoke functions. It drives nothing but
-    the gateway that it brings. Ctrl-C ends it.
+    drop, stall and refuse it, and to invoke functions. The lab brings its own
+    gateway and touches no other server. Ctrl-C ends it.
     """
     settings = {"heartbeat_interval": heartbeat, "extend_lease_interval": extend_lease, "time_scale": time_scale}
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
@@ -63,27 +63,27 @@ def lab(
             typer.echo("stopped")
 
 
-class Lives:
-    """One worker after another, on the loop where this is made; gateway and page have another."""
+class Workers:
+    """Runs one worker after another, on the loop where this is made. The gateway and the page run on another loop."""
 
     def __init__(self, apps: Any, url: str) -> None:
         self._apps = apps
         self._url = url
         self._home = asyncio.get_running_loop()
         self._wanted = asyncio.Event()
-        self._worker = self._make()  # what cannot work is refused before anything is served
+        self._worker = self._make()  # raises on apps that cannot work, before anything is served
         self._task: asyncio.Task[None] | None = None
 
     def terminate(self) -> None:
-        """As SIGTERM: end gracefully; again: cancel user code."""
+        """Do what SIGTERM does: end gracefully; the second time, cancel user code."""
         self._home.call_soon_threadsafe(self._terminate)
 
     def restart(self) -> None:
-        """A new worker, if there is none."""
+        """Make a new worker, if the last one has ended."""
         self._home.call_soon_threadsafe(self._restart)
 
     async def run(self, follow: Callable[[WorkerConnection], object]) -> None:
-        """For ever; *follow* is told of each worker before it starts."""
+        """Run workers for ever; call *follow* with each before it starts."""
         while True:
             follow(self._worker)
             self._task = asyncio.create_task(self._worker.start())
@@ -100,7 +100,7 @@ class Lives:
             self._worker = self._make()
 
     def _make(self) -> WorkerConnection:
-        # Full jitter as in production, but at most some seconds: somebody is looking on.
+        # Full jitter as in production, but at most three seconds: a person is watching.
         retry = tenacity.AsyncRetrying(wait=tenacity.wait_random_exponential(multiplier=0.5, max=3))
         return connect(self._apps, api_base_url=self._url, shutdown_signals=[], retry=retry)
 
@@ -120,21 +120,21 @@ class Lives:
 
 
 async def _live(gateway: ThreadedGateway, apps: str | None, port: int) -> None:
-    lives = Lives(apps or _shop(gateway.url), gateway.url)
-    story, url = gateway.run(lambda it: _serve(it, port, lives))
+    workers = Workers(apps or _sample(gateway.url), gateway.url)
+    story, url = gateway.run(lambda it: _serve(it, port, workers))
     typer.echo(f"the lab is at {url}, Ctrl-C ends it")
-    await lives.run(lambda worker: gateway.call(lambda _: story.follow(worker)))
+    await workers.run(lambda worker: gateway.call(lambda _: story.follow(worker)))
 
 
-def _shop(url: str) -> Any:
-    shop = Shop(url)
-    return [(shop.client, shop.functions)]
+def _sample(url: str) -> Any:
+    sample = SampleApp(url)
+    return [(sample.client, sample.functions)]
 
 
-async def _serve(gateway: Gateway, port: int, life: Life) -> tuple[Story, str]:
+async def _serve(gateway: Gateway, port: int, control: WorkerControl) -> tuple[Story, str]:
     """Serve the page on the gateway's loop. Raises: ConfigurationError: the port is taken."""
     story = Story()
-    controls = Controls(gateway, story, life)
+    controls = Controls(gateway, story, control)
     page = Page(story, lambda: {"world": controls.world()}, controls.token)
     runner = await listen([*page.routes(), *controls.routes()], "127.0.0.1", port, "pass another --port")
     return story, f"http://127.0.0.1:{runner.addresses[0][1]}/"

@@ -1,4 +1,4 @@
-"""What people wait for while a worker starts and ends: said every few seconds, so that nobody wonders."""
+"""Log lines, every five seconds, that say what a worker waits for while it connects or shuts down."""
 
 import logging
 from typing import Final
@@ -10,31 +10,32 @@ from connect.status import ConnectionState, Status
 from connect.worker import WorkerConnection
 
 EVERY: Final = 5.0
+"""Seconds between two lines."""
 
 log = logging.getLogger("connect")
 
 
-class Waits:
-    """Until the first link, and from the worker's shutdown on, until `end()`. On the loop that starts the worker."""
+class Progress:
+    """Logs until the first link, and again from the shutdown until `end()`. Make it on the loop that starts the worker."""
 
     def __init__(self, worker: WorkerConnection, every: float = EVERY) -> None:
         self._worker = worker
         self._every = every
-        self._ticker = Ticker(every, self._tell)
+        self._ticker = Ticker(every, self._log)
         self._removers = [worker.on(Connected, lambda _: self._ticker.cancel()), worker.on(Draining, self._drain)]
 
     def end(self) -> None:
-        """There is nothing to wait for any more."""
+        """Log no more."""
         for remove in self._removers:
             remove()
         self._ticker.cancel()
 
-    def _drain(self, told: Draining) -> None:
-        if told.by == "worker":
+    def _drain(self, event: Draining) -> None:
+        if event.by == "worker":
             self._ticker.cancel()
-            self._ticker = Ticker(self._every, self._tell)
+            self._ticker = Ticker(self._every, self._log)
 
-    def _tell(self) -> None:
+    def _log(self) -> None:
         status = self._worker.status()
         if status.state is ConnectionState.CONNECTING:
             log.info("still connecting: %s", connecting(status), extra=REPEATS)
@@ -51,7 +52,7 @@ def connecting(status: Status) -> str:
 
 
 def draining(status: Status) -> str:
-    """`3 requests left, the oldest 12 s (shop-order, EXECUTING)`, of some that are left."""
+    """`3 requests left, the oldest 12 s (shop-order, EXECUTING)`; there must be one in flight."""
     oldest = max(status.in_flight, key=lambda request: request.age)
     count = len(status.in_flight)
     noun = "request" if count == 1 else "requests"

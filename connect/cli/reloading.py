@@ -1,4 +1,4 @@
-"""`run --reload`: the same command in a process of its own, ended and started again when a Python file changes."""
+"""`run --reload`: runs the same command in a child process, and restarts it when a Python file changes."""
 
 import logging
 import os
@@ -15,19 +15,19 @@ from connect.errors import ConfigurationError
 log = logging.getLogger("connect")
 
 _WATCHER: Final = "STATECHART_CONNECT_RELOADED_BY"
-"""The variable that tells the worker the id of the process that watches the files."""
+"""The environment variable in which the worker finds the id of the process that watches the files."""
 
 
 def run(folder: Path) -> int:
-    """Until Ctrl-C. The worker that is replaced ends gracefully, for at most five seconds.
+    """Run the worker, restarted at each change below *folder*, until Ctrl-C. Returns the exit code.
 
-    Raises: ConfigurationError: watchfiles is not installed.
+    A worker that is replaced has five seconds to end gracefully. Raises: ConfigurationError: watchfiles is not installed.
     """
     try:
         import watchfiles
     except ImportError:
         raise ConfigurationError("--reload needs watchfiles: pip install watchfiles") from None
-    # Whatever said so, this line or pyproject.toml: the process that is started again watches nothing.
+    # --no-reload goes last: --reload may come from the command line or from pyproject.toml, and the child must not watch files too.
     command = shlex.join([sys.executable, "-m", "connect", *sys.argv[1:], "--no-reload"])
     os.environ[_WATCHER] = str(os.getpid())
     watchfiles.run_process(
@@ -37,27 +37,30 @@ def run(folder: Path) -> int:
 
 
 def end_with_watcher() -> None:
-    """In the worker that `run` starts: a SIGTERM to itself once that process has ended, however it ended. Elsewhere: nothing."""
-    watcher = os.environ.pop(_WATCHER, None)  # what user code starts is nobody's to reload
+    """In a worker that `run` starts: send SIGTERM to itself once the watching process has ended, however it ended.
+
+    In any other process: do nothing.
+    """
+    watcher = os.environ.pop(_WATCHER, None)  # not for the processes that user code starts: they are not reloaded
     if watcher:
-        threading.Thread(target=_outlive, args=[int(watcher)], name="connect-reload", daemon=True).start()
+        threading.Thread(target=_end_after, args=[int(watcher)], name="connect-reload", daemon=True).start()
 
 
-def _outlive(watcher: int) -> None:
+def _end_after(watcher: int) -> None:
     try:
-        if os.getppid() == watcher:  # or its id may be another's by now
+        if os.getppid() == watcher:  # else it has ended, and another process may have its id by now
             _wait_for_end(watcher)
     except ProcessLookupError:
         pass
     except (OSError, AttributeError) as error:
-        log.debug("the worker goes on if the process that watches the files is killed: %s", error)
+        log.debug("this worker keeps running if the process that watches the files is killed: %s", error)
         return
-    # One signal, not a parent-death signal of the kernel's: that comes for each thread of the parent, and a second one cancels.
+    # Not the kernel's parent-death signal: that comes once for each thread of the parent, and a second SIGTERM cancels work.
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _wait_for_end(process: int) -> None:
-    """Of a process that is no child of this one. Raises: ProcessLookupError: it has ended. OSError: not possible here."""
+    """Wait until *process*, which is not a child, ends. Raises: ProcessLookupError: it has ended. OSError: not possible here."""
     if sys.platform == "linux":
         descriptor = os.pidfd_open(process)
         select.select([descriptor], [], [])

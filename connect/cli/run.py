@@ -12,7 +12,7 @@ import typer
 
 from connect import logs
 from connect.cli import config, reloading
-from connect.cli.waits import Waits
+from connect.cli.progress import Progress
 from connect.errors import ConfigurationError, ConnectError, InternalError
 from connect.events import ReplyLost
 from connect.execution.ending import end_now
@@ -88,7 +88,7 @@ def run(
 
 @contextmanager
 def _explained(level: Level) -> Iterator[None]:
-    """At debug, what the user's own module raised is shown whole; else the one line of `main` has to do."""
+    """At level debug, print the traceback of what the user's module raised. `main` prints one line in any case."""
     try:
         yield
     except ConfigurationError as error:
@@ -100,15 +100,15 @@ def _explained(level: Level) -> Iterator[None]:
 def _check_address(http: str | None, *, allow_remote: bool) -> None:
     """Raises: ConfigurationError: other machines could read what is served at *http*, and the user has not allowed that."""
     if http and not allow_remote and not is_loopback(address(http)[0]):
-        told = f"--http {http} shows ids and errors to other machines"
-        raise ConfigurationError(f"{told}: pass --allow-remote too, or a loopback address")
+        problem = f"--http {http} shows ids and errors to other machines"
+        raise ConfigurationError(f"{problem}: pass --allow-remote too, or a loopback address")
 
 
 async def _live(worker: WorkerConnection) -> int:
-    """The worker's whole life; returns the exit code."""
+    """Run *worker* until it has ended. Returns the exit code."""
     lost: list[str] = []
     worker.on(ReplyLost, lambda event: lost.append(event.request_id) if worker.is_closing else None)
-    waits = Waits(worker)
+    progress = Progress(worker)
     code = 0
     try:
         await worker.start()
@@ -117,17 +117,17 @@ async def _live(worker: WorkerConnection) -> int:
             log.error("stopped; requests without a reply: %s", ", ".join(lost))
         else:
             log.info("stopped gracefully")
-    except ConfigurationError:  # of the processes: one cannot import the apps
+    except ConfigurationError:  # a process of the pool cannot import the apps
         raise
     except ConnectError as error:
         code = 1
-        log.error("stopped: %s", _told(error), exc_info=error if isinstance(error, InternalError) else None)  # noqa: TRY400
+        log.error("stopped: %s", _chain(error), exc_info=error if isinstance(error, InternalError) else None)  # noqa: TRY400
     finally:
-        waits.end()
+        progress.end()
     stuck = worker.stuck()
     if stuck:
         log.warning(
-            "%d cancelled executions still run, and nothing can stop them; the process ends without them: %s",
+            "%d cancelled executions still run, and cannot be stopped; the process ends without waiting for them: %s",
             len(stuck),
             ", ".join(stuck),
         )
@@ -135,7 +135,7 @@ async def _live(worker: WorkerConnection) -> int:
     return code
 
 
-def _told(error: BaseException) -> str:
-    """*error* and what caused it, on one line."""
-    cause = f" (cause: {_told(error.__cause__)})" if error.__cause__ else ""
+def _chain(error: BaseException) -> str:
+    """*error* and its causes, on one line."""
+    cause = f" (cause: {_chain(error.__cause__)})" if error.__cause__ else ""
     return logs.described(error) + cause

@@ -1,4 +1,4 @@
-"""The demo's app: three functions, and a count of what they did."""
+"""The sample app that the demo and the lab serve: three functions of a shop, and a count of the work that they did."""
 
 import asyncio
 import logging
@@ -10,15 +10,15 @@ from typing import Final
 import inngest
 
 EVENTS: Final = ("order/placed", "payment/due", "order/placed", "report/asked")
-"""The events that customers send, in turn."""
+"""The events that the demo sends, in turn."""
 
 LONG_SLUG: Final = "shop-report"
 LONG: Final = 1.8
 """Seconds that the long function takes."""
 
 
-class Shop:
-    """`order` has two steps and a sleep between them, `payment` fails at first, `report` takes long."""
+class SampleApp:
+    """`order` has two steps with a sleep between them, `payment` fails at its first attempt, `report` takes long."""
 
     def __init__(self, api_base_url: str) -> None:
         quiet = logging.getLogger("connect.demo")
@@ -29,7 +29,7 @@ class Shop:
 
     @property
     def repeated(self) -> int:
-        """Pieces of work that were finished more than once."""
+        """How many pieces of work were done more than once."""
         return sum(count > 1 for count in self._finished.values())
 
     def _work(self, run_id: str, piece: str, seconds: float) -> Callable[[], Awaitable[str]]:
@@ -44,7 +44,7 @@ class Shop:
         @self.client.create_function(fn_id="order", trigger=inngest.TriggerEvent(event="order/placed"))
         async def order(ctx: inngest.Context) -> str:
             await ctx.step.run("reserve", self._work(ctx.run_id, "reserve", 0.3))
-            await ctx.step.sleep("let it settle", timedelta(seconds=15))
+            await ctx.step.sleep("wait for the stock", timedelta(seconds=15))
             return await ctx.step.run("charge", self._work(ctx.run_id, "charge", 0.4))
 
         return order

@@ -1,1 +1,1 @@
-"""The lab's controls: buttons on the live page (`connect.watching.page`) that do to a worker what the world does."""
+"""The lab's controls: buttons on the live page (`connect.watching.page`) that disturb a worker as servers and networks do."""

@@ -1,4 +1,4 @@
-"""The lab's buttons: what the world does to a worker, done to this one by its own gateway."""
+"""The lab's buttons, and the requests behind them: they drain, drop, stall or refuse the worker, or invoke its functions."""
 
 import json
 import secrets
@@ -11,13 +11,13 @@ from connect.gateway import Answer, Gateway, Kind, Run
 from connect.watching.story import Story
 
 RUNS: Final = 20
-"""Runs that the page shows, the newest."""
+"""How many runs the page shows: the newest."""
 _ANSWERS: Final = {"refuse": Answer(500), "unauthorized": Answer(401), "too-many": Answer(429)}
 
 
 @dataclass(frozen=True)
 class Control:
-    """A button: its name in the address, its words, what it does in a sentence, and whether it stays pressed."""
+    """A button: its name in `/do/NAME`, its label, what it does, and whether it stays pressed."""
 
     name: str
     label: str
@@ -26,48 +26,58 @@ class Control:
 
 
 CONTROLS: Final = (
-    Control("drain", "Drain", "The gateway announces that it goes away; the worker makes a new link first."),
+    Control(
+        "drain",
+        "Drain",
+        "The gateway announces that it is closing; the worker makes a new link before the old one ends.",
+    ),
     Control("drop", "Drop the link", "TCP is reset, without a close frame."),
-    Control("mute", "Stall", "The gateway reads on and answers nothing: three heartbeats later the link is given up."),
+    Control(
+        "mute", "Stall", "The gateway reads but answers nothing; after three heartbeats the worker drops the link."
+    ),
     Control("refuse", "API down", "Start requests are answered with 500.", stays=True),
     Control("hang", "API hangs", "Start requests are not answered at all.", stays=True),
     Control("unauthorized", "401", "Start requests are answered with 401.", stays=True),
     Control("too-many", "429", "Start requests are answered with 429.", stays=True),
-    Control("nack", "Nack a lease", "The next extension of a lease is refused: the server took the execution away."),
-    Control("lose-acks", "Lose REPLY_ACKs", "Replies are stored but not confirmed, and flushed over HTTP.", stays=True),
-    Control("sigterm", "SIGTERM", "A graceful shutdown; again: what is in flight is cancelled."),
+    Control(
+        "nack", "Nack a lease", "The next extension of a lease is refused, as if the server took the execution away."
+    ),
+    Control(
+        "lose-acks", "Lose REPLY_ACKs", "Replies are not acknowledged; the worker flushes them over HTTP.", stays=True
+    ),
+    Control("sigterm", "SIGTERM", "A graceful shutdown; pressed again, it cancels what is in flight."),
     Control("start", "Start again", "A new worker, once this one has ended."),
 )
 
 
-class Life(Protocol):
-    """What may be done to the worker's process. From any thread."""
+class WorkerControl(Protocol):
+    """Ends and restarts the worker. Its methods may be called from any thread."""
 
     def terminate(self) -> None:
-        """Do what SIGTERM does: the second time what a second one does."""
+        """Do what SIGTERM does: end gracefully; the second time, cancel user code."""
 
     def restart(self) -> None:
-        """Make a new worker, if this one has ended."""
+        """Make a new worker, if the last one has ended."""
 
 
 class Controls:
     """Does what the buttons say, for requests that carry the session's token."""
 
-    def __init__(self, gateway: Gateway, told: Story, life: Life) -> None:
+    def __init__(self, gateway: Gateway, story: Story, worker: WorkerControl) -> None:
         self.token = secrets.token_urlsafe(24)
         self._gateway = gateway
-        self._story = told
-        self._life = life
+        self._story = story
+        self._worker = worker
         self._answer = ""
         self._losing = False
         self._hanging = False
 
     def routes(self) -> list[web.RouteDef]:
-        """`POST /do/NAME`, and `POST /invoke` with a function and its event's data."""
+        """The routes: `POST /do/NAME` for a button, `POST /invoke` with a function and its event's data."""
         return [web.post("/do/{name}", self._do), web.post("/invoke", self._invoke)]
 
     def world(self) -> dict[str, Any]:
-        """What the page shows beside the worker: the buttons, the functions, the latest runs."""
+        """What the page shows besides the worker: the buttons, the functions, the latest runs."""
         pressed = {self._answer, "lose-acks" if self._losing else "", "hang" if self._hanging else ""}
         buttons = [
             {"name": each.name, "label": each.label, "does": each.does, "stays": each.stays, "on": each.name in pressed}
@@ -83,7 +93,7 @@ class Controls:
         self._check(request)
         name = request.match_info["name"]
         if name not in {each.name for each in CONTROLS}:
-            raise web.HTTPNotFound(text=f"there is no {name!r}\n")
+            raise web.HTTPNotFound(text=f"there is no button {name!r}\n")
         if name in _ANSWERS:
             self._answer_with(name)
         else:
@@ -105,15 +115,15 @@ class Controls:
         return web.json_response({"run": run.id})
 
     def _check(self, request: web.Request) -> None:
-        """Only the page itself may press its buttons."""
+        """Refuse requests that do not come from the lab's own page."""
         token, origin = request.headers.get("X-Lab-Token", ""), request.headers.get("Origin")
         if not secrets.compare_digest(token.encode(), self.token.encode()):
-            raise web.HTTPForbidden(text="the token of this session is missing\n")
+            raise web.HTTPForbidden(text="the token of this session is missing: reload the lab's page\n")
         if origin not in (None, f"http://{request.host}"):
-            raise web.HTTPForbidden(text=f"requests from {origin} are not taken\n")
+            raise web.HTTPForbidden(text=f"requests from {origin} are refused: use the lab's own page\n")
 
     def _answer_with(self, name: str) -> None:
-        """Every start request from here on is answered so; pressed again: as it deserves."""
+        """Answer every start request with the answer of button *name*; pressed again, as the server would."""
         self._answer = "" if self._answer == name else name
         if self._answer:
             self._gateway.starts.standing = _ANSWERS[name]
@@ -149,10 +159,10 @@ class Controls:
             self._gateway.faults.clear()
 
     async def _sigterm(self) -> None:
-        self._life.terminate()
+        self._worker.terminate()
 
     async def _start(self) -> None:
-        self._life.restart()
+        self._worker.restart()
 
 
 def _run(run: Run) -> dict[str, Any]:

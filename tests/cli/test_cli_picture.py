@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 
 from connect import ConnectionState, InFlight, Status, connect
-from connect.cli.chart import STYLES, WIDTH, draw
-from connect.cli.report import Report
-from connect.cli.stage import Scene, Stage
-from connect.cli.tale import Incident, Moment, Tale
+from connect.cli.demo_chart import STYLES, WIDTH, draw
+from connect.cli.demo_report import Report
+from connect.cli.demo_screen import Scene, Screen
+from connect.cli.demo_timeline import Incident, Moment, Timeline
 from connect.gateway import Gateway, Ledger, Request
 from connect.wire import GatewayExecutorRequestData, SDKResponse
 
@@ -39,9 +39,9 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
-def tale(worker: Any) -> Tale:
+def timeline(worker: Any) -> Timeline:
     """Thirty moments, some too long for any line."""
-    made = Tale(worker, lambda _: None)
+    made = Timeline(worker, lambda _: None)
     for n in range(30):
         made.moments.append(Moment(n, "DRAINING → RECONNECTING", "link_lost", SHOWN[n % len(SHOWN)]))
         made.note("a note " * 40)
@@ -49,16 +49,16 @@ def tale(worker: Any) -> Tale:
 
 
 @pytest.mark.parametrize(("columns", "lines"), [(80, 24), (81, 25), (120, 30), (250, 70)])
-def test_every_frame_fits_and_keeps_its_size(worker: Any, tale: Tale, columns: int, lines: int) -> None:
+def test_every_frame_fits_and_keeps_its_size(worker: Any, timeline: Timeline, columns: int, lines: int) -> None:
     terminal = console(columns, lines)
-    stage = Stage(terminal, Scene(worker, Gateway(), tale, 70))
+    stage = Screen(terminal, Scene(worker, Gateway(), timeline, 70))
     frame = terminal.render_lines(stage.picture(), pad=False)
     assert len(frame) == lines
     assert {sum(segment.cell_length for segment in line) for line in frame} == {columns}
     text = "\n".join("".join(segment.text for segment in line) for line in frame)
     assert "lost 0" in text
     assert "╰────────────╯" in text, "the chart is whole"
-    assert f"{tale.moments[-2].at:.2f}" in text, "the latest moment is on it"
+    assert f"{timeline.moments[-2].at:.2f}" in text, "the latest moment is on it"
 
 
 @pytest.mark.parametrize("state", SHOWN)
@@ -83,8 +83,8 @@ def test_a_terminal_too_small_or_too_plain_gets_lines(
 ) -> None:
     monkeypatch.setenv("TERM", term)
     out = io.TextIOWrapper(io.BytesIO(), "utf-8")
-    assert Stage.fits(Console(file=out, force_terminal=True, width=columns, height=lines)) is fits
-    assert not Stage.fits(Console(file=out, force_terminal=False, width=columns, height=lines))
+    assert Screen.fits(Console(file=out, force_terminal=True, width=columns, height=lines)) is fits
+    assert not Screen.fits(Console(file=out, force_terminal=False, width=columns, height=lines))
 
 
 def report(worker: Any, *, status: str = "completed", replied: bool = True, repeated: int = 0, **how: bool) -> Report:
@@ -95,12 +95,12 @@ def report(worker: Any, *, status: str = "completed", replied: bool = True, repe
         request.reply, request.via = SDKResponse(), "socket"
     ledger = Ledger(10)
     ledger.add(request)
-    tale = Tale(worker, lambda _: None)
-    tale.moments.append(Moment(9.8, "CLOSED"))
-    tale.incidents = [Incident("drain", 1.0, 0.05), Incident("drop", 2.0, 0.02, 0.02), Incident("outage", 3.0)]
+    timeline = Timeline(worker, lambda _: None)
+    timeline.moments.append(Moment(9.8, "CLOSED"))
+    timeline.incidents = [Incident("drain", 1.0, 0.05), Incident("drop", 2.0, 0.02, 0.02), Incident("outage", 3.0)]
     gateway: Any = SimpleNamespace(ledger=ledger, runs=[SimpleNamespace(status=status)])
     shop: Any = SimpleNamespace(repeated=repeated)
-    return Report(gateway, worker, tale, shop, **how)
+    return Report(gateway, worker, timeline, shop, **how)
 
 
 async def test_the_table_tells_what_happened(worker: Any) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from connect.cli import reloading
-from connect.cli.waits import Waits, draining
+from connect.cli.progress import Progress, draining
 from connect.events import Connected, Draining, Event
 from connect.gateway import Kind, ThreadedGateway
 from connect.status import ConnectionState, InFlight, LinkStatus, Status
@@ -44,10 +44,10 @@ def test_the_command_line_goes_first(run: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('insance-id = "x"', "[tool.connect] has 'insance-id'; it may have"),
+        ('insance-id = "x"', "[tool.connect] has 'insance-id', which is not an option; the options are"),
         ("flush-timeout = [", "pyproject.toml cannot be read"),
         ('flush-timeout = "soon"', "Invalid value for '--flush-timeout'"),
-        ("apps = ['main:apps']", "[tool.connect] has a list as 'apps'"),
+        ("apps = ['main:apps']", "[tool.connect] has a list for 'apps'"),
     ],
 )
 def test_a_wrong_table_is_refused(run: Any, tmp_path: Path, text: str, told: str) -> None:
@@ -65,7 +65,7 @@ def test_what_is_no_table_is_refused(run: Any, tmp_path: Path, text: str) -> Non
     worker = run("main:apps")
     assert worker.ends() == 2
     assert worker.lines == [
-        "statechart-connect: pyproject.toml: [tool.connect] is no table: write NAME = VALUE below it\n"
+        "statechart-connect: pyproject.toml: [tool.connect] is not a table: write NAME = VALUE below it\n"
     ]
 
 
@@ -104,7 +104,7 @@ def test_an_environment_file_with_a_line_that_is_none_is_refused(run: Any, tmp_p
     (tmp_path / "bad.env").write_text("INNGEST_ENV=x\n\nINNGEST_SIGNING_KEY='signkey-prod-0\n")
     worker = run("main:apps", "--env-file", "bad.env")
     assert worker.ends() == 2
-    assert worker.lines == ["statechart-connect: --env-file: line 3 of bad.env is none: write NAME=VALUE\n"]
+    assert worker.lines == ["statechart-connect: --env-file: line 3 of bad.env cannot be read: write NAME=VALUE\n"]
 
 
 def test_a_folder_that_is_none_is_refused(run: Any) -> None:
@@ -227,7 +227,7 @@ async def test_a_shutdown_tells_what_it_waits_for_until_it_is_over(caplog: pytes
     caplog.set_level(logging.INFO, "connect")
     work = (InFlight("r", "u", "a", "f", "EXECUTING", 1.0),)
     worker = Watched(Status(ConnectionState.DRAINING, in_flight=work))
-    waits = Waits(worker, every=0.02)  # type: ignore[arg-type]
+    waits = Progress(worker, every=0.02)  # type: ignore[arg-type]
     worker.tell(Connected(connection_id="c", gateway_group="g"))
     worker.tell(Draining(by="gateway", connection_id=None))
     assert not await worker.is_asked()
@@ -255,7 +255,7 @@ async def test_a_start_tells_what_it_waits_for_until_the_first_link(
     """Where nothing fails, and nothing goes on, nothing else would be said."""
     caplog.set_level(logging.INFO, "connect")
     worker = Watched(status)
-    waits = Waits(worker, every=0.02)  # type: ignore[arg-type]
+    waits = Progress(worker, every=0.02)  # type: ignore[arg-type]
     assert await worker.is_asked()
     assert await worker.is_asked()
     assert f"still connecting: {words}" in caplog.messages
@@ -277,5 +277,5 @@ def test_where_no_process_can_be_waited_for_the_worker_goes_on(
 
     monkeypatch.setattr(reloading, "_wait_for_end", wait)
     caplog.set_level("DEBUG", "connect")
-    reloading._outlive(os.getppid())  # a SIGTERM would end these tests
-    assert caplog.messages == [f"the worker goes on if the process that watches the files is killed: {error}"]
+    reloading._end_after(os.getppid())  # a SIGTERM would end these tests
+    assert caplog.messages == [f"this worker keeps running if the process that watches the files is killed: {error}"]

@@ -16,7 +16,7 @@ from connect.watching.metrics import Metrics
 from tests.docs.pages import DOCS, ROOT
 
 PAGE = (DOCS / "runbook.md").read_text(encoding="utf-8")
-ELSEWHERE = ("gateway", "doctor", "lab", "cli/demo.py")
+ELSEWHERE = ("gateway", "doctor", "lab", "cli/demo")
 """What no production worker runs."""
 
 

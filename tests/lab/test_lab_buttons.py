@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from connect.cli.lab import Lives
-from connect.cli.shop import Shop
+from connect.cli.lab import Workers
+from connect.cli.sample_app import SampleApp
 from connect.gateway import Gateway
 from connect.lab.controls import CONTROLS
 
@@ -92,8 +92,8 @@ async def test_a_worker_that_lives_is_not_started_again_once_it_ends() -> None:
     """The button means now: pressed too early it does nothing, later too."""
     made: list[WorkerConnection] = []
     async with Gateway() as gateway:
-        shop = Shop(gateway.url)
-        lives = Lives([(shop.client, shop.functions)], gateway.url)
+        shop = SampleApp(gateway.url)
+        lives = Workers([(shop.client, shop.functions)], gateway.url)
         running = asyncio.create_task(lives.run(made.append))
         await gateway.wait_for_worker()
         lives.restart()
