@@ -14,22 +14,22 @@ INTRODUCTION: Final = """\
 # Performance
 
 Ours beside the official Python client (`inngest.connect`) and beside a *floor*: one loop of 60 lines that only decodes,
-acknowledges, calls the SDK's request handler and replies, with no leases, no way back and no end. `make bench` measures all of it
-anew, in about forty minutes, and writes this page; [benchmarks/README.md](../benchmarks/README.md) says how each figure comes
-about. Times depend on the machine, and on what else it does: ratios are what to look at, and each is taken within one run."""
+acknowledges, calls the SDK's request handler and replies. The floor has no leases, does not reconnect and does not shut down.
+`make bench` measures everything anew, in about forty minutes, and writes this page; [benchmarks/README.md](../benchmarks/README.md)
+says how each figure comes about. Times depend on the machine, and on what else it does. So look at the ratios: each is taken within
+one run."""
 
 
 MISSED: Final = """\
-Where an aim is missed, this is why:
+Why some aims are missed:
 
-- *Process start, and memory while idle*: most of both is imports, and most of what ours imports beyond the SDK is aiohttp, which
-  loads the certificates of this machine twice when it is imported: see *What importing costs*. It would take another WebSocket
-  client.
-- *To the floor*: what a worker does besides: it steps a chart, keeps the lease, holds the reply until it is acknowledged, and
-  remembers it for a redelivery. Most of what is left is spent in protobuf, in aiohttp's framing and masking, and in making a
-  task for each request; it would take those in C.
-- *p50 at window 1*: one request at a time has nobody to share a wake-up or a write with, so all of the above counts in full,
-  and the SDK's own request handler is most of it."""
+- *Process start, and memory while idle*: most of both is spent on imports. Most of what ours imports beyond the SDK is aiohttp, which
+  loads the certificates of this machine twice: see *What importing costs*. Only another WebSocket client would change that.
+- *To the floor*: a worker does more than the floor. It steps a chart, keeps the lease, holds the reply until it is acknowledged, and
+  remembers it for a redelivery. Most of the remaining time is spent in protobuf, in aiohttp's framing and masking, and in making a
+  task for each request; only doing those in C would change that.
+- *p50 at window 1*: one request at a time shares no wake-up and no write with others, so each of the above costs its full time. Most
+  of it is the SDK's own request handler."""
 
 
 @dataclass(frozen=True)
