@@ -1,13 +1,16 @@
-"""Frames that are ready together are written together, whole and in order."""
+"""A WebSocket to a gateway: how it is opened, and that frames which are ready together are written together, whole and in order."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
 from aiohttp import web
 
-from connect.transport.websocket import WebSocket, open_session
+from connect.transport.websocket import READ_LIMIT, WebSocket, open_session, open_socket
+from connect.wire.codec import SUBPROTOCOL
 
 
 @asynccontextmanager
@@ -89,3 +92,77 @@ async def test_nothing_is_written_to_a_closed_socket() -> None:
         with pytest.raises(aiohttp.ClientConnectionError):
             await socket.send_together([b"late"])
     assert heard == []
+
+
+# -- opening -------------------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def gateway(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
+    """A server that hands each request to *handler*; its WebSocket address."""
+    app = web.Application()
+    app.router.add_get("/", handler)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"ws://127.0.0.1:{runner.addresses[0][1]}/"
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_gateway_is_asked_for_the_protocols_subprotocol_and_no_compression() -> None:
+    asked: list[web.Request] = []
+
+    async def accept(request: web.Request) -> web.WebSocketResponse:
+        asked.append(request)
+        socket = web.WebSocketResponse(protocols=(SUBPROTOCOL,))
+        await socket.prepare(request)
+        return socket
+
+    async with gateway(accept) as url, open_session() as session:
+        socket = await open_socket(session, url)
+        assert isinstance(socket, WebSocket)
+        assert socket.protocol == SUBPROTOCOL == "v0.connect.inngest.com"
+        assert socket.joins_frames
+        await socket.close()
+    assert asked[0].headers["Sec-WebSocket-Protocol"] == SUBPROTOCOL
+    assert "Sec-WebSocket-Extensions" not in asked[0].headers
+
+
+@pytest.mark.parametrize(("size", "kind"), [(7 << 20, "BINARY"), (READ_LIMIT + 1, "ERROR")])
+async def test_a_message_is_read_up_to_the_limit(size: int, kind: str) -> None:
+    """aiohttp closes a socket over a larger one with 1009."""
+
+    async def send(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            await socket.send_bytes(bytes(size))
+        await socket.receive()
+        return socket
+
+    async with gateway(send) as url, open_session() as session:
+        socket = await open_socket(session, url)
+        message = await socket.receive()
+        assert message.type is aiohttp.WSMsgType[kind]
+        await socket.close()
+
+
+@pytest.mark.parametrize("status", [200, 403, 404, 503])
+async def test_a_gateway_that_refuses_the_upgrade_is_an_error_with_its_status(status: int) -> None:
+    async def refuse(_: web.Request) -> web.Response:
+        return web.Response(status=status)
+
+    async with gateway(refuse) as url, open_session() as session:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            await open_socket(session, url)
+        assert caught.value.status == status
+
+
+async def test_a_gateway_that_is_not_there_is_an_error() -> None:
+    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as closed_soon:
+        port = closed_soon.sockets[0].getsockname()[1]
+    async with open_session() as session:
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await open_socket(session, f"ws://127.0.0.1:{port}/")

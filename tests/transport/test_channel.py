@@ -1,0 +1,428 @@
+"""A channel over a real WebSocket: frames in order, what becomes of each, why it ended, and how it closes.
+
+The far end is a WebSocket of aiohttp's server, which the test reads, writes and breaks as it likes.
+"""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from connect.errors import GatewayDraining, LinkLost, TooManyApps
+from connect.transport.channel import BATCH_BYTES, FULL, READ_STOP, Channel, ending
+from connect.transport.websocket import CLOSE_SECONDS, WebSocket, open_session, open_socket
+
+MIB = 1024 * 1024
+
+
+class Far:
+    """The peer's end: `socket` speaks, and once `read()` was called, what comes is heard."""
+
+    def __init__(self, request: web.Request, end: web.WebSocketResponse) -> None:
+        self.request = request
+        self.socket = end
+        self.heard: list[Any] = []
+        self.news = asyncio.Event()
+        self.over = asyncio.Event()
+        self._reading: asyncio.Task[None] | None = None
+
+    def read(self) -> None:
+        """Read from here on, to the end."""
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        async for message in self.socket:
+            self.heard.append(message.data)
+            self.news.set()
+
+    def write_raw(self, data: bytes) -> None:
+        """Put bytes on the wire at once, whatever they are."""
+        assert self.request.transport
+        self.request.transport.write(data)
+
+    def abort(self) -> None:
+        """The connection is gone, without a close frame."""
+        assert self.request.transport
+        self.request.transport.abort()
+
+
+class Near:
+    """A channel with everything that it told."""
+
+    def __init__(self, end: WebSocket, far: Far) -> None:
+        self.far = far
+        self.received: list[bytes | None] = []
+        self.ended: list[Exception] = []
+        self.written: list[tuple[Any, bool]] = []
+        self.news = asyncio.Event()
+        self.is_broken = False
+        self.channel = Channel(end, self.receive, self.end)
+
+    def receive(self, frame: bytes | None) -> None:
+        if self.is_broken:
+            raise ZeroDivisionError("a bug")
+        self.received.append(frame)
+        self.news.set()
+
+    def end(self, error: Exception) -> None:
+        self.ended.append(error)
+        self.news.set()
+
+    def send(self, frame: bytes, name: Any = None, kept: int = 0) -> None:
+        """Send *frame*; what becomes of it is noted under *name*."""
+
+        def tell(written: bool) -> None:
+            self.written.append((name, written))
+            self.news.set()
+
+        self.channel.send(frame, tell, kept)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Until *condition* holds, asked after each piece of news from either end."""
+        async with asyncio.timeout(20):
+            while not condition():
+                self.news.clear()
+                self.far.news.clear()
+                waits = [asyncio.ensure_future(self.news.wait()), asyncio.ensure_future(self.far.news.wait())]
+                try:
+                    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for wait in waits:
+                        wait.cancel()
+
+    async def ends(self) -> Exception:
+        """Until the channel says why it ended."""
+        await self.until(lambda: bool(self.ended))
+        return self.ended[0]
+
+
+@asynccontextmanager
+async def opened() -> AsyncIterator[Near]:
+    """A channel, and the far end of its WebSocket; the channel is closed at the end, and leaves no task."""
+    ends: asyncio.Queue[Far] = asyncio.Queue()
+
+    async def serve(request: web.Request) -> web.WebSocketResponse:
+        far = Far(request, web.WebSocketResponse(max_msg_size=0, timeout=0.2))
+        await far.socket.prepare(request)
+        ends.put_nowait(far)
+        await far.over.wait()
+        return far.socket
+
+    app = web.Application()
+    app.router.add_get("/", serve)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)  # what waits for the far end waits at this one
+    listening.bind(("127.0.0.1", 0))
+    await web.SockSite(runner, listening).start()
+    before = asyncio.all_tasks()
+    try:
+        async with open_session() as session:
+            near = Near(await open_socket(session, f"ws://127.0.0.1:{runner.addresses[0][1]}/"), await ends.get())
+            try:
+                yield near
+            finally:
+                near.far.read()
+                await near.channel.close(1000, b"")
+                assert not [task for task in asyncio.all_tasks() - before if task.get_name().startswith("link-")]
+                near.far.over.set()
+    finally:
+        await runner.cleanup()
+
+
+# -- frames ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [[3], [0, 1, 2], [600] * 500, [10, BATCH_BYTES, 10, BATCH_BYTES + 1, 10, 3 * MIB, 10], [BATCH_BYTES // 2] * 5],
+    ids=["one", "empty and small", "many", "small and large", "two to a batch"],
+)
+async def test_frames_are_written_in_order_and_each_sender_is_told(sizes: list[int]) -> None:
+    frames = [bytes([number % 251]) * size for number, size in enumerate(sizes)]
+    async with opened() as near:
+        near.far.read()
+        for number, frame in enumerate(frames):
+            near.send(frame, number)
+        assert near.written == [], "send itself tells nothing"
+        await near.until(lambda: len(near.far.heard) == len(frames) and len(near.written) == len(frames))
+        assert near.far.heard == frames
+        assert near.written == [(number, True) for number in range(len(frames))]
+
+
+async def test_a_frame_may_be_sent_without_asking_what_becomes_of_it() -> None:
+    async with opened() as near:
+        near.far.read()
+        near.channel.send(b"one", None)
+        near.send(b"two", "two")
+        await near.until(lambda: bool(near.written))
+        assert near.written == [("two", True)]
+        await near.until(lambda: len(near.far.heard) == 2)
+
+
+async def test_frames_sent_when_one_was_written_go_out_too() -> None:
+    async with opened() as near:
+        near.far.read()
+        near.channel.send(b"first", lambda _: near.channel.send(b"second", None))
+        await near.until(lambda: near.far.heard == [b"first", b"second"])
+
+
+async def test_what_comes_is_handed_over_in_order_and_a_text_as_none() -> None:
+    async with opened() as near:
+        far = near.far.socket
+        for number in range(50):
+            await far.send_bytes(bytes([number]))
+        await far.send_str("text")
+        await far.ping()
+        await far.send_bytes(b"last")
+        await near.until(lambda: near.received[-1:] == [b"last"])
+        assert near.received == [*(bytes([number]) for number in range(50)), None, b"last"]
+
+
+# -- a peer that does not read -------------------------------------------------------------------------------------------------
+
+
+async def test_it_is_full_while_its_peer_reads_nothing_and_no_longer() -> None:
+    frames = FULL // MIB + 16  # more than FULL, with what the two ends' buffers take
+    async with opened() as near:
+        assert not near.channel.full
+        for number in range(frames):
+            near.send(bytes(MIB), number)
+        assert near.channel.full
+        await asyncio.sleep(0.1)
+        assert near.channel.full
+        near.far.read()
+        await near.until(lambda: len(near.written) == frames)
+        assert not near.channel.full
+        assert near.written == [(number, True) for number in range(frames)]
+        await near.until(lambda: len(near.far.heard) == frames)
+
+
+async def test_what_is_kept_for_a_frame_counts_until_it_is_written() -> None:
+    async with opened() as near:
+        near.far.read()
+        near.send(b"small", kept=FULL)
+        assert near.channel.full
+        await near.until(lambda: bool(near.written))
+        assert not near.channel.full
+
+
+async def test_at_four_times_full_it_stops_to_read_until_its_peer_reads() -> None:
+    """What was read last is still handed over."""
+    async with opened() as near:
+        far = near.far.socket
+        for number in range(16):
+            near.send(bytes(MIB), number)
+        near.send(b"heavy", "heavy", kept=READ_STOP * FULL)
+        await asyncio.sleep(0.1)
+        assert ("heavy", True) not in near.written, "the buffers took everything: send more"
+        for number in range(5):
+            await far.send_bytes(bytes([number]))
+        await near.until(lambda: bool(near.received))
+        await asyncio.sleep(0.1)
+        assert near.received == [b"\x00"]
+        near.far.read()
+        await near.until(lambda: len(near.received) == 5)
+        assert near.received == [bytes([number]) for number in range(5)]
+
+
+# -- the end -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "kind", "says"),
+    [
+        (1000, "", LinkLost, "the gateway closed the link (1000 without a reason)"),
+        (1000, "bye", LinkLost, "the gateway closed the link (1000 bye)"),
+        (1001, "", LinkLost, "(1001 without a reason)"),
+        (1008, "connect_worker_hello_invalid_msg", LinkLost, "(1008 connect_worker_hello_invalid_msg)"),
+        (1011, "connect_internal_error", LinkLost, "(1011 connect_internal_error)"),
+        (1001, "connect_gateway_closing", GatewayDraining, "because it is being drained (1001)"),
+        (1008, "connect_gateway_closing", GatewayDraining, "because it is being drained (1008)"),
+        (1008, "connect_too_many_apps_per_connection", TooManyApps, "more apps than this account's plan allows"),
+    ],
+)
+async def test_a_close_frame_is_an_error_that_says_why(
+    code: int, reason: str, kind: type[Exception], says: str
+) -> None:
+    async with opened() as near:
+        await near.far.socket.send_bytes(b"before")
+        await near.far.socket.close(code=code, message=reason.encode())
+        error = await near.ends()
+        assert near.received == [b"before"]
+        assert type(error) is kind
+        assert says in str(error)
+        if isinstance(error, LinkLost):
+            assert (error.code, error.reason) == (code, reason)
+
+
+async def test_a_connection_that_breaks_is_a_lost_link_with_1006() -> None:
+    async with opened() as near:
+        near.far.abort()
+        error = await near.ends()
+        assert isinstance(error, LinkLost)
+        assert (error.code, error.reason) == (1006, "")
+        assert "without a close frame (1006)" in str(error)
+
+
+async def test_bytes_that_are_no_frame_are_a_lost_link() -> None:
+    async with opened() as near:
+        near.far.write_raw(b"\xff\xff\xff\xff")
+        error = await near.ends()
+        assert isinstance(error, LinkLost)
+        assert "the link broke: " in str(error)
+
+
+async def test_a_bug_in_what_reads_frames_ends_the_link_with_that_bug() -> None:
+    """It is no lost link, which would be replaced by another for ever."""
+    async with opened() as near:
+        near.is_broken = True
+        await near.far.socket.send_bytes(b"frame")
+        assert isinstance(await near.ends(), ZeroDivisionError)
+
+
+async def test_a_bug_in_what_is_told_of_a_frame_ends_the_link_with_that_bug() -> None:
+    """The frames behind it are told as not written."""
+
+    def broken(_: bool) -> None:
+        raise ZeroDivisionError("a bug")
+
+    async with opened() as near:
+        near.channel.send(b"one", broken)
+        near.send(b"two", "two")
+        assert isinstance(await near.ends(), ZeroDivisionError)
+        assert near.written == [("two", False)]
+
+
+async def test_a_frame_that_cannot_be_written_ends_the_link_and_all_that_wait_with_it_are_told() -> None:
+    """aiohttp refuses to write a text as bytes: as with a socket that fails, nothing of that batch goes out."""
+    async with opened() as near:
+        near.far.read()
+        near.send(b"one", "one")
+        near.send("no bytes", "two")  # type: ignore[arg-type]
+        near.send(b"three", "three")
+        error = await near.ends()
+        assert isinstance(error, LinkLost)
+        assert "cannot write to the gateway: " in str(error)
+        assert near.written == [("one", False), ("two", False), ("three", False)]
+        near.send(b"four", "four")
+        assert len(near.written) == 3, "send itself tells nothing"
+        await near.until(lambda: len(near.written) == 4)
+        assert near.written[3] == ("four", False)
+        assert near.far.heard == []
+
+
+async def test_where_writing_fails_the_peers_close_frame_says_why() -> None:
+    """The frame was on its way when the write failed."""
+    async with opened() as near:
+        near.far.write_raw(b"\x88\x0c\x03\xf0its reason")  # a close frame, 1008
+        near.send("no bytes")  # type: ignore[arg-type]
+        error = await near.ends()
+        assert isinstance(error, LinkLost)
+        assert (error.code, error.reason) == (1008, "its reason")
+
+
+async def test_the_end_is_told_once() -> None:
+    """Both the reader and the writer come upon it."""
+    async with opened() as near:
+        near.far.abort()
+        await near.ends()
+        near.send(b"late", "late")
+        await near.until(lambda: bool(near.written))
+        assert near.written == [("late", False)]
+        await asyncio.sleep(0.1)
+        assert len(near.ended) == 1
+
+
+# -- closing -------------------------------------------------------------------------------------------------------------------
+
+
+async def test_closing_writes_what_is_queued_and_says_goodbye() -> None:
+    async with opened() as near:
+        near.far.read()
+        for number in range(100):
+            near.send(bytes([number]), number)
+        await near.channel.close(1000, b"WORKER_SHUTDOWN")
+        assert near.far.heard == [bytes([number]) for number in range(100)]
+        assert near.far.socket.close_code == 1000
+        assert near.written == [(number, True) for number in range(100)]
+
+
+async def test_a_goodbye_has_a_code_and_a_reason() -> None:
+    async with opened() as near:
+        closing = asyncio.create_task(near.channel.close(1000, b"WORKER_SHUTDOWN"))
+        last = await near.far.socket.receive()
+        assert (last.type, last.data, last.extra) == (aiohttp.WSMsgType.CLOSE, 1000, "WORKER_SHUTDOWN")
+        await closing
+
+
+async def test_closing_does_not_wait_for_ever_for_a_peer_that_reads_nothing() -> None:
+    """What could not be written is told to its senders."""
+    frames = 40
+    async with opened() as near:
+        for number in range(frames):
+            near.send(bytes(MIB), number)
+        begun = time.monotonic()
+        await near.channel.close(1000, b"WORKER_SHUTDOWN")
+        assert time.monotonic() - begun < 2 * CLOSE_SECONDS + 3
+        assert [name for name, _ in near.written] == list(range(frames))
+        assert near.written[-1] == (frames - 1, False)
+
+
+async def test_closing_does_not_wait_for_ever_for_a_peer_that_never_says_goodbye() -> None:
+    async with opened() as near:
+        near.send(b"frame", "frame")
+        begun = time.monotonic()
+        await near.channel.close(1000, b"")  # the far end does not read, so it does not answer
+        assert CLOSE_SECONDS / 2 < time.monotonic() - begun < 2 * CLOSE_SECONDS + 3
+        assert near.written == [("frame", True)]
+
+
+@pytest.mark.parametrize("how", ["closed", "aborted", "not written"])
+async def test_a_link_that_has_ended_is_closed_at_once(how: str) -> None:
+    ways: dict[str, Callable[[Near], Awaitable[Any]]] = {
+        "closed": lambda near: near.far.socket.close(code=1001),
+        "aborted": lambda near: asyncio.sleep(0, near.far.abort()),
+        "not written": lambda near: asyncio.sleep(0, near.send("no bytes")),  # type: ignore[arg-type]
+    }
+    async with opened() as near:
+        near.far.read()
+        await ways[how](near)
+        await near.ends()
+        for _ in range(2):
+            begun = time.monotonic()
+            await near.channel.close(1000, b"")
+            assert time.monotonic() - begun < CLOSE_SECONDS
+        assert len(near.ended) == 1
+
+
+async def test_what_is_sent_to_a_closed_channel_is_not_written() -> None:
+    async with opened() as near:
+        near.far.read()
+        await near.channel.close(1000, b"")
+        near.send(b"late", "late")
+        await near.channel.close(1000, b"")
+        assert near.written == [("late", False)]
+
+
+# -- why ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING])
+def test_an_end_of_our_own_making_is_a_lost_link(kind: aiohttp.WSMsgType) -> None:
+    error = ending(aiohttp.WSMessage(kind, None, None))
+    assert isinstance(error, LinkLost)
+    assert error.code == 1006
+
+
+def test_a_socket_that_failed_is_told_with_what_it_said() -> None:
+    error = ending(aiohttp.WSMessage(aiohttp.WSMsgType.ERROR, OSError("no route"), None))
+    assert str(error) == "the link broke: no route"
