@@ -15,7 +15,6 @@ import tenacity
 from visits import PATIENCE, Door
 
 from connect import ConfigurationError, ConnectionState, Deadlines, connect
-from connect.backoff import STABLE_SECONDS, TABLE, RestartBackoff
 from connect.gateway import Gateway
 from connect.wire import SDKResponseStatus
 
@@ -261,27 +260,3 @@ async def test_a_worker_that_is_closed_while_its_processes_start_ends(door: Door
         await task
     assert [await visit.last_words() for visit in visits] == ["", ""]
     assert connection.get_state() is ConnectionState.CLOSED
-
-
-# -- the waits ---------------------------------------------------------------------------------------------------------------
-
-
-class Most:
-    """A chance that always gives the most."""
-
-    def uniform(self, _least: float, most: float) -> float:
-        return most
-
-
-def test_the_first_death_is_mended_at_once_and_a_row_of_them_ever_more_slowly() -> None:
-    backoff = RestartBackoff(Most())  # type: ignore[arg-type]
-    assert [backoff.after(0.1) for _ in range(9)] == [0.0, *TABLE, TABLE[-1]]
-    assert backoff.after(STABLE_SECONDS) == 0.0
-    assert backoff.after(0.1) == TABLE[0]
-
-
-def test_a_failed_start_counts_as_a_death() -> None:
-    backoff = RestartBackoff(Most())  # type: ignore[arg-type]
-    assert backoff.after(0.1) == 0.0
-    state = tenacity.RetryCallState(tenacity.AsyncRetrying(), None, (), {})
-    assert [backoff(state), backoff(state)] == [TABLE[1], TABLE[2]]

@@ -1,0 +1,294 @@
+"""The waits before a link is made again: how long, by cause, and how a row of failures grows and ends.
+
+Chance is a seeded `random.Random`; waits after failed attempts are taken from a real tenacity loop, whose sleep only notes them.
+"""
+
+import random
+import statistics
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+import tenacity
+
+from connect.backoff import (
+    AT_ONCE_JITTER,
+    AT_ONCE_MOST,
+    AT_ONCE_WINDOW,
+    STABLE_SECONDS,
+    TABLE,
+    Backoff,
+    RestartBackoff,
+    full_jitter,
+    wait_table,
+)
+from connect.errors import (
+    ApiError,
+    AuthenticationFailed,
+    ConnectionLimitReached,
+    GatewayDraining,
+    HandshakeTimeout,
+    LinkLost,
+    ProtocolError,
+    SyncFailed,
+    TooManyApps,
+)
+from connect.secrets import Keyring, SigningKey
+
+DRAWS = 2000
+
+
+def ring(keys: int = 1) -> Keyring:
+    return Keyring(*(SigningKey.parse(digits * 32) for digits in ("ab", "cd")[:keys])) if keys else Keyring(None)
+
+
+def backoff(keyring: Keyring | None = None, seed: int = 0, policy: Any = None) -> Backoff:
+    return Backoff(ring() if keyring is None else keyring, random.Random(seed), policy)
+
+
+async def waits(wait: Any, errors: Iterable[Exception]) -> list[float]:
+    """What *wait* says after each of *errors* in turn, in one tenacity loop."""
+    left, slept = list(errors), list[float]()
+
+    async def attempt() -> None:
+        if left:
+            raise left.pop(0)
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    await tenacity.AsyncRetrying(wait=wait, sleep=sleep)(attempt)
+    return slept
+
+
+def spread_evenly(draws: list[float], least: float, most: float) -> None:
+    """All of *draws* lie between *least* and *most*, from end to end, and no half has more of them."""
+    size = most - least
+    assert least <= min(draws) < least + size / 20
+    assert most - size / 20 < max(draws) <= most
+    assert statistics.fmean(draws) == pytest.approx(least + size / 2, abs=size / 20)
+
+
+# -- the table -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("failures", "most"), [*enumerate(TABLE, 1), (8, 60.0), (1000, 60.0)])
+def test_a_wait_is_drawn_between_nothing_and_its_entry(failures: int, most: float) -> None:
+    rng = random.Random(failures)
+    spread_evenly([full_jitter(failures, rng) for _ in range(DRAWS)], 0.0, most)
+
+
+async def test_the_flushers_waits_go_by_tenacitys_own_count() -> None:
+    """Each row of failures begins at the first entry."""
+    wait, rows = wait_table(random.Random(0)), list[list[float]]()
+    for _ in range(DRAWS // 10):
+        rows.append(await waits(wait, [LinkLost("away")] * 9))
+    for column, most in zip(zip(*rows, strict=True), [*TABLE, 60.0, 60.0], strict=True):
+        assert 0.75 * most < max(column) <= most
+
+
+# -- before a dial loop ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cause", [None, LinkLost("gone"), GatewayDraining("soon")])
+def test_the_first_link_of_all_is_made_without_a_wait(cause: Exception | None) -> None:
+    assert [backoff(seed=seed).before_dialling(cause, 0.0) for seed in range(20)] == [0.0] * 20
+
+
+def test_a_lost_link_is_replaced_at_once() -> None:
+    draws = []
+    for seed in range(DRAWS):
+        made = backoff(seed=seed)
+        made.link_ready(100.0)
+        draws.append(made.before_dialling(LinkLost("gone"), 200.0))
+    spread_evenly(draws, 0.0, AT_ONCE_JITTER)
+
+
+def test_three_links_in_ten_seconds_are_replaced_at_once_and_no_more() -> None:
+    """A gateway that takes and drops makes no hot loop."""
+    for seed in range(200):
+        made, now, waited = backoff(seed=seed), 100.0, list[float]()
+        for _ in range(AT_ONCE_MOST + 4):
+            made.link_ready(now)
+            waited.append(made.before_dialling(LinkLost("gone"), now + 0.1))
+            now += 1.0
+        assert max(waited[:AT_ONCE_MOST]) <= AT_ONCE_JITTER
+        assert all(wait <= most for wait, most in zip(waited[AT_ONCE_MOST:], TABLE, strict=False))
+        assert max(waited[AT_ONCE_MOST:]) > AT_ONCE_JITTER
+
+
+def test_ten_seconds_after_the_third_last_a_link_is_replaced_at_once_again() -> None:
+    made, now = backoff(), 100.0
+    made.link_ready(now)
+    for second in range(AT_ONCE_MOST):
+        made.before_dialling(LinkLost("gone"), now + second)
+    made.link_ready(now + 8.0)
+    assert made.before_dialling(LinkLost("gone"), now + AT_ONCE_WINDOW + 0.01) <= AT_ONCE_JITTER
+    made.link_ready(now + 10.5)
+    late = [made.before_dialling(LinkLost("gone"), now + 10.6) for _ in range(20)]
+    assert max(late) > AT_ONCE_JITTER
+
+
+def test_a_draining_gateway_is_left_alone_for_about_a_second() -> None:
+    """However often that happens: it is neither a failure, nor one of the three replacements at once."""
+    made = backoff()
+    made.link_ready(100.0)
+    spread_evenly([made.before_dialling(GatewayDraining("soon"), 100.0) for _ in range(DRAWS)], 0.5, 1.5)
+    assert [made.before_dialling(LinkLost("gone"), 100.0) <= AT_ONCE_JITTER for _ in range(AT_ONCE_MOST)] == [True] * 3
+    assert made.before_dialling(LinkLost("gone"), 100.0) <= TABLE[0]
+
+
+# -- after a failed attempt ------------------------------------------------------------------------------------------------------
+
+ORDINARY = [
+    LinkLost("gone"),
+    ApiError("down", 500),
+    ApiError("odd", 404),
+    HandshakeTimeout("silent", "hello"),
+    ProtocolError("odd"),
+]
+
+
+@pytest.mark.parametrize("error", ORDINARY, ids=lambda error: type(error).__name__)
+async def test_after_a_failure_the_wait_grows_along_the_table(error: Exception) -> None:
+    rows = [await waits(backoff(seed=seed), [error] * 9) for seed in range(DRAWS // 10)]
+    for column, most in zip(zip(*rows, strict=True), [*TABLE, 60.0, 60.0], strict=True):
+        assert 0.75 * most < max(column) <= most
+        assert statistics.fmean(column) == pytest.approx(most / 2, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("error", "least", "most"),
+    [
+        (GatewayDraining("soon"), 0.5, 1.5),
+        (ConnectionLimitReached("too many"), 30.0, 60.0),
+        (SyncFailed("refused"), 30.0, 60.0),
+        (TooManyApps("too many"), 30.0, 60.0),
+    ],
+    ids=lambda given: type(given).__name__ if isinstance(given, Exception) else None,
+)
+async def test_some_causes_have_a_wait_of_their_own(error: Exception, least: float, most: float) -> None:
+    """From the first time to the last."""
+    spread_evenly(await waits(backoff(), [error] * DRAWS), least, most)
+
+
+async def test_a_row_of_failures_goes_on_in_the_next_dial_loop() -> None:
+    firsts = []
+    for seed in range(200):
+        made = backoff(seed=seed)
+        await waits(made, [LinkLost("gone")] * 5)
+        firsts.append((await waits(made, [LinkLost("gone")]))[0])
+    assert 0.75 * TABLE[5] < max(firsts) <= TABLE[5]
+
+
+@pytest.mark.parametrize(("lasted", "entry"), [(STABLE_SECONDS, 0), (STABLE_SECONDS - 0.1, 5)])
+async def test_a_link_that_lasts_ten_seconds_ends_a_row_of_failures(lasted: float, entry: int) -> None:
+    after = []
+    for seed in range(200):
+        made = backoff(seed=seed)
+        await waits(made, [LinkLost("gone")] * 5)
+        made.link_ready(100.0)
+        made.before_dialling(LinkLost("gone"), 100.0 + lasted)
+        after.append((await waits(made, [LinkLost("gone")]))[0])
+    assert 0.75 * TABLE[entry] < max(after) <= TABLE[entry]
+
+
+# -- signing keys ----------------------------------------------------------------------------------------------------------------
+
+
+def refused(keyring: Keyring) -> AuthenticationFailed:
+    """The key in use was refused."""
+    keyring.refused(keyring.bearer)
+    return AuthenticationFailed("unauthorized")
+
+
+async def test_the_other_key_is_tried_without_a_wait() -> None:
+    """It does not count as a failure: the wait that follows is the table's first."""
+    for seed in range(50):
+        keyring = ring(2)
+        made = backoff(keyring, seed)
+        assert await waits(made, [refused(keyring)]) == [0.0]
+        (next_wait,) = await waits(made, [refused(keyring)])
+        assert 0.0 < next_wait <= TABLE[0]
+
+
+async def test_once_both_keys_are_refused_both_are_tried_again_after_a_wait() -> None:
+    keyring = ring(2)
+    made = backoff(keyring)
+    refused(keyring)
+    error = refused(keyring)
+    assert keyring.exhausted
+    (slept,) = await waits(made, [error])
+    assert 0.0 < slept <= TABLE[0]
+    assert not keyring.exhausted
+
+
+@pytest.mark.parametrize("keys", [0, 1])
+async def test_where_there_is_no_other_key_a_refusal_is_a_failure_like_others(keys: int) -> None:
+    for seed in range(50):
+        keyring = ring(keys)
+        (slept,) = await waits(backoff(keyring, seed), [refused(keyring)])
+        assert 0.0 < slept <= TABLE[0]
+
+
+# -- a policy of the user's own ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error",
+    [LinkLost("gone"), GatewayDraining("soon"), ConnectionLimitReached("too many"), SyncFailed("no")],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_policy_decides_every_wait_after_a_failed_attempt(error: Exception) -> None:
+    """It is given what tenacity gives: the attempt's number, and what it raised."""
+    seen: list[Any] = []
+
+    def policy(state: tenacity.RetryCallState) -> int:
+        seen.append((state.attempt_number, state.outcome and state.outcome.exception()))
+        return 7
+
+    assert await waits(backoff(policy=policy), [error] * 3) == [7, 7, 7]
+    assert seen == [(1, error), (2, error), (3, error)]
+
+
+async def test_a_policy_decides_nothing_before_a_dial_loop_nor_about_the_other_key() -> None:
+    keyring = ring(2)
+    made = backoff(keyring, policy=tenacity.wait_fixed(7))
+    made.link_ready(100.0)
+    assert made.before_dialling(LinkLost("gone"), 100.0) <= AT_ONCE_JITTER
+    assert await waits(made, [refused(keyring)]) == [0.0]
+    assert await waits(made, [refused(keyring)]) == [7]
+
+
+# -- processes that die ----------------------------------------------------------------------------------------------------------
+
+
+class Most(random.Random):
+    """A chance that always gives the most."""
+
+    def uniform(self, _least: float, most: float) -> float:
+        return most
+
+
+def test_the_first_death_is_mended_at_once_and_a_row_of_them_ever_more_slowly() -> None:
+    restarts = RestartBackoff(Most())
+    assert [restarts.after(0.1) for _ in range(9)] == [0.0, *TABLE, TABLE[-1]]
+    assert restarts.after(STABLE_SECONDS) == 0.0
+    assert restarts.after(0.1) == TABLE[0]
+
+
+async def test_a_failed_start_counts_as_a_death() -> None:
+    restarts = RestartBackoff(Most())
+    assert restarts.after(0.1) == 0.0
+    assert await waits(restarts, [OSError("no memory")] * 2) == [TABLE[1], TABLE[2]]
+
+
+@pytest.mark.parametrize("deaths", range(1, 10))
+def test_replacements_are_drawn_between_nothing_and_their_entry(deaths: int) -> None:
+    """So that processes which die together do not start together."""
+
+    def last(seed: int) -> float:
+        restarts = RestartBackoff(random.Random(seed))
+        return [restarts.after(0.1) for _ in range(deaths + 1)][-1]
+
+    spread_evenly([last(seed) for seed in range(DRAWS)], 0.0, TABLE[min(deaths, len(TABLE)) - 1])
