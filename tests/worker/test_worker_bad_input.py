@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import pickle
 import signal
 import traceback
 from collections.abc import AsyncIterator, Callable
@@ -24,7 +23,6 @@ from connect import ConfigurationError, connect, events, wire
 from connect.errors import HandshakeTimeout, LinkLost, ProtocolError
 from connect.gateway import GARBAGE, Answer, Gateway, Kind, Opened
 from connect.logs import REPEATS
-from connect.secrets import Secret
 
 PRIMARY, FALLBACK = "ab" * 32, "cd" * 32
 
@@ -516,13 +514,6 @@ async def test_no_password_of_a_proxy_or_an_address_is_told_to_anybody(
     assert "407" in chained
     for shown in (caplog.text, chained, repr(worker.told), repr(worker.status())):
         assert "zzyzx" not in shown
-
-
-def test_a_secret_cannot_be_printed_or_pickled() -> None:
-    secret = Secret("hush")
-    assert "hush" not in f"{secret} {secret!r} {[secret]} {secret:}"
-    with pytest.raises(TypeError, match="does not leave its process"):
-        pickle.dumps(secret)
 
 
 async def test_a_socket_is_not_opened_more_often_than_needed(gw: Gateway, start: Any) -> None:
