@@ -1,4 +1,4 @@
-"""The functions of the example image: put your own in its place."""
+"""The functions of the example image: replace them by your own."""
 
 import datetime
 
@@ -9,7 +9,7 @@ client = inngest.Inngest(app_id="shop")
 
 @client.create_function(fn_id="greet", trigger=inngest.TriggerEvent(event="shop/greet"))
 async def greet(ctx: inngest.Context) -> str:
-    """Greets, a moment later."""
+    """Greet after one second."""
     await ctx.step.sleep("a-moment", datetime.timedelta(seconds=1))
     return f"Hello, {ctx.event.data.get('name', 'world')}"
 

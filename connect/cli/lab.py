@@ -16,9 +16,9 @@ from connect.errors import ConnectError
 from connect.gateway import Gateway, ThreadedGateway, in_thread
 from connect.lab.controls import Controls, WorkerControl
 from connect.status import ConnectionState
+from connect.watching.feed import Feed
 from connect.watching.http import listen
 from connect.watching.page import Page
-from connect.watching.story import Story
 from connect.worker import WorkerConnection, connect
 
 _KEYS = (
@@ -121,9 +121,9 @@ class Workers:
 
 async def _live(gateway: ThreadedGateway, apps: str | None, port: int) -> None:
     workers = Workers(apps or _sample(gateway.url), gateway.url)
-    story, url = gateway.run(lambda it: _serve(it, port, workers))
+    feed, url = gateway.run(lambda it: _serve(it, port, workers))
     typer.echo(f"the lab is at {url}, Ctrl-C ends it")
-    await workers.run(lambda worker: gateway.call(lambda _: story.follow(worker)))
+    await workers.run(lambda worker: gateway.call(lambda _: feed.follow(worker)))
 
 
 def _sample(url: str) -> Any:
@@ -131,10 +131,10 @@ def _sample(url: str) -> Any:
     return [(sample.client, sample.functions)]
 
 
-async def _serve(gateway: Gateway, port: int, control: WorkerControl) -> tuple[Story, str]:
+async def _serve(gateway: Gateway, port: int, control: WorkerControl) -> tuple[Feed, str]:
     """Serve the page on the gateway's loop. Raises: ConfigurationError: the port is taken."""
-    story = Story()
-    controls = Controls(gateway, story, control)
-    page = Page(story, lambda: {"world": controls.world()}, controls.token)
+    feed = Feed()
+    controls = Controls(gateway, feed, control)
+    page = Page(feed, lambda: {"world": controls.world()}, controls.token)
     runner = await listen([*page.routes(), *controls.routes()], "127.0.0.1", port, "pass another --port")
-    return story, f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    return feed, f"http://127.0.0.1:{runner.addresses[0][1]}/"

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from aiohttp import web
 
 from connect.gateway import Answer, Gateway, Kind, Run
-from connect.watching.story import Story
+from connect.watching.feed import Feed
 
 RUNS: Final = 20
 """How many runs the page shows: the newest."""
@@ -63,10 +63,10 @@ class WorkerControl(Protocol):
 class Controls:
     """Does what the buttons say, for requests that carry the session's token."""
 
-    def __init__(self, gateway: Gateway, story: Story, worker: WorkerControl) -> None:
+    def __init__(self, gateway: Gateway, feed: Feed, worker: WorkerControl) -> None:
         self.token = secrets.token_urlsafe(24)
         self._gateway = gateway
-        self._story = story
+        self._feed = feed
         self._worker = worker
         self._answer = ""
         self._losing = False
@@ -98,7 +98,7 @@ class Controls:
             self._answer_with(name)
         else:
             await getattr(self, f"_{name.replace('-', '_')}")()
-        self._story.touch()
+        self._feed.changed()
         return web.Response(status=204)
 
     async def _invoke(self, request: web.Request) -> web.Response:
@@ -111,7 +111,7 @@ class Controls:
         if slug not in self._gateway.functions:
             raise web.HTTPNotFound(text=f"there is no function {slug!r}\n")
         run = self._gateway.start_run(slug, data)
-        self._story.touch()
+        self._feed.changed()
         return web.json_response({"run": run.id})
 
     def _check(self, request: web.Request) -> None:

@@ -137,12 +137,12 @@ def _routes(worker: "Source", metrics: "Metrics") -> list[Any]:
 
 
 def _page_routes(worker: "Source") -> list[Any]:
+    from connect.watching.feed import Feed
     from connect.watching.page import Page
-    from connect.watching.story import Story
 
-    story = Story()
-    story.follow(worker)
-    return list(Page(story).routes())
+    feed = Feed()
+    feed.follow(worker)
+    return list(Page(feed).routes())
 
 
 def readiness(status: Status) -> dict[str, Any]:

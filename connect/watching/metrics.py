@@ -1,7 +1,7 @@
-"""What a worker did and does, as Prometheus metrics: made from its events, and from its status when they are scraped.
+"""A worker's Prometheus metrics: counted from its events, and read from its status at each scrape.
 
-Everything is counted from the moment when the worker was made, in a registry of its own, so that several workers in a process do
-not mix. Names begin with `inngest_connect_`; times are seconds.
+Counting begins when the worker is made. Each worker has a registry of its own, so several workers in a process do not mix. Names
+begin with `inngest_connect_`; times are seconds.
 """
 
 import time
@@ -26,16 +26,16 @@ _SLOW: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 3
 
 
 class Metrics:
-    """The metrics of one worker. Made on the loop that its events are to be counted on, before the worker starts."""
+    """The metrics of one worker. Make it before the worker starts, on the loop that is to receive the worker's events."""
 
     def __init__(self, worker: Source) -> None:
         self._registry = CollectorRegistry()
-        self._dwell = _Dwell(worker)
-        self._registry.register(self._dwell)
+        self._present = _Present(worker)
+        self._registry.register(self._present)
         self._removers = [worker.on(kind, count) for kind, count in self._counters()]
 
     def page(self) -> bytes:
-        """Everything in the text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
     def stop(self) -> None:
@@ -50,47 +50,47 @@ class Metrics:
 
     def _of_the_connection(self) -> Iterable[tuple[type[Any], Callable[[Any], object]]]:
         moves = self._counter("transitions", "Transitions that a chart took.", "chart", "event", "source", "target")
-        losses = self._counter("link_losses", "Links in use that ended otherwise than by the worker's will.", "cause")
+        losses = self._counter("link_losses", "Links in use that ended without the worker closing them.", "cause")
         failures = self._counter("failed_attempts", "Attempts to connect that failed.", "error")
         links = self._counter("links", "Links that were taken into use.")
-        away = self._histogram("reconnect_seconds", "From losing a link, or its drain, to the next.", _SLOW, "cause")
+        away = self._histogram("reconnect_seconds", "From leaving ACTIVE to the next ACTIVE.", _SLOW, "cause")
         beat = self._histogram("heartbeat_seconds", "From a heartbeat to its answer.", _FAST)
 
         yield (
             events.Moved,
-            lambda told: moves.labels(told.chart, told.event, told.source[-1], told.target[-1]).inc(),
+            lambda move: moves.labels(move.chart, move.event, move.source[-1], move.target[-1]).inc(),
         )
-        yield events.Disconnected, lambda told: losses.labels(_cause(told)).inc() if _is_loss(told) else None
-        yield events.Reconnecting, lambda told: failures.labels(type(told.error).__name__).inc()
+        yield events.Disconnected, lambda event: losses.labels(_cause(event)).inc() if _is_loss(event) else None
+        yield events.Reconnecting, lambda event: failures.labels(type(event.error).__name__).inc()
         yield events.Connected, lambda _: links.inc()
-        yield events.HeartbeatAnswered, lambda told: beat.observe(told.round_trip)
-        yield events.StateChanged, self._dwell.enter
-        yield events.StateChanged, _Away(away).note
+        yield events.HeartbeatAnswered, lambda event: beat.observe(event.round_trip)
+        yield events.StateChanged, self._present.enter
+        yield events.StateChanged, _Absence(away).note
 
     def _of_requests(self) -> Iterable[tuple[type[Any], Callable[[Any], object]]]:
         received = self._counter("requests_received", "Executions that were accepted.", "function")
-        completed = self._counter("requests", "Executions that came to an outcome.", "function", "status")
+        completed = self._counter("requests", "Executions that ended with an outcome.", "function", "status")
         taken = self._histogram("request_seconds", "From acceptance to the outcome.", _SLOW, "function")
         lost = self._counter("leases_lost", "Executions that the server took away.", "function")
         extended = self._counter("lease_extensions", "Leases that the server extended.")
-        late = self._histogram("lease_late_seconds", "How late the extension of a lease was asked for.", _FAST)
+        late = self._histogram("lease_late_seconds", "How late the worker asked to extend a lease.", _FAST)
 
-        def extend(told: events.LeaseExtended) -> None:
+        def extend(event: events.LeaseExtended) -> None:
             extended.inc()
-            late.observe(max(0.0, told.late))
+            late.observe(max(0.0, event.late))
 
-        def complete(told: events.RequestCompleted) -> None:
-            completed.labels(told.function_slug, told.status).inc()
-            taken.labels(told.function_slug).observe(told.duration)
+        def complete(event: events.RequestCompleted) -> None:
+            completed.labels(event.function_slug, event.status).inc()
+            taken.labels(event.function_slug).observe(event.duration)
 
-        yield events.RequestReceived, lambda told: received.labels(told.function_slug).inc()
+        yield events.RequestReceived, lambda event: received.labels(event.function_slug).inc()
         yield events.RequestCompleted, complete
         yield events.LeaseExtended, extend
-        yield events.LeaseLost, lambda told: lost.labels(told.function_slug).inc()
+        yield events.LeaseLost, lambda event: lost.labels(event.function_slug).inc()
 
     def _of_replies(self) -> Iterable[tuple[type[Any], Callable[[Any], object]]]:
-        flushes = self._counter("flushes", "Replies that went by HTTP, by result.", "result")
-        buffered = self._counter("replies_buffered", "Replies that no link confirmed in time.")
+        flushes = self._counter("flushes", "Attempts to deliver a reply over HTTP.", "result")
+        buffered = self._counter("replies_buffered", "Replies that the gateway did not acknowledge in time.")
         lost = self._counter("replies_lost", "Replies that will never be delivered.")
 
         yield events.ReplyBuffered, lambda _: buffered.inc()
@@ -105,8 +105,8 @@ class Metrics:
         return Histogram(f"inngest_connect_{name}", help_text, labels, registry=self._registry, buckets=buckets)
 
 
-class _Dwell(Collector):
-    """What is read off the worker when it is scraped, and how long it has been in each state."""
+class _Present(Collector):
+    """The worker's present status, read at each scrape, and the seconds that it has spent in each state."""
 
     def __init__(self, worker: Source) -> None:
         self._worker = worker
@@ -114,18 +114,18 @@ class _Dwell(Collector):
         self._state = worker.status().state
         self._since = time.monotonic()
 
-    def enter(self, told: events.StateChanged) -> None:
-        self._note()
-        self._state = told.to_state
+    def enter(self, change: events.StateChanged) -> None:
+        self._add_up()
+        self._state = change.to_state
 
-    def _note(self) -> None:
+    def _add_up(self) -> None:
         now = time.monotonic()
         self._seconds[self._state] += now - self._since
         self._since = now
 
     def collect(self) -> Iterable[Any]:
-        """Called by the registry."""
-        self._note()
+        """The metrics; the registry calls this at each scrape."""
+        self._add_up()
         status = self._worker.status()
         state = GaugeMetricFamily("inngest_connect_state", "1 for the state the worker is in.", labels=["state"])
         seconds = CounterMetricFamily("inngest_connect_state_seconds", "Seconds in each state.", labels=["state"])
@@ -135,26 +135,26 @@ class _Dwell(Collector):
         yield from (state, seconds)
         yield _gauge("ready", "1 while the worker takes work.", status.is_ready)
         yield _gauge("in_flight", "Executions accepted and not yet delivered.", len(status.in_flight))
-        yield _gauge("outbox_replies", "Replies that nobody has confirmed.", status.outbox_replies)
-        yield _gauge("outbox_bytes", "Bytes of replies that nobody has confirmed.", status.outbox_bytes)
+        yield _gauge("outbox_replies", "Replies not yet delivered.", status.outbox_replies)
+        yield _gauge("outbox_bytes", "Bytes of replies not yet delivered.", status.outbox_bytes)
         yield CounterMetricFamily(
             "inngest_connect_unexpected_events",
-            "Events that a chart did not expect: each is a bug of the worker.",
+            "Events that a chart does not expect in its state: each is a bug in the worker.",
             status.unexpected_events,
         )
 
 
-class _Away:
-    """Times each absence, from leaving ACTIVE to the next ACTIVE."""
+class _Absence:
+    """Measures each time from leaving ACTIVE to the next ACTIVE."""
 
     def __init__(self, histogram: Histogram) -> None:
         self._histogram = histogram
         self._left: tuple[float, str] | None = None
 
-    def note(self, told: events.StateChanged) -> None:
-        if told.from_state is ConnectionState.ACTIVE:
-            self._left = (time.monotonic(), told.event)
-        elif told.to_state is ConnectionState.ACTIVE and self._left:
+    def note(self, change: events.StateChanged) -> None:
+        if change.from_state is ConnectionState.ACTIVE:
+            self._left = (time.monotonic(), change.event)
+        elif change.to_state is ConnectionState.ACTIVE and self._left:
             since, cause = self._left
             self._histogram.labels(cause).observe(time.monotonic() - since)
             self._left = None
@@ -164,14 +164,14 @@ def _gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"inngest_connect_{name}", help_text, value)
 
 
-def _is_loss(told: events.Disconnected) -> bool:
-    return told.reason != "WORKER_SHUTDOWN"
+def _is_loss(event: events.Disconnected) -> bool:
+    return event.reason != "WORKER_SHUTDOWN"
 
 
-def _cause(told: events.Disconnected) -> str:
-    """The gateway's own word where it said one; what else there is has no end, and no place in a label."""
-    if told.reason.startswith("connect_"):
-        return told.reason
-    if "heartbeats" in told.reason:
+def _cause(event: events.Disconnected) -> str:
+    """The label: one of the gateway's own reasons, or the kind of loss. Other reasons are too many for a label."""
+    if event.reason.startswith("connect_"):
+        return event.reason
+    if "heartbeats" in event.reason:
         return "silence"
-    return "no close frame" if told.code == 1006 else str(told.code)
+    return "no close frame" if event.code == 1006 else str(event.code)

@@ -1,7 +1,7 @@
-"""The page and its feed over HTTP: reads only, for whoever may reach the address by its own name.
+"""The live page and its feed over HTTP, read-only.
 
-A browser that was lured here under another host name (DNS rebinding) is refused by the Host header, so a page from elsewhere can
-neither read the feed nor find the token that the lab's buttons need.
+On loopback a request whose Host header is another name is refused (`only_here`). So a web page from elsewhere that makes a browser
+come here under its own name (DNS rebinding) can neither read the feed nor find the token that the lab's buttons need.
 """
 
 import asyncio
@@ -15,13 +15,13 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from connect.watching import story
-from connect.watching.story import Story
+from connect.watching import feed
+from connect.watching.feed import Feed
 
 FEED_SECONDS: Final = 0.1
-"""Between two snapshots, at least."""
+"""The least time between two snapshots."""
 IDLE_SECONDS: Final = 1.0
-"""Between two snapshots, at most: countdowns are told anew."""
+"""The most time between two snapshots: the page shows countdowns."""
 
 _KINDS: Final = {
     "app.js": "text/javascript",
@@ -40,15 +40,15 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Page:
-    """Serves *told*; *extra* is added to each snapshot, *token* to the page, both by the lab."""
+    """Serves the page and its data. The lab adds *extra* to each snapshot, and *token* to the page."""
 
-    def __init__(self, told: Story, extra: Callable[[], dict[str, Any]] = dict, token: str = "") -> None:
-        self._story = told
+    def __init__(self, data: Feed, extra: Callable[[], dict[str, Any]] = dict, token: str = "") -> None:
+        self._data = data
         self._extra = extra
         self._token = token
 
     def routes(self) -> list[web.RouteDef]:
-        """Where it is to be found: `/`, its parts, `/feed`."""
+        """The routes of the page, its parts and its feed."""
         parts = [web.get(f"/{name}", self._part) for name in _KINDS]
         return [web.get("/", self._index), web.get("/charts.json", self._charts), web.get("/feed", self._feed), *parts]
 
@@ -61,28 +61,31 @@ class Page:
         return web.Response(text=_read(name), content_type=_KINDS[name], headers=_HEADERS)
 
     async def _charts(self, _: web.Request) -> web.Response:
-        return web.json_response(story.charts(), headers=_HEADERS)
+        return web.json_response(feed.charts(), headers=_HEADERS)
 
     async def _feed(self, request: web.Request) -> web.StreamResponse:
-        """Server-sent events: a snapshot whenever something has happened. The id is the timeline's, so a page that was away catches
-        up; one that knew another process, whose numbers were others, is told everything."""
+        """Server-sent events: a snapshot whenever something has changed.
+
+        An event's id names the session and the last moment. A page that reconnects gets the moments after that one; one that knew
+        another process gets all moments.
+        """
         session, _, number = request.headers.get("Last-Event-ID", "").partition("-")
-        seen = int(number) if session == self._story.session and number.isdecimal() else 0
+        seen = int(number) if session == self._data.session and number.isdecimal() else 0
         answer = web.StreamResponse(headers={**_HEADERS, "Content-Type": "text/event-stream"})
         await answer.prepare(request)
         with contextlib.suppress(ConnectionResetError):
             while True:
-                snapshot = self._story.snapshot(seen) | self._extra()
+                snapshot = self._data.snapshot(seen) | self._extra()
                 seen = max([seen, *(moment["number"] for moment in snapshot["moments"])])
                 data = json.dumps(snapshot, default=str)
-                await answer.write(f"id: {self._story.session}-{seen}\ndata: {data}\n\n".encode())
-                await self._story.news(IDLE_SECONDS)
+                await answer.write(f"id: {self._data.session}-{seen}\ndata: {data}\n\n".encode())
+                await self._data.wait(IDLE_SECONDS)
                 await asyncio.sleep(FEED_SECONDS)
         return answer
 
 
 def only_here(port: Callable[[], int], host: str = "127.0.0.1") -> Any:
-    """A middleware: requests must name this machine's loopback, or *host*, the address of it that is listened on; 403 otherwise."""
+    """A middleware: it answers 403 to requests whose Host header is neither a loopback name nor *host*, the listening address."""
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -94,7 +97,7 @@ def only_here(port: Callable[[], int], host: str = "127.0.0.1") -> Any:
 
 
 def _read(name: str) -> str:
-    """A part of the page. The pictures are `diagrams/`'s own: the package carries copies, a checkout has them beside it."""
+    """A part of the page. The diagrams are those of `diagrams/`: an installed package has copies, a checkout has the folder."""
     part = resources.files("connect.watching") / "web" / name
     if not part.is_file():
         part = Path(__file__).parents[2] / "diagrams" / name

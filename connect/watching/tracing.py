@@ -1,11 +1,12 @@
-"""OpenTelemetry spans: one for each execution, one for each time the worker was connecting or draining.
+"""OpenTelemetry spans: one for each execution, and one for each time that the worker connects or drains.
 
-An execution's span is the child of the user's trace context, which the server hands on, so it shows up in the trace of whoever
-sent the event; what user code opens is its child in turn. It links to the span in which the connection that carries it was made.
-Spans go to the tracer provider that the process has set up; without one they cost next to nothing and go nowhere.
+The server hands the trace context of an event on, and an execution's span is its child: so it appears in the trace of the program
+that sent the event. Spans that user code opens are its children in turn. It has a link to the span in which the worker made the
+connection that carries it. Spans go to the tracer provider that the process has set up; without one they are dropped, at hardly any
+cost.
 
-Needs the extra `otel`. Attributes follow the semantic conventions for functions as a service (`faas.*`) and for errors; what only
-Inngest knows is under `inngest.*`.
+Needs the extra `otel`. Attributes follow the semantic conventions for functions as a service (`faas.*`) and for errors; those that
+only Inngest has are under `inngest.*`.
 """
 
 import time
@@ -23,14 +24,14 @@ _ABSENT: Final = (ConnectionState.CONNECTING, ConnectionState.RECONNECTING)
 
 
 def attach(worker: "Source", apps: "Apps") -> None:
-    """Open spans for *worker*, and for every execution of *apps* in this process. Before it starts."""
+    """Open spans for *worker*, and for every execution of *apps* in this process. Call it before the worker starts."""
     executions = Executions()
     apps.spans = executions
     Lifecycle(worker, executions)
 
 
 class Lifecycle:
-    """Spans of connecting and draining, from the worker's events. Made on the loop on which it is told of them."""
+    """Opens a span for each time that the worker connects or drains. Make it on the loop that is to receive the worker's events."""
 
     def __init__(self, worker: "Source", executions: Executions) -> None:
         self._tracer = tracer()
@@ -43,36 +44,36 @@ class Lifecycle:
         worker.on(events.Connected, self._connected)
         worker.on(events.Closed, self._closed)
 
-    def _state(self, told: events.StateChanged) -> None:
-        if told.to_state in _ABSENT and self._connecting is None:
-            self._connecting = self._begin("connect", told.at, {"inngest.connect.cause": told.event})
+    def _state(self, event: events.StateChanged) -> None:
+        if event.to_state in _ABSENT and self._connecting is None:
+            self._connecting = self._begin("connect", event.at, {"inngest.connect.cause": event.event})
 
-    def _failed(self, told: events.Reconnecting) -> None:
+    def _failed(self, event: events.Reconnecting) -> None:
         if self._connecting:
-            what: dict[str, Any] = {"error.type": type(told.error).__name__, "exception.message": str(told.error)}
-            attributes = {**what, "inngest.connect.attempt": told.attempt, "inngest.connect.delay": told.delay}
-            self._connecting.add_event("attempt failed", attributes, timestamp=_nanoseconds(told.at))
+            what: dict[str, Any] = {"error.type": type(event.error).__name__, "exception.message": str(event.error)}
+            attributes = {**what, "inngest.connect.attempt": event.attempt, "inngest.connect.delay": event.delay}
+            self._connecting.add_event("attempt failed", attributes, timestamp=_nanoseconds(event.at))
 
-    def _drain(self, told: events.Draining) -> None:
+    def _drain(self, event: events.Draining) -> None:
         if self._draining is None:
-            self._draining = self._begin("drain", told.at, {"inngest.connect.by": told.by})
-        if told.by == "gateway" and self._connecting is None:
-            self._connecting = self._begin("connect", told.at, {"inngest.connect.cause": "gateway_closing"})
+            self._draining = self._begin("drain", event.at, {"inngest.connect.by": event.by})
+        if event.by == "gateway" and self._connecting is None:
+            self._connecting = self._begin("connect", event.at, {"inngest.connect.cause": "gateway_closing"})
 
-    def _connected(self, told: events.Connected) -> None:
-        span = self._connecting or self._begin("connect", told.at, {})
-        span.set_attribute("inngest.connect.connection_id", told.connection_id)
-        span.set_attribute("inngest.connect.gateway_group", told.gateway_group)
+    def _connected(self, event: events.Connected) -> None:
+        span = self._connecting or self._begin("connect", event.at, {})
+        span.set_attribute("inngest.connect.connection_id", event.connection_id)
+        span.set_attribute("inngest.connect.gateway_group", event.gateway_group)
         self._executions.connection = span.get_span_context()
-        span.end(_nanoseconds(told.at))
+        span.end(_nanoseconds(event.at))
         self._connecting = None
-        self._end_drain(told.at)
+        self._end_drain(event.at)
 
-    def _closed(self, told: events.Closed) -> None:
+    def _closed(self, event: events.Closed) -> None:
         if self._connecting:
-            self._connecting.set_status(StatusCode.ERROR, str(told.error or "the worker was closed"))
-            self._connecting.end(_nanoseconds(told.at))
-        self._end_drain(told.at)
+            self._connecting.set_status(StatusCode.ERROR, str(event.error or "the worker was closed"))
+            self._connecting.end(_nanoseconds(event.at))
+        self._end_drain(event.at)
 
     def _end_drain(self, at: float) -> None:
         if self._draining:

@@ -68,7 +68,7 @@ async def test_open_invoke_drain_and_see_the_states_change(page: Page) -> None:
     await expect(page.locator("#state")).to_have_text("DRAINING · REPLACING")
     await expect(page.locator("#link-charts figure")).to_have_count(2)
     assert await lit(page) == {"REPLACING"}
-    await expect(page.locator("#connection .around")).to_have_count(1)
+    await expect(page.locator("#connection .enclosing")).to_have_count(1)
     await expect(page.locator("#timeline li").filter(has_text="ACTIVE → DRAINING · REPLACING")).to_have_count(1)
 
     await page.get_by_role("button", name="API hangs").click()

@@ -1,4 +1,4 @@
-// The page: it draws what the feed says, and knows nothing else.
+// The live page: it draws each snapshot of the feed, and holds no state of the worker itself.
 
 const token = document.querySelector("meta[name=lab-token]").content;
 const at = (id) => document.getElementById(id);
@@ -14,7 +14,7 @@ function element(name, attributes = {}, ...children) {
 // -- diagrams ---------------------------------------------------------------------------------------------------------------
 
 class Diagram {
-  /** A chart's own picture; Graphviz titles each part with the state it is, or "A to B" for an arrow's label. */
+  /** A chart's picture. Graphviz has put a title on each part: a state's id, or "A to B" for an arrow's label. */
   constructor(figure, source, states) {
     const drawn = new DOMParser().parseFromString(source, "image/svg+xml").documentElement;
     drawn.removeAttribute("width");
@@ -34,24 +34,24 @@ class Diagram {
   }
 
   light(ids) {
-    for (const lit of this.figure.querySelectorAll(".lit, .around")) lit.classList.remove("lit", "around");
+    for (const lit of this.figure.querySelectorAll(".lit, .enclosing")) lit.classList.remove("lit", "enclosing");
     for (const id of ids) {
       for (const group of this.parts.get(id) ?? []) group.classList.add("lit");
-      for (const group of this.parts.get(`cluster_${id}`) ?? []) group.classList.add("around");
+      for (const group of this.parts.get(`cluster_${id}`) ?? []) group.classList.add("enclosing");
     }
     if (this.shown !== ids.join()) this.centre();
     this.shown = ids.join();
   }
 
   centre() {
-    // On a narrow page the picture is wider than its frame: show the part that matters.
+    // On a narrow page the picture is wider than its frame: scroll to the lit state.
     const lit = this.figure.querySelector(".lit")?.getBoundingClientRect();
     const frame = this.figure.getBoundingClientRect();
     if (lit) this.figure.scrollLeft += lit.x + lit.width / 2 - (frame.x + frame.width / 2);
   }
 
   flash(source, target) {
-    for (const from of this.around(source)) {
+    for (const from of this.withParents(source)) {
       const name = `${from} to ${target}`;
       const titles = [...this.parts.keys()].filter((title) => title === name || title.split("->").includes(name));
       if (!titles.length) continue;
@@ -67,14 +67,14 @@ class Diagram {
     for (const group of this.figure.querySelectorAll(".just")) group.classList.remove("just");
   }
 
-  around(id) {
+  withParents(id) {
     const state = this.states.find((each) => each.id === id);
-    return state ? [id, ...this.around(state.parent)] : [];
+    return state ? [id, ...this.withParents(state.parent)] : [];
   }
 }
 
 function idsOf(states, names) {
-  // A name counts where its box does: two states in different boxes may share one.
+  // Two states in different boxes may share a name: a state is meant only if the names of its boxes are there too.
   const named = (state) => names.includes(state.name) && (state.parent === null || named(states.find((each) => each.id === state.parent)));
   return states.filter(named).map((state) => state.id);
 }
@@ -84,7 +84,7 @@ function leaves(states, names) {
   return states.filter((state) => ids.includes(state.id) && !states.some((each) => each.parent === state.id)).map((state) => state.name);
 }
 
-// -- what changes ----------------------------------------------------------------------------------------------------------
+// -- what each snapshot changes ----------------------------------------------------------------------------------------------
 
 const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour12: false }) + "." + String(Math.floor((seconds % 1) * 10));
 
@@ -259,7 +259,7 @@ feed.addEventListener("message", (message) => {
   const snapshot = JSON.parse(message.data);
   session ??= snapshot.session;
   if (snapshot.session === session) show(snapshot);
-  else location.reload(); // it is another process: what this page holds, its token too, was the old one's
+  else location.reload(); // another process serves the page now: this page's timeline and token are the old process's
 });
 feed.addEventListener("open", () => { at("away").hidden = true; });
 feed.addEventListener("error", () => { at("away").hidden = false; });
