@@ -144,7 +144,7 @@ def _processes(options: Options, signals: Iterable[int]) -> "PoolSettings | None
         if value is not None:
             _whole(name, value)
     _positive(**given)
-    from connect.execution.process_pool import PoolSettings, cores  # most workers have none
+    from connect.execution.process_pool import PoolSettings, cores  # imported only for workers that have processes
 
     return PoolSettings(
         apps=options.apps,
@@ -179,7 +179,7 @@ def _keyring(known: sdk.Apps, primary: str | None, fallback: str | None, env: st
 
 
 def _caution(known: sdk.Apps, signing_key: str | None, api_base_url: str | None) -> str | None:
-    """What is odd about a signing key for a client in development mode; None: nothing."""
+    """A warning about a signing key that is set for a client in development mode; None: there is nothing to warn of."""
     if known.is_cloud or not (signing_key or known.signing_key) or (signing_key and api_base_url):
         return None
     if sdk.is_dev_variable_set():

@@ -7,7 +7,6 @@ the few methods that other threads may call say so. A report about a link that i
 
 import asyncio
 import logging
-from typing import Final
 
 import aiohttp
 
@@ -39,8 +38,6 @@ from statecharts import Bound, Unexpected
 from statecharts import Connection as ConnectionChart
 from statecharts.binding import Move
 
-HISTORY: Final = 50
-
 log = logging.getLogger("connect")
 
 
@@ -69,10 +66,10 @@ class Connection:
         self._stuck: list[str] = []
         self.is_closing = False
 
-    # -- a life ---------------------------------------------------------------------------------------------------------------
+    # -- running ---------------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """From the first dial to CLOSED, with nothing left behind: no task, timer or socket.
+        """Run from the first dial to CLOSED, and leave no task, timer or socket behind.
 
         Raises: what `start()` raises (see `connect.errors`).
         """
@@ -97,7 +94,7 @@ class Connection:
             raise self._failure
 
     async def _start_executor(self) -> None:
-        """Not to its end if the worker is closed meanwhile: processes take their time to import."""
+        """Wait for the executor, unless the worker is closed meanwhile: processes can take a minute to import the apps."""
         self._starting = asyncio.create_task(self._executor.start())
         await asyncio.wait([self._starting])
         if not self._starting.cancelled():
@@ -172,11 +169,11 @@ class Connection:
         self._chart.fire("shutdown")
 
     def hurry(self) -> None:
-        """Cancel user code; what is owed is still delivered. Without effect unless a shutdown has begun."""
+        """Cancel user code; every reply is still delivered. Does nothing unless a shutdown has begun."""
         self._chart.fire("deadline")
 
     def stuck(self) -> list[str]:
-        """Ids of executions that still run although the worker has ended: sync functions that nothing can stop."""
+        """Ids of executions that still run although the worker has ended: sync functions, which cannot be stopped."""
         return self._stuck
 
     @property
@@ -263,7 +260,7 @@ class Connection:
         if self._hurried:
             log.info("still waiting, at most %g s in all, for %s", self._options.flush_timeout, awaited)
         else:
-            log.info("cancelling what still runs; every reply is delivered all the same: waiting for %s", awaited)
+            log.info("cancelling what still runs, and still delivering every reply; waiting for %s", awaited)
         self._hurried = True
         self._requests.cancel_all()
 
@@ -271,7 +268,7 @@ class Connection:
         return len(self._requests) == 0
 
     def note_error(self, error: Exception) -> None:
-        log.error("a bug in the worker, please report it: finishing what is under way, then closing", exc_info=error)
+        log.error("a bug in the worker, please report it: it finishes its work, then closes", exc_info=error)
         self.is_closing = True
         self._failure = InternalError(f"an action of the connection chart raised {type(error).__name__}: {error}")
         self._failure.__cause__ = error
@@ -286,8 +283,8 @@ class Connection:
             for link in self._links.alive:
                 link.close()
         except Exception:
-            # The engine swallows what the entry of a final state raises.
-            log.exception("a bug in the worker, please report it: closing left something behind")
+            # The library drops an exception that the entry of a final state raises.
+            log.exception("a bug in the worker, please report it: tasks or sockets may be left open")
         finally:
             self._released.set()
 
@@ -356,7 +353,7 @@ class Connection:
         self._note_broken(error)
 
     def link_action_raised(self, _link: Link, error: Exception) -> None:
-        """The first time the link is replaced. A second time ends the worker: else a bug would be retried for ever."""
+        """The first such bug costs that link only. The second ends the worker, which would otherwise meet it again for ever."""
         self._action_bugs += 1
         if self._action_bugs > 1:
             self._note_broken(error)
@@ -386,9 +383,9 @@ class Connection:
         log.error("a bug in the worker, please report it: %s", report)
 
     def _note_broken(self, error: Exception) -> None:
-        """A bug outside of the connection chart: the first one ends the worker gracefully, more of them change nothing."""
+        """*error* is a bug outside of the connection chart. The first ends the worker gracefully; later ones are only logged."""
         if self._bug is None and self._failure is None:
             self._bug = error
             self._chart.fire("error_execution", error=error)
         elif error is not self._bug:
-            log.error("a bug in the worker, please report it: another one", exc_info=error)
+            log.error("a bug in the worker, please report it: one more, while it closes", exc_info=error)

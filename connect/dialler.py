@@ -1,8 +1,8 @@
-"""Dialling: one loop that makes a link, or goes on trying.
+"""Dialling: one loop that tries until a link is ready.
 
-"See to it that a dial loop runs" is all that the connection chart asks, from any state that needs a link; the loop outlives
-those states and ends with its success, or with the worker. Tenacity holds the loop: its wait is `Backoff`, its before-sleep hook
-notes what failed and excludes that gateway's group.
+Every state of the connection chart that needs a link calls `dial`, which starts the loop unless it runs. The loop outlives those
+states; it ends when a link is ready, or with the worker. Tenacity runs it: its wait is `Backoff`, its before-sleep hook notes the
+failure and excludes that gateway's group (docs/decisions/never-give-up.md).
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from connect.secrets import Keyring
 
 
 class DialOwner(Protocol):
-    """Who hears how dialling goes."""
+    """What the dialler tells of its attempts."""
 
     def dial_failed(self, attempt: int, delay: float, error: Exception) -> None: ...
     def dial_rejected(self, error: Exception) -> None: ...
@@ -62,7 +62,7 @@ class Dialler:
         return self._task is not None and not self._task.done()
 
     def dial(self, cause: Exception | None = None) -> None:
-        """See to it that a dial loop runs; *cause* is the loss that made it necessary, if one did."""
+        """Start the dial loop unless it runs; *cause* is the loss that made it necessary, if one did."""
         if not self.dialling:
             self.attempts = 0
             self._task = self._loop.create_task(self._dial(cause), name="dial")
@@ -73,7 +73,7 @@ class Dialler:
             self.excluded |= {link.group}
 
     def ready(self, link: Link) -> bool:
-        """*link* is ready. False: it is not the one being made, and nobody wants it."""
+        """*link* is ready. False: it is not the link that is being made, and must be closed."""
         if link is not self.link or self._outcome is None:
             return False
         self._ever_ready = True
@@ -91,12 +91,12 @@ class Dialler:
             self._outcome.set_exception(error)
 
     def stop(self) -> None:
-        """No attempt from here on; the link in the making is the caller's to close."""
+        """Make no further attempt. The caller closes the link that is being made."""
         if self._task:
             self._task.cancel()
 
     async def wait_stopped(self) -> None:
-        """Until the dial loop has ended."""
+        """Wait until the dial loop has ended."""
         if self._task:
             await asyncio.wait([self._task])
 
@@ -129,7 +129,7 @@ class Dialler:
         self.retry_at = None
 
     def _worth_retrying(self, error: BaseException) -> bool:
-        """After the first link, everything; before it, not what trying again cannot mend: a bad deploy fails at once."""
+        """Once there was a link, always. Before that, not after an error that a retry cannot fix: a bad deploy fails at once."""
         hopeless = isinstance(error, SyncFailed | TooManyApps) or (
             isinstance(error, AuthenticationFailed) and self._keyring.exhausted
         )
@@ -141,10 +141,10 @@ class Dialler:
             return
         self.last_error = error
         if isinstance(error, HandshakeTimeout) and error.stage == "ready":
-            # It may be syncing: the same gateway again, with more patience.
+            # The gateway may be syncing the functions: try it again, and wait longer.
             self._ready_seconds = min(self._ready_seconds * 2, self._deadlines.ready_max)
         else:
             self.exclude(self.link)
         delay = retry_state.next_action.sleep if retry_state.next_action else 0.0
-        self.retry_at = self._loop.time() + delay  # whoever hears of the failure may ask for it
+        self.retry_at = self._loop.time() + delay  # before `dial_failed`, whose listeners may ask for it
         self._owner.dial_failed(self.attempts, delay, error)

@@ -98,7 +98,7 @@ class LinkSettings:
 
 @dataclass
 class Facts:
-    """What a link has seen; times are the loop's clock, None for never."""
+    """When a link sent or received what; times are the loop's clock, None for never."""
 
     heartbeat_sent: float | None = None
     heartbeat_seen: float | None = None
@@ -141,7 +141,7 @@ class Link:
         self._chart.fire("close")
 
     def retire(self) -> None:
-        """Another link has taken over: end once nothing is owed here any more."""
+        """Another link carries the work now: close once this one brings no more answers."""
         self._chart.fire("retire")
 
     def announce_ready(self) -> None:
@@ -149,7 +149,7 @@ class Link:
         self.send(codec.encode(Kind.WORKER_READY))
 
     def pause(self) -> None:
-        """Write WORKER_PAUSE as soon as no ACK is so fresh that it could be overtaken."""
+        """Write WORKER_PAUSE, but not so soon after an ACK that the gateway could read it first (PROTOCOL.md §5)."""
         fresh = self.facts.last_ack + self._settings.deadlines.pause - self._loop.time()
         if fresh > 0:
             self._pause.arm(fresh)
@@ -157,39 +157,39 @@ class Link:
             self._chart.fire("pause")
 
     def send(self, frame: bytes, written: Callable[[bool], None] | None = None, kept: int = 0) -> None:
-        """Queue *frame*; *written* is told, later, whether it went out. *kept*: bytes that the sender keeps until then."""
+        """Queue *frame*. *written* is called later with whether it was written. *kept*: bytes that the sender keeps until then."""
         if self._channel and self._closer is None:
             self._channel.send(frame, written, kept)
         elif written:
             self._loop.call_soon(written, False)
 
     def send_ack(self, frame: bytes, written: Callable[[bool], None], kept: int) -> None:
-        """`send` for a WORKER_REQUEST_ACK: the pause keeps its distance."""
+        """`send` a WORKER_REQUEST_ACK, and remember when, for `pause`."""
         self.facts.last_ack = self._loop.time()
         self.send(frame, written, kept)
 
     def owe(self, what: str, request_id: str) -> None:
-        """An answer to *what* about this request is awaited here."""
+        """Expect an answer over this link: to *what* ("reply" or "lease"), about this request."""
         self._owed.add((what, request_id))
 
     def paid(self, what: str, request_id: str) -> None:
-        """It came, or is no longer needed."""
+        """That answer came, or is no longer needed."""
         self._owed.discard((what, request_id))
         if not self._owed:
             self._settle.hasten()
 
     def owes(self, what: str, request_id: str) -> bool:
-        """Whether that answer may still come: it is awaited, and the link still read."""
+        """Whether that answer may still come: it is expected, and the link is still read."""
         return self._closer is None and (what, request_id) in self._owed
 
     async def wait_closed(self) -> None:
-        """Until the socket is gone and no task of this link is alive. Only after `close()`."""
+        """Wait until the socket is closed and every task of this link has ended. Call it after `close()` only."""
         if self._closer:
             await self._closer
 
     @property
     def full(self) -> bool:
-        """The gateway does not take what it is sent: a reply had better go another way."""
+        """The gateway does not read what it is sent: replies should be flushed over HTTP instead."""
         return self._channel is not None and self._channel.full
 
     @property
@@ -213,7 +213,7 @@ class Link:
     # -- HANDSHAKE ------------------------------------------------------------------------------------------------------------
 
     def arm_start_deadline(self) -> None:
-        # The request carries its own timeout, which names the URL; this one stands behind it.
+        # The request has a timeout of its own, whose error names the URL; this one is a second later, in case that fails.
         self._arm("start", self._settings.deadlines.start + 1.0)
 
     def post_start(self) -> None:
@@ -357,30 +357,30 @@ class Link:
             self._break(error)
 
     def _break(self, error: Exception) -> None:
-        """*error* is a bug outside of the chart's actions: dialling again would only meet it again."""
+        """*error* is a bug outside of the chart's actions. Dialling again would meet it again, so it ends the worker."""
         self._owner.link_broken(self, error)
         self._chart.fire("lost", error=error)
 
     def _received(self, data: bytes | None) -> None:
         self.facts.frame_seen = self._loop.time()
         if data is None:
-            self._odd("text frame")
+            self._ignore("text frame")
             return
         try:
             frame = codec.decode(data)
         except ProtocolError:
-            self._odd("undecodable frame")
+            self._ignore("undecodable frame")
             return
         handle = _HANDLERS.get(frame.kind)
         if handle is None:
-            self._odd(codec.kind_name(frame.kind))
+            self._ignore(codec.kind_name(frame.kind))
         elif frame.kind in _WORK and not self._takes_work:
             early = f"{codec.kind_name(frame.kind)} came before GATEWAY_CONNECTION_READY"
             self._chart.fire("lost", error=ProtocolError(early))
         else:
             handle(self, frame.payload)
 
-    def _odd(self, what: str) -> None:
+    def _ignore(self, what: str) -> None:
         # Summed up: a newer gateway may have a kind that it sends all the time.
         about = {"connection_id": self.connection_id, **REPEATS}
         log.warning("%s: ignored a frame that means nothing here: %s", self.connection_id, what, extra=about)

@@ -1,7 +1,7 @@
-"""The worker as its owner sees it: `connect()` and the handle that it returns.
+"""The worker: `connect()` and the handle that it returns.
 
-The connection lives on a thread and loop of its own, so that no user code can delay a heartbeat; this file is the bridge. Its
-methods may be called from any thread and any loop. With `isolation="none"` there is one loop for everything, the one that called
+The connection runs on a thread and loop of its own, so that user code cannot delay a heartbeat; this file connects the two. Its
+methods may be called from any thread and any loop. With `isolation="none"` everything runs on one loop, the one that called
 `start()`.
 """
 
@@ -59,7 +59,7 @@ class WorkerConnection:
     # -- running --------------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Connect, and run until closed. Cancelling it cancels user code, delivers what is owed, and returns then.
+        """Connect, and run until closed. Cancelling it cancels user code and delivers the replies before it returns.
 
         Raises: ConfigurationError: it was started before, or inside the import of `"MODULE:APPS"`. Before the first ACTIVE:
             AuthenticationFailed, SyncFailed, TooManyApps, ConnectTimeout. At any time: InternalError.
@@ -116,7 +116,7 @@ class WorkerConnection:
         thread = threading.Thread(target=body, name="connect", daemon=True)
         thread.start()
         await ended
-        thread.join()  # it has nothing left to do: no thread is there any more when start() returns
+        thread.join()  # at once: it has nothing left to do. No thread of the worker is left when start() returns
 
     async def _live(self, connection: Connection) -> None:
         self._loop = asyncio.get_running_loop()
@@ -138,7 +138,7 @@ class WorkerConnection:
         try:
             await asyncio.wait([self._starter, ready], return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            # The block is not entered, so nobody will leave it.
+            # The block is not entered, so `__aexit__` will not end the worker.
             self._starter.cancel()
             await asyncio.gather(self._starter, ready, return_exceptions=True)
             raise
@@ -171,7 +171,7 @@ class WorkerConnection:
             await self.closed()
 
     async def closed(self) -> None:
-        """Until the worker has ended; at once if it was closed without ever being started. Never raises."""
+        """Wait until the worker has ended. Returns at once if it was closed and never started. Never raises; cancelling is safe."""
         over = asyncio.Event()
 
         def look() -> None:
@@ -183,7 +183,7 @@ class WorkerConnection:
 
     @contextlib.contextmanager
     def _woken_at_the_end(self, look: Callable[[], None]) -> Iterator[None]:
-        """*look* now, and once more, on this loop, when the worker has ended."""
+        """Call *look* now, and again on this loop when the worker has ended."""
         wake = functools.partial(_soon, asyncio.get_running_loop(), look)
         self._waiting.add(wake)
         try:
@@ -193,7 +193,7 @@ class WorkerConnection:
             self._waiting.discard(wake)
 
     def _request(self, hurry: bool = False) -> None:
-        """Ask the connection to close; *hurry*: and to cancel user code. From any thread, a signal handler too."""
+        """Tell the connection to close and, with *hurry*, to cancel user code. From any thread, and from a signal handler."""
         self._closing = True
         connection, loop = self._connection, self._loop
         if connection is None:
@@ -211,7 +211,7 @@ class WorkerConnection:
     # -- asking ---------------------------------------------------------------------------------------------------------------
 
     def get_state(self) -> ConnectionState:
-        """Where the worker stands: CONNECTING, ACTIVE, DRAINING, RECONNECTING or CLOSED."""
+        """The state: CONNECTING, ACTIVE, DRAINING, RECONNECTING or CLOSED."""
         if self._ended:
             return ConnectionState.CLOSED
         return self._connection.state if self._connection else ConnectionState.CONNECTING
@@ -234,9 +234,9 @@ class WorkerConnection:
         return self._closing or (self._connection is not None and self._connection.is_closing)
 
     async def wait_for_state(self, state: ConnectionState) -> None:
-        """Until the worker is in *state*; CLOSING: until a shutdown has begun. Cancelling is safe.
+        """Wait until the worker is in *state*; CLOSING: until a shutdown has begun. Cancelling is safe.
 
-        Raises: LinkLost: the worker ended, so that it will never come.
+        Raises: LinkLost: the worker has ended, and will not reach that state.
         """
         if state is ConnectionState.CLOSED:
             await self.closed()
@@ -278,16 +278,16 @@ class WorkerConnection:
         return self._listeners.events()
 
     def status(self) -> Status:
-        """A snapshot of everything worth knowing; it holds no secret."""
+        """A snapshot of the worker, taken now. It holds no secret."""
         if self._connection is None:
             return Status(state=self.get_state(), is_closing=self.is_closing)
         processes = self._processes.status if self._processes else ()
         return replace(self._connection.status(), state=self.get_state(), processes=processes)
 
     def stuck(self) -> list[str]:
-        """Ids of executions that still run although the worker has ended: sync functions, which nothing can stop.
+        """Ids of executions that still run although the worker has ended: sync functions, which cannot be stopped.
 
-        With `isolation="process"` there are none: they end with their process.
+        With `isolation="process"` there are none: functions end with their process.
         """
         return self._connection.stuck() if self._connection and not self._processes else []
 
@@ -296,7 +296,7 @@ class WorkerConnection:
 
 
 def _taking(options: Callable[P, Options]) -> Callable[P, WorkerConnection]:
-    """`connect()`, which takes what *options* takes."""
+    """`connect()`, with the parameters of *options*."""
 
     def connect(*given: P.args, **named: P.kwargs) -> WorkerConnection:
         try:
@@ -334,7 +334,7 @@ def _resolve(future: asyncio.Future[None], error: BaseException | None) -> None:
 
 
 def _dispose(loop: asyncio.AbstractEventLoop) -> None:
-    """Close *loop* without waiting for what cannot be cancelled: a name look-up may hang in a thread for half a minute."""
+    """Close *loop* without waiting for what cannot be cancelled: a name look-up can hang in a thread for half a minute."""
     tasks = asyncio.all_tasks(loop)
     for task in tasks:
         task.cancel()
@@ -345,5 +345,5 @@ def _dispose(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-    with contextlib.suppress(RuntimeError):  # it is closed: nobody waits there any more
+    with contextlib.suppress(RuntimeError):  # the loop is closed, and its waiters with it
         loop.call_soon_threadsafe(call)

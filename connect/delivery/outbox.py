@@ -1,7 +1,7 @@
-"""Replies until somebody has them: confirmed over a link, flushed over HTTP, or reported as lost (PROTOCOL.md §8).
+"""Replies, kept until they are confirmed over a link, flushed over HTTP, or reported as lost (PROTOCOL.md §8).
 
-The outbox owns the bytes, the deadline for each REPLY_ACK and the flusher; what becomes of a request is its chart's to say, so
-everything found out here is told to the owner as an event of that request.
+The outbox holds the bytes, the deadline of each REPLY_ACK and the flusher. It tells the owner what happened to a reply; the
+request's chart decides what follows.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from connect.logs import REPEATS
 
 REMEMBER_BYTES: Final = 64 * 1024 * 1024
 REMEMBER: Final = 20_000
-"""Delivered replies that are kept at most: small ones weigh little, but a busy worker would keep hundreds of thousands of them."""
+"""Most delivered replies that are kept: small ones need few bytes, but a busy worker would keep hundreds of thousands."""
 REPLY_SECONDS: Final = 2 * 60 * 60.0
 """How long the executor waits for a reply (PROTOCOL.md §6.4)."""
 FLUSHES_AT_ONCE: Final = 8
@@ -29,7 +29,7 @@ log = logging.getLogger("connect.outbox")
 
 
 class ReplyOwner(Protocol):
-    """Who hears what became of a reply."""
+    """What the outbox tells of each reply."""
 
     def reply_overdue(self, request_id: str) -> None: ...
     def reply_flushed(self, request_id: str) -> None: ...
@@ -85,7 +85,7 @@ class Outbox:
     # -- holding --------------------------------------------------------------------------------------------------------------
 
     def hold(self, request_id: str, body: bytes) -> None:
-        """Keep *body*; where the limit is passed, the oldest others go, and are reported."""
+        """Keep *body*. Past the limit the oldest other replies are dropped, and the owner is told of each."""
         self._held[request_id] = _Reply(body, self._loop.time())
         self._size += len(body)
         while self._size > self._limit and len(self._held) > 1:
@@ -100,7 +100,7 @@ class Outbox:
         return reply.body if reply else None
 
     def drop(self, request_id: str) -> None:
-        """Nobody needs this reply any more."""
+        """Drop this reply: it is delivered, or its request has ended."""
         self._awaiting.pop(request_id, None)
         self._release(request_id)
 
@@ -112,7 +112,7 @@ class Outbox:
     # -- remembering ----------------------------------------------------------------------------------------------------------
 
     def remember(self, request_id: str) -> None:
-        """Delivered: keep it for a while longer, for a redelivery of the same request."""
+        """Keep a delivered reply a while longer, to answer a redelivery of the same request."""
         self._expire_memories()
         self._forget(request_id)
         reply = self._held.get(request_id)
@@ -123,7 +123,7 @@ class Outbox:
                 self._forget(next(iter(self._remembered)))
 
     def recall(self, request_id: str) -> bytes | None:
-        """The reply that was delivered for this request, while it is remembered."""
+        """The reply that was delivered for this request; None: it is not remembered, or never was."""
         if request_id in self._remembered:
             self._expire_memories()
         reply = self._remembered.get(request_id)
@@ -142,7 +142,7 @@ class Outbox:
     # -- waiting for REPLY_ACK ------------------------------------------------------------------------------------------------
 
     def sent(self, request_id: str) -> None:
-        """The reply went out over a link: its REPLY_ACK is due."""
+        """The reply was written to a link: its REPLY_ACK is expected."""
         self._awaiting.pop(request_id, None)
         self._awaiting[request_id] = self._loop.time() + self._ack_seconds
         if self._ack_timer is None:
@@ -164,7 +164,7 @@ class Outbox:
     # -- flushing -------------------------------------------------------------------------------------------------------------
 
     def queue_flush(self, request_id: str) -> None:
-        """Deliver it over HTTP, as soon as may be."""
+        """Deliver it over HTTP, as soon as possible."""
         reply = self._held.get(request_id)
         if reply is None:
             return
@@ -179,11 +179,11 @@ class Outbox:
             self._owner.flushing_broke(error)
 
     def kick(self) -> None:
-        """There is reason to think that the API is back: do not wait any longer."""
+        """Flush now instead of after the wait: a link is ready, so the API is probably back."""
         self._kicked.set()
 
     async def stop(self) -> None:
-        """End the flusher and the timer. What is still held stays where it can be read, and reported."""
+        """End the flusher and the timer. What is held stays readable, for the report of what is lost."""
         if self._ack_timer:
             self._ack_timer.cancel()
         if self._flusher:
@@ -191,7 +191,7 @@ class Outbox:
             await asyncio.wait([self._flusher])
 
     def undelivered(self) -> list[str]:
-        """Ids of the replies that nobody has."""
+        """Ids of the replies that are not delivered."""
         return list(self._held)
 
     async def _flush_all(self) -> None:
@@ -202,19 +202,19 @@ class Outbox:
                 pass
 
     async def _flush_first(self) -> None:
-        # Raised, not returned: the user's own policy may go by what went wrong.
+        # Raised, not returned: the user's tenacity policy may wait by the kind of error.
         for error in await self._flush_next(1):
             raise error
 
     async def _flush_next(self, most: int) -> list[Exception]:
         """Errors of the replies to retry."""
-        self._kicked.clear()  # a kick from here on is about what is tried now
+        self._kicked.clear()  # a kick from now on means this batch
         batch = [self._to_flush.popleft() for _ in range(min(most, len(self._to_flush)))]
         errors = await asyncio.gather(*(self._flush_one(request_id, reply) for request_id, reply in batch))
         return [error for error in errors if error]
 
     async def _flush_one(self, request_id: str, reply: _Reply) -> Exception | None:
-        """None: the API took it, or never will. An error: try again."""
+        """None: the API took it, or will never take it. An error: try again."""
         if self._held.get(request_id) is not reply:
             return None
         if self._loop.time() - reply.made_at > REPLY_SECONDS:
