@@ -1,4 +1,4 @@
-"""The sweep: every lease once per interval, and never so many in one go that something else is late."""
+"""The sweep extends every lease once per interval, and never so many at once that something else is late."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connect.delivery.leases import AT_ONCE, BATCHES, Leases
+from connect.delivery.leases import AT_ONCE, BATCHES, Leases, seconds_left
 from connect.wire import ulid
 
 INTERVAL = 0.2
@@ -94,21 +94,71 @@ async def test_a_sweep_that_is_overtaken_by_the_next_leaves_none_out() -> None:
     assert fleet.extended[: 3 * AT_ONCE] == list(range(3 * AT_ONCE))
 
 
-@pytest.mark.parametrize(
-    ("lease_id", "ends"),
-    [
-        ("01ARZ3NDEKTSV4RRFFQ69G5FAV", 1469922850.259),
-        ("01arz3ndektsv4rrffq69g5fav", 1469922850.259),
-        ("7ZZZZZZZZZZZZZZZZZZZZZZZZZ", 281474976710.655),
-        ("00000000000000000000000000", 0.0),
-        ("01ARZ3NDEKTSV4RRFFQ69G5FA", None),
-        ("O1ARZ3NDEKTSV4RRFFQ69G5FAV", None),
-        ("+1ARZ3NDEKTSV4RRFFQ69G5FAV", None),
-        ("0_ARZ3NDEKTSV4RRFFQ69G5FAV", None),
-        ("٣1ARZ3NDEKTSV4RRFFQ69G5FAV", None),
-        ("", None),
-    ],
-)
-def test_a_lease_ends_when_its_ulid_says(lease_id: str, ends: float | None) -> None:
-    """In either case; what is no ULID says nothing."""
-    assert ulid.timestamp(lease_id) == ends
+async def test_there_is_no_interval_and_no_sweep_while_no_link_carries_leases() -> None:
+    fleet = Fleet(1, interval=0.05)
+    leases = Leases(lambda: fleet.holders, lambda: fleet.link)
+    assert leases.interval is None
+    leases.carry(fleet.link)
+    assert leases.interval == 0.05
+    leases.leave(fleet.link)
+    assert leases.interval is None
+    await asyncio.sleep(0.2)
+    assert fleet.extended == []
+
+
+async def test_the_link_that_came_last_says_how_often() -> None:
+    fleet = Fleet(1, interval=60.0)
+    quick: Any = SimpleNamespace(intervals=SimpleNamespace(extend_lease=0.05))
+    leases = Leases(lambda: fleet.holders, lambda: fleet.link)
+    leases.carry(fleet.link)
+    leases.carry(quick)
+    assert leases.interval == 0.05
+    await fleet.wait(2)
+    leases.leave(quick)
+    assert leases.interval == 60.0
+    leases.leave(fleet.link)
+
+
+async def test_links_that_come_and_go_do_not_put_the_sweep_off() -> None:
+    """Each carries the leases for less than an interval, all of them together for many."""
+    fleet = Fleet(1, interval=0.2)
+    leases = Leases(lambda: fleet.holders, lambda: fleet.link)
+    loop = asyncio.get_running_loop()
+    end = loop.time() + 10.0
+    leases.carry(fleet.link)
+    await fleet.wait(1)
+    while len(fleet.extended) < 4:
+        assert loop.time() < end
+        leases.leave(fleet.link)
+        leases.carry(fleet.link)
+        await asyncio.sleep(0.02)
+    leases.leave(fleet.link)
+
+
+async def test_while_no_link_is_current_leases_are_passed_over() -> None:
+    """They have their turn in the next sweep."""
+    fleet, swept = Fleet(1, interval=0.05), asyncio.Event()
+    current: list[Any] = [None]
+
+    def holders() -> list[Any]:
+        swept.set()
+        return fleet.holders
+
+    leases = Leases(holders, lambda: current[0])
+    leases.carry(fleet.link)
+    async with asyncio.timeout(10):
+        await swept.wait()
+    assert fleet.extended == []
+    current[0] = fleet.link
+    await fleet.wait(1)
+    leases.leave(fleet.link)
+
+
+@pytest.mark.parametrize(("ends_in", "left"), [(120.0, 120.0), (0.0, 0.0), (-60.0, -60.0)])
+def test_the_time_left_goes_by_the_leases_own_id(ends_in: float, left: float) -> None:
+    assert seconds_left(ulid.new(time.time() + ends_in)) == pytest.approx(left, abs=5.0)
+
+
+def test_an_id_that_tells_no_time_has_no_time_left() -> None:
+    assert seconds_left("") is None
+    assert seconds_left("lease-1") is None

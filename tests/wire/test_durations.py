@@ -1,15 +1,12 @@
-"""Go's durations, as the gateway writes them."""
+"""Durations are read as Go writes them, and as step options do; any other text is refused, or gives way to a default."""
 
-import math
 import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connect import wire
 from connect.wire import durations
-from connect.wire.intervals import Intervals
 
 
 def go(nanoseconds: int) -> str:
@@ -84,19 +81,42 @@ def test_a_text_of_any_length_is_read_in_no_time(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "heartbeat", "extend_lease", "status"),
+    ("text", "seconds"),
     [
-        ("", 10, 30, 0),
-        ("nonsense", 10, 30, 0),
-        ("0s", 10, 30, 0),
-        ("-1s", 10, 30, 0),
-        ("1ns", 0.01, 0.01, 0.01),
-        ("1m30s", 60, 60, 90),
-        ("2562047h47m16.854775807s", 60, 60, 3600),
-        ("200ms", 0.2, 0.2, 0.2),
+        ("", 10.0),
+        ("nonsense", 10.0),
+        ("0s", 10.0),
+        ("-1s", 10.0),
+        ("1ns", 0.5),
+        ("0.5s", 0.5),
+        ("7s", 7.0),
+        ("1m", 60.0),
+        ("1h", 60.0),
     ],
 )
-def test_intervals_are_held_to_sane_bounds(text: str, heartbeat: float, extend_lease: float, status: float) -> None:
-    data = wire.GatewayConnectionReadyData(heartbeat_interval=text, extend_lease_interval=text, status_interval=text)
-    assert Intervals.of(data) == Intervals(heartbeat, extend_lease, status)
-    assert all(map(math.isfinite, (heartbeat, extend_lease, status)))
+def test_a_duration_is_held_between_its_bounds(text: str, seconds: float) -> None:
+    assert durations.clamped(text, 10.0, 0.5, 60.0) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("10s", 10.0),
+        ("1m30s", 90.0),
+        ("7d", 604_800.0),
+        ("1w", 604_800.0),
+        ("1w2d3h", 788_400.0),
+        ("", 5.0),
+        ("soon", 5.0),
+        ("-7d", 5.0),
+        ("7D", 5.0),
+    ],
+)
+def test_step_options_have_days_and_weeks_too(text: str, seconds: float) -> None:
+    assert durations.step_seconds(text, default=5.0) == seconds
+
+
+def test_gos_durations_have_neither() -> None:
+    for text in ("7d", "1w"):
+        with pytest.raises(ValueError, match="duration"):
+            durations.parse(text)
