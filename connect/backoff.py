@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt, by what went wrong: tenacity wait policies (DESIGN §5.1).
+"""How long to wait before the next attempt, by what went wrong: tenacity wait policies (docs/decisions/backoff.md).
 
 The base is a table: 1, 2, 5, 10, 20, 30, 60 seconds, one entry for each failure in a row. The wait is a random number between zero
 and the entry ("full jitter"), since all workers of a gateway lose it at the same moment. After a link has been ready for ten

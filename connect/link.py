@@ -1,15 +1,15 @@
 """One link: a WebSocket and the tasks that live with it, driven by the link chart.
 
 The chart decides, this file acts: every method that the chart names starts something and returns, and what it started comes back
-as an event. A link knows its owner only as `LinkOwner`. Frames about work (requests, lease and reply ACKs) do not pass through
-the chart; while the link is UP they go straight to the owner, before that they are out of order and end the handshake.
+as an event. Frames about work (requests, lease and reply ACKs) do not pass through the chart: while the link is UP they go straight
+to the requests, before that they are out of order and end the handshake.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
@@ -22,7 +22,7 @@ from connect.logs import REPEATS
 from connect.loops.timers import Ticker, Timer
 from connect.secrets import without_passwords
 from connect.transport.api import Api, Grant, gateway_endpoint
-from connect.transport.channel import Channel
+from connect.transport.channel import SHUTDOWN, UNEXPECTED, Channel
 from connect.transport.registration import Registration
 from connect.transport.websocket import open_socket
 from connect.wire import codec
@@ -32,44 +32,10 @@ from statecharts import Bound
 from statecharts import Link as LinkChart
 from statecharts.binding import Move, Report
 
-SHUTDOWN: Final = (1000, b"WORKER_SHUTDOWN")
-"""Code and reason of a close that the worker means."""
-_UNEXPECTED: Final = (4001, b"UNEXPECTED")
+if TYPE_CHECKING:
+    from connect.link_owner import LeaseSweep, LinkOwner, LinkWork
 
 log = logging.getLogger("connect.link")
-
-
-class LinkOwner(Protocol):
-    """What a link tells of itself. Called on the connection's loop; each returns at once."""
-
-    def link_ready(self, link: "Link") -> None: ...
-    def link_failed(self, link: "Link", error: Exception) -> None: ...
-    def link_closing(self, link: "Link") -> None: ...
-    def link_lost(self, link: "Link", error: Exception) -> None: ...
-    def link_closed(self, link: "Link") -> None: ...
-    def link_released(self, link: "Link") -> None: ...
-    def link_broken(self, link: "Link", error: Exception) -> None:
-        """*error* is a bug, raised outside of the chart's actions."""
-
-    def link_action_raised(self, link: "Link", error: Exception) -> None:
-        """*error* is a bug, raised by an action of the chart; the link ends."""
-
-
-class LinkWork(Protocol):
-    """What a link tells about work, on the connection's loop."""
-
-    def receive(self, data: wire.GatewayExecutorRequestData, link: "Link") -> None: ...
-    def reply_acked(self, request_id: str, link: "Link") -> None: ...
-    def lease_answered(self, data: wire.WorkerRequestExtendLeaseAckData, link: "Link") -> None: ...
-    def link_gone(self, link: "Link") -> None: ...
-    def status(self) -> wire.WorkerStatusData: ...
-
-
-class LeaseSweep(Protocol):
-    """What extends leases over links that are UP."""
-
-    def carry(self, link: "Link") -> None: ...
-    def leave(self, link: "Link") -> None: ...
 
 
 @dataclass(frozen=True)
@@ -90,8 +56,8 @@ class LinkSettings:
     deadlines: Deadlines
     endpoint: Callable[[str], str]
     """From the endpoint that the server granted to the one to dial. Raises: ConnectError."""
-    work: LinkWork
-    leases: LeaseSweep
+    work: "LinkWork[Link]"
+    leases: "LeaseSweep[Link]"
     listeners: Listeners
     unexpected: Report
 
@@ -109,7 +75,7 @@ class Facts:
 class Link:
     """The actor of one link chart. Everything here runs on the connection's loop."""
 
-    def __init__(self, settings: LinkSettings, owner: LinkOwner, dial: Dial) -> None:
+    def __init__(self, settings: LinkSettings, owner: "LinkOwner[Link]", dial: Dial) -> None:
         self._settings = settings
         self._owner = owner
         self._dial = dial
@@ -217,13 +183,13 @@ class Link:
         self._arm("start", self._settings.deadlines.start + 1.0)
 
     def post_start(self) -> None:
-        self._stage_task = self._spawn(self._post_start(), "start")
+        self._stage_task = self._loop.create_task(self._post_start(), name="link-start")
 
     def arm_open_deadline(self) -> None:
         self._arm("socket", self._settings.deadlines.socket)
 
     def open_socket(self) -> None:
-        self._stage_task = self._spawn(self._open_socket(), "socket")
+        self._stage_task = self._loop.create_task(self._open_socket(), name="link-socket")
 
     def arm_hello_deadline(self) -> None:
         self._arm("hello", self._settings.deadlines.hello)
@@ -239,7 +205,7 @@ class Link:
         self._deadline.disarm()
 
     def report_failed(self, event: object, error: Exception | None = None) -> None:
-        self._close_with = _UNEXPECTED
+        self._close_with = UNEXPECTED
         self._owner.link_failed(self, error or ProtocolError(f"{event} came out of order in the handshake"))
 
     def _arm(self, stage: str, seconds: float) -> None:
@@ -322,7 +288,7 @@ class Link:
         self.send(codec.encode(Kind.WORKER_HEARTBEAT))
 
     def report_lost(self, error: Exception | None = None) -> None:
-        self._close_with = _UNEXPECTED
+        self._close_with = UNEXPECTED
         silent = f"the gateway left three heartbeats, {self.intervals.heartbeat:g} s apart, unanswered"
         self._owner.link_lost(self, error or LinkLost(silent))
 
@@ -336,7 +302,7 @@ class Link:
         self._owner.link_action_raised(self, error)
 
     def close_socket(self) -> None:
-        self._closer = self._spawn(self._close(), "close")
+        self._closer = self._loop.create_task(self._close(), name="link-close")
         self._closer.add_done_callback(lambda _: self._owner.link_released(self))
         self._owner.link_closed(self)
         self._settings.work.link_gone(self)
@@ -417,9 +383,6 @@ class Link:
 
     def _note_move(self, move: Move) -> None:
         self._settings.listeners.emit_move("link", self.connection_id, move)
-
-    def _spawn(self, work: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:
-        return self._loop.create_task(work, name=f"link-{what}")
 
 
 _HANDLERS: Final[dict[int, Callable[..., None]]] = {

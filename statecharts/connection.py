@@ -46,7 +46,7 @@ class ConnectionActions(Protocol):
 class Connection(StateChart[ConnectionActions]):
     """CONNECTING, ACTIVE, CLOSED is a day without trouble. A lost link goes through RECONNECTING and back, a gateway that drains
     through DRAINING · REPLACING, where the old link works on until the new one is ready. Once there was a link, every way to the
-    end leads through DRAINING · STOPPING, which is left when nothing is owed to anybody any more, or by giving up (DESIGN §4, §5).
+    end leads through DRAINING · STOPPING, which is left when nothing is owed to anybody any more, or by giving up (docs/decisions/shutdown.md).
     """
 
     connecting = State(

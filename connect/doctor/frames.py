@@ -4,8 +4,7 @@ import asyncio
 
 from connect import wire
 from connect.errors import GatewayDraining, ProtocolError, SyncFailed
-from connect.link import SHUTDOWN
-from connect.transport.channel import Channel
+from connect.transport.channel import SHUTDOWN, Channel
 from connect.transport.websocket import WebSocket
 from connect.wire import codec
 from connect.wire.codec import Frame, Kind

@@ -1,4 +1,4 @@
-"""Where user functions run: one protocol, `Executor`, and the executors of each `isolation` (DESIGN §6)."""
+"""Where user functions run: one protocol, `Executor`, and the executors of each `isolation` (docs/decisions/isolation.md)."""
 
 from connect.execution.executor import Executor
 from connect.execution.invocation import Invocation

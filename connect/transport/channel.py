@@ -17,6 +17,11 @@ import aiohttp
 from connect.errors import GatewayDraining, LinkLost, TooManyApps
 from connect.transport.websocket import CLOSE_SECONDS, WebSocket
 
+SHUTDOWN: Final = (1000, b"WORKER_SHUTDOWN")
+"""Code and reason of a close that the worker intends."""
+UNEXPECTED: Final = (4001, b"UNEXPECTED")
+"""Of a close after a failure."""
+
 FULL: Final = 16 * 1024 * 1024
 """Bytes that wait to be written: from here on replies are flushed over HTTP instead, since heartbeats wait behind them."""
 READ_STOP: Final = 4
