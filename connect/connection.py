@@ -36,7 +36,7 @@ from connect.transport.api import Api
 from connect.transport.websocket import open_session
 from statecharts import Bound, Unexpected
 from statecharts import Connection as ConnectionChart
-from statecharts.binding import Move
+from statecharts.runner import Move
 
 log = logging.getLogger("connect")
 

@@ -30,7 +30,7 @@ from connect.wire.codec import Kind
 from connect.wire.intervals import Intervals
 from statecharts import Bound
 from statecharts import Link as LinkChart
-from statecharts.binding import Move, Report
+from statecharts.runner import Move, Report
 
 if TYPE_CHECKING:
     from connect.link_owner import LeaseSweep, LinkOwner, LinkWork

@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 
 from connect.events import Closed, Event, Moved
 from connect.loops.mailbox import Mailbox
-from statecharts.binding import Move
+from statecharts.runner import Move
 
 E = TypeVar("E", bound=Event)
 

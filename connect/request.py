@@ -32,7 +32,7 @@ from connect.logs import about_request
 from connect.wire import codec
 from statecharts import Compiled, Stepper, compile_chart
 from statecharts import Request as RequestChart
-from statecharts.binding import Report
+from statecharts.runner import Report
 
 log = logging.getLogger("connect.requests")
 

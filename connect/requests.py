@@ -11,7 +11,7 @@ from connect.execution import Executor
 from connect.link import Link
 from connect.listeners import Listeners
 from connect.request import Request, RequestSettings
-from statecharts.binding import Report
+from statecharts.runner import Report
 
 log = logging.getLogger("connect.requests")
 

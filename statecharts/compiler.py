@@ -12,9 +12,9 @@ from typing import Any
 
 from statemachine import StateChart
 
-from statecharts import binding, library, model
-from statecharts.binding import Move, Report, Runner, Unexpected
+from statecharts import library, model, runner
 from statecharts.model import ChartModel
+from statecharts.runner import Move, Report, Runner, Unexpected
 
 Guard = tuple[str, bool]
 
@@ -44,7 +44,7 @@ class Compiled:
 
     def ignores(self, state: str, event: str) -> bool:
         """Whether *event* means nothing in *state*, on purpose."""
-        return binding.ignores(self.ignored, state, event)
+        return runner.ignores(self.ignored, state, event)
 
     def allowed(self, state: str) -> tuple[str, ...]:
         """The events that *state* expects."""
@@ -53,18 +53,18 @@ class Compiled:
     def admit(self, actor: object) -> None:
         """Check the class of *actor*. Raises: TypeError: it does not answer to the chart."""
         chart = model.read(self.chart)
-        binding.refuse(self.chart, [*binding.gaps(chart, actor), *_parameters(chart, actor)])
+        runner.refuse(self.chart, [*runner.gaps(chart, actor), *_parameters(chart, actor)])
         self.actors.add(type(actor))
 
     def know(self, event: str) -> None:
         """Raises: LookupError: the chart declares no such event."""
         if event not in self.events:
-            raise binding.undeclared(self.chart.__name__, event, self.events)
+            raise runner.undeclared(self.chart.__name__, event, self.events)
 
 
 def _parameters(chart: ChartModel, actor: object) -> Iterator[str]:
     """Where *actor* asks for what the library would hand to an action, and a table does not."""
-    for name in binding.wanted(chart):
+    for name in runner.wanted(chart):
         method = inspect.getattr_static(type(actor), name, None)
         if inspect.isfunction(method) and len(inspect.signature(method).parameters) > 1:
             yield f"{name}: {type(actor).__name__} needs a method of that name without parameters"
@@ -73,7 +73,7 @@ def _parameters(chart: ChartModel, actor: object) -> Iterator[str]:
 def compile_chart(chart: type[StateChart[Any]]) -> Compiled:
     """Compile *chart*. Raises: TypeError: it is nested, eventless or otherwise more than a table can say; library.LackingError."""
     library.check()
-    binding.refuse(chart, [*binding.contradictions(model.read(chart))])
+    runner.refuse(chart, [*runner.contradictions(model.read(chart))])
     table: dict[tuple[str, str], tuple[Step, ...]] = {}
     for state in chart.states:
         nested = state.states or state.history or model.callback_names(state.invoke)

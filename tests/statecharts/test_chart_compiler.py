@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from statemachine import State, StateChart
 
-from statecharts import CHARTS, Connection, Link, Request, Stepper, binding, compile_chart, model
+from statecharts import CHARTS, Connection, Link, Request, Stepper, compile_chart, model, runner
 from statecharts.tools.walking.paths import note_taker
 
 COMPILED = compile_chart(Request)
@@ -120,7 +120,7 @@ def test_the_class_of_an_actor_is_checked_once(monkeypatch: pytest.MonkeyPatch) 
     """Not each of a thousand requests a second."""
     compiled = compile_chart(_chart(go={"on": "act"}))
     Stepper(compiled, Whole(), print)
-    monkeypatch.setattr(binding, "gaps", None)
+    monkeypatch.setattr(runner, "gaps", None)
     Stepper(compiled, Whole(), print)
 
 
