@@ -1,6 +1,6 @@
-"""OpenTelemetry spans around executions, opened on the thread or in the process where user code runs. Needs the extra `otel`.
+"""OpenTelemetry spans for executions, opened on the thread or in the process where user code runs. Needs the extra `otel`.
 
-`connect.watching.tracing` says what they hold.
+`connect.watching.tracing` describes them.
 """
 
 import contextlib
@@ -28,13 +28,15 @@ _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
 
 def tracer() -> trace.Tracer:
-    """What opens the worker's spans."""
+    """The tracer of this package: it opens the worker's spans."""
     return trace.get_tracer("statechart-connect", importlib.metadata.version("statechart-connect"))
 
 
 def export() -> None:
-    """Send spans by OTLP over HTTP to where the environment says (`OTEL_EXPORTER_OTLP_ENDPOINT` and its kin), for a process that
-    has set up no tracer provider. What is left goes out when the interpreter ends."""
+    """Send spans by OTLP over HTTP, as the environment's `OTEL_…` variables say (`OTEL_EXPORTER_OTLP_ENDPOINT`).
+
+    Does nothing if the process has set up a tracer provider. The last spans are sent when the interpreter ends.
+    """
     if _has_no_provider():
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -48,13 +50,13 @@ def export() -> None:
 
 
 def _has_no_provider() -> bool:
-    """Whether the process has set up no tracer provider. True where OpenTelemetry does not tell: it keeps the first one anyway."""
+    """Whether the process has set up no tracer provider. True if OpenTelemetry does not say: it keeps the first one anyway."""
     stand_in = getattr(trace, "ProxyTracerProvider", None)
     return stand_in is None or isinstance(trace.get_tracer_provider(), stand_in)
 
 
 class Executions:
-    """Spans around executions. `span` is called where user code runs, on whatever thread or process that is."""
+    """Opens a span for each execution. Call `span` on the thread and in the process where user code runs."""
 
     def __init__(self) -> None:
         self.connection: SpanContext | None = None
@@ -62,7 +64,7 @@ class Executions:
 
     @contextlib.contextmanager
     def span(self, invocation: Invocation) -> Iterator["Execution"]:
-        """The span of *invocation* is current inside; an exception of its own making ends it as an error and goes on."""
+        """Make the span of *invocation* current while the block runs. An exception ends it as an error and is raised on."""
         with self._tracer.start_as_current_span(
             f"execute {invocation.function_slug}",
             context=_PROPAGATOR.extract(invocation.headers),
@@ -73,19 +75,19 @@ class Executions:
             yield Execution(span)
 
     def traceparent(self) -> str:
-        """The span in which the present connection was made, for another process; "": there is none."""
+        """The W3C traceparent of the span in which the present connection was made, for another process; "": there is none."""
         known = self.connection
         return f"00-{known.trace_id:032x}-{known.span_id:016x}-{known.trace_flags:02x}" if known else ""
 
 
 class Execution:
-    """An open span."""
+    """The open span of an execution."""
 
     def __init__(self, span: Span) -> None:
         self._span = span
 
     def note(self, outcome: Outcome) -> None:
-        """Say what it came to. A step that is not the last one (NOT_COMPLETED) is no error."""
+        """Note the outcome on the span. NOT_COMPLETED, a step that is not the last one, is no error."""
         status = STATUS_NAMES[outcome.status]
         self._span.set_attribute("inngest.status", status)
         if status == "ERROR":
