@@ -1,13 +1,109 @@
-"""Shutdown signals, and a main thread that waits for I/O when they come."""
+"""Shutdown signals: who handles them, how soon, and that everything is as before in the end."""
 
 import asyncio
 import signal
+import socket
 import threading
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from connect import ConnectionState
+from connect.loops import signals
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """Handlers and the wake-up are those of before."""
+    before = signal.getsignal(signal.SIGUSR1), signal.getsignal(signal.SIGUSR2)
+    yield
+    assert (signal.getsignal(signal.SIGUSR1), signal.getsignal(signal.SIGUSR2)) == before
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+# -- by themselves ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_signals_are_handled_while_the_context_lasts() -> None:
+    heard: list[int] = []
+    with signals.handled([signal.SIGUSR1, signal.SIGUSR2], lambda number, _: heard.append(number)):
+        signal.raise_signal(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGUSR2)
+        signal.raise_signal(signal.SIGUSR1)
+    assert heard == [signal.SIGUSR1, signal.SIGUSR2, signal.SIGUSR1]
+
+
+async def test_the_handlers_of_before_come_back_whatever_happens() -> None:
+    def handler(_number: int, _frame: Any) -> None: ...
+
+    def body() -> None:
+        with signals.handled([signal.SIGUSR1], lambda *_: None):
+            assert signal.getsignal(signal.SIGUSR1) is not handler
+            raise ZeroDivisionError
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            body()
+        assert signal.getsignal(signal.SIGUSR1) is handler
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+async def test_a_signal_is_handled_while_user_code_blocks_the_loop() -> None:
+    handled_at: list[float] = []
+    with signals.handled([signal.SIGUSR1], lambda *_: handled_at.append(time.monotonic())):
+        threading.Timer(0.1, lambda: signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)).start()
+        end = time.monotonic() + 10
+        while not handled_at and time.monotonic() < end:
+            sum(range(1000))
+    assert handled_at
+
+
+async def test_an_idle_loop_is_woken_by_a_signal_that_another_thread_received() -> None:
+    """Its handler runs on the main thread, which waits for I/O and nothing else then."""
+    heard, over = asyncio.Event(), threading.Event()
+
+    def kill_itself() -> None:
+        time.sleep(0.2)
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        over.wait(20)
+
+    thread = threading.Thread(target=kill_itself)
+    with signals.handled([signal.SIGUSR1], lambda *_: heard.set()):
+        thread.start()
+        begun = time.monotonic()
+        await asyncio.wait([asyncio.create_task(heard.wait())], timeout=20)
+        assert time.monotonic() - begun < 10
+        assert heard.is_set()
+        over.set()
+    thread.join()
+
+
+async def test_a_wakeup_that_is_there_already_is_left_alone() -> None:
+    """As uvloop has one."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)
+        signal.set_wakeup_fd(theirs.fileno())
+        with signals.handled([signal.SIGUSR1], lambda *_: None):
+            signal.raise_signal(signal.SIGUSR1)
+            assert ours.recv(1) == bytes([signal.SIGUSR1])
+        assert signal.set_wakeup_fd(-1) == theirs.fileno()
+
+
+async def test_off_the_main_thread_signals_are_left_alone() -> None:
+    def body() -> None:
+        before = signal.getsignal(signal.SIGUSR1)
+        with signals.handled([signal.SIGUSR1], lambda *_: None):
+            assert signal.getsignal(signal.SIGUSR1) is before
+
+    await asyncio.to_thread(body)
+
+
+# -- with a worker ---------------------------------------------------------------------------------------------------------------
 
 
 def connection_thread() -> threading.Thread:
@@ -27,10 +123,10 @@ async def test_a_signal_that_another_thread_receives_is_handled_although_the_loo
 
 
 async def test_handlers_and_the_wakeup_are_as_before_when_the_worker_has_ended(start: Any) -> None:
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     worker = await start(shutdown_signals=[signal.SIGUSR1])
     assert signal.getsignal(signal.SIGUSR1) is not signal.SIG_IGN
     await worker.close(wait=True)
     await worker.task
-    assert signal.signal(signal.SIGUSR1, signal.SIG_DFL) is signal.SIG_IGN
+    assert signal.signal(signal.SIGUSR1, before) is signal.SIG_IGN
     assert signal.set_wakeup_fd(-1) == -1

@@ -1,0 +1,51 @@
+"""The worker's own loops are the quickest that is installed; the garbage collector does not walk through what is imported."""
+
+import gc
+import subprocess
+import sys
+
+import pytest
+
+from connect.loops.loop import new_loop
+
+
+def test_a_new_loop_is_uvloops_where_that_is_installed() -> None:
+    uvloop = pytest.importorskip("uvloop")
+    loop = new_loop()
+    assert isinstance(loop, uvloop.Loop)
+    assert loop.run_until_complete(answer()) == 42
+    loop.close()
+
+
+def test_without_uvloop_it_is_asyncios() -> None:
+    """In another process, whose import of uvloop fails."""
+    program = """
+import sys
+sys.modules["uvloop"] = None
+import asyncio
+from connect.loops.loop import new_loop
+loop = new_loop()
+assert isinstance(loop, asyncio.SelectorEventLoop), loop
+loop.close()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)  # noqa: S603
+
+
+def test_what_is_imported_is_frozen_and_the_collector_goes_on_as_it_did() -> None:
+    """In another process: it changes the whole of it."""
+    program = """
+import gc
+from connect.loops.loop import freeze_imported_objects
+kept = [[] for _ in range(1000)]
+thresholds = gc.get_threshold()
+freeze_imported_objects()
+assert gc.get_freeze_count() > 1000
+assert gc.isenabled()
+assert gc.get_threshold() == thresholds
+"""
+    assert gc.get_freeze_count() == 0
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)  # noqa: S603
+
+
+async def answer() -> int:
+    return 42
