@@ -12,6 +12,8 @@ from rig import ACTIVE, DOWN, DRAINING, Apps, Held, Running, at_work, finish, re
 from connect import events
 from connect.errors import ConfigurationError
 from connect.gateway import Gateway
+from connect.status import ConnectionState, Status
+from connect.watching.http import address, is_loopback, readiness
 
 
 async def test_ready_while_it_takes_work_and_not_before(gw: Gateway, serve: Any, get: Any) -> None:
@@ -124,3 +126,54 @@ async def test_any_loopback_address_answers_to_its_own_name(start: Any, port: in
             assert answer.status == 200
         async with session.get("/livez", headers={"Host": f"evil.example:{port}"}) as answer:
             assert answer.status == 403
+
+
+# -- addresses -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "number"),
+    [
+        ("127.0.0.1:9090", "127.0.0.1", 9090),
+        ("10.0.0.1:0", "10.0.0.1", 0),
+        ("[::1]:80", "::1", 80),
+        ("host.example:65535", "host.example", 65_535),
+    ],
+)
+def test_an_address_is_a_host_and_a_port(text: str, host: str, number: int) -> None:
+    assert address(text) == (host, number)
+
+
+@pytest.mark.parametrize("text", ["", "9090", ":9090", "host", "host:", "host:http", "host:-1", "host:65536"])
+def test_what_is_no_address_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"write HOST:PORT, such as 127\.0\.0\.1:9090"):
+        address(text)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_one"),
+    [
+        ("127.0.0.1", True),
+        ("127.1.2.3", True),
+        ("::1", True),
+        ("localhost", True),
+        ("10.0.0.1", False),
+        ("::", False),
+        ("192.168.0.1", False),
+        ("localhost.example", False),
+        ("", False),
+    ],
+)
+def test_loopback_is_what_only_this_machine_reaches(host: str, is_one: bool) -> None:
+    assert is_loopback(host) is is_one
+
+
+# -- readiness -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", [state for state in ConnectionState if state.name not in ("CLOSING", "PAUSED")])
+def test_every_state_that_takes_no_work_has_its_reason(state: ConnectionState) -> None:
+    assert readiness(Status(state=state, is_ready=True)) == {"ready": True, "state": state.value}
+    said = readiness(Status(state=state, last_error="gone"))
+    assert (said["ready"], said["state"], said["last_error"]) == (False, state.value, "gone")
+    assert said["reason"]
