@@ -193,6 +193,6 @@ def test_misuse_is_refused_with_its_cure(options: Any, said: str) -> None:
 
 
 def test_by_default_there_is_a_process_for_each_core() -> None:
-    made = connect("pool_functions:apps", isolation="process")._options.processes
+    made = connect("pool_functions:apps", isolation="process")._known.processes
     assert made is not None
     assert made.count == len(os.sched_getaffinity(0))
