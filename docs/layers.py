@@ -27,11 +27,6 @@ class Import:
     def __str__(self) -> str:
         return f"{self.source}:{self.line} imports {self.target}"
 
-    @property
-    def short(self) -> str:
-        """Without the line, which changes."""
-        return f"{self.source} imports {self.target}"
-
 
 def floors() -> list[list[str]]:
     """The rooms of each floor, the highest floor first."""

@@ -15,9 +15,6 @@ LEVEL = {name: number for number, names in enumerate(FLOORS) for name in names}
 FOUND = [each for path in layers.modules() for each in layers.imports(path)]
 IMPORTS = [each for each in FOUND if layers.is_code(each.target)]
 
-EXEMPT: dict[str, str] = {}
-"""Imports that go up, and why. Add none: move what both sides need to a lower room."""
-
 CHARTS = [path for path in layers.modules() if path.startswith("statecharts/") and path.count("/") == 1]
 """The charts, and what reads and runs them; the tools may do I/O."""
 HARMLESS = (
@@ -62,12 +59,7 @@ def test_every_room_on_a_floor_is_there_and_stands_there_once() -> None:
 
 def test_no_room_imports_from_its_own_floor_or_above() -> None:
     cure = f"which is not below it in {TABLE}: move what both need to a room below both"
-    fail_with(f"{each}, {cure}" for each in IMPORTS if goes_up(each) and each.short not in EXEMPT)
-
-
-def test_every_exemption_is_needed() -> None:
-    needed = {each.short for each in IMPORTS if goes_up(each)}
-    fail_with(f"take out of EXEMPT: {line}" for line in EXEMPT if line not in needed)
+    fail_with(f"{each}, {cure}" for each in IMPORTS if goes_up(each))
 
 
 def test_the_worker_is_below_what_is_made_of_it() -> None:
