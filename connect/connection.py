@@ -170,7 +170,7 @@ class Connection:
 
     def hurry(self) -> None:
         """Cancel user code; every reply is still delivered. Does nothing unless a shutdown has begun."""
-        self._chart.fire("deadline")
+        self._chart.fire("hurry")
 
     def stuck(self) -> list[str]:
         """Ids of executions that still run although the worker has ended: sync functions, which cannot be stopped."""

@@ -237,11 +237,10 @@ class Link:
         except ValueError as error:  # the granted endpoint is no address
             self._chart.fire("failed", error=ProtocolError(str(error)))
         except aiohttp.WSServerHandshakeError as error:
-            refusal = f"{url} refused the WebSocket with status {error.status}"
-            self._chart.fire("failed", error=LinkLost(without_passwords(refusal)))
+            refusal = without_passwords(f"{url} refused the WebSocket with status {error.status}")
+            self._chart.fire("failed", error=LinkLost(refusal))
         except (aiohttp.ClientError, OSError) as error:
-            failure = f"cannot open a WebSocket to {url}: {error}"
-            self._chart.fire("failed", error=LinkLost(without_passwords(failure)))
+            self._chart.fire("failed", error=LinkLost(without_passwords(f"cannot open a WebSocket to {url}: {error}")))
         except Exception as error:
             self._break(error)
         else:
@@ -289,8 +288,12 @@ class Link:
 
     def report_lost(self, error: Exception | None = None) -> None:
         self._close_with = UNEXPECTED
-        silent = f"the gateway left three heartbeats, {self.intervals.heartbeat:g} s apart, unanswered"
-        self._owner.link_lost(self, error or LinkLost(silent))
+        self._owner.link_lost(self, error or self._silence())
+
+    def _silence(self) -> LinkLost:
+        """The loss after the last heartbeat that the chart waits for: in THREE MISSING, three. Only the chart has that number."""
+        missing = next(name.split()[0].lower() for name in self.states if name.endswith(" MISSING"))
+        return LinkLost(f"the gateway left {missing} heartbeats, {self.intervals.heartbeat:g} s apart, unanswered")
 
     def _send_status(self) -> None:
         self.send(codec.encode(Kind.WORKER_STATUS, self._settings.work.status()))
@@ -369,8 +372,7 @@ class Link:
 
     def _on_sync_failed(self, data: wire.SystemError) -> None:
         said = ": ".join(text for text in (data.code, data.message) if text) or "no reason given"
-        error = SyncFailed(f"the server refused the functions: {said}", data.code)
-        self._chart.fire("sync_failed", error=error)
+        self._chart.fire("sync_failed", error=SyncFailed(f"the server refused the functions: {said}", data.code))
 
     def _on_request(self, data: wire.GatewayExecutorRequestData) -> None:
         self._settings.work.receive(data, self)

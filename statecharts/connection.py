@@ -46,7 +46,8 @@ class ConnectionActions(Protocol):
 class Connection(StateChart[ConnectionActions]):
     """CONNECTING, ACTIVE, CLOSED is a day without trouble. A lost link goes through RECONNECTING and back, a gateway that drains
     through DRAINING · REPLACING, where the old link works on until the new one is ready. Once there was a link, every way to the
-    end leads through DRAINING · STOPPING, which is left when nothing is owed to anybody any more, or by giving up (docs/decisions/shutdown.md).
+    end leads through DRAINING · STOPPING, which is left when every reply is delivered, or by giving up
+    (docs/decisions/shutdown.md).
     """
 
     connecting = State(
@@ -91,6 +92,7 @@ class Connection(StateChart[ConnectionActions]):
     work_done = draining.stopping.to(None)
     handlers_ended = draining.stopping.to(None, on="arm_give_up")
     deadline = draining.stopping.to(None, on=["cancel_work", "arm_give_up"])
+    hurry = draining.stopping.to(None, on=["cancel_work", "arm_give_up"])
     give_up = draining.stopping.to(closed)
     draining.stopping.to(closed, cond="idle")
 
@@ -110,10 +112,10 @@ class Connection(StateChart[ConnectionActions]):
     }
 
     ignored: ClassVar[dict[str, frozenset[str]]] = {
-        "connecting": frozenset({"deadline"}),
-        "active": frozenset({"deadline"}),
-        "reconnecting": frozenset({"deadline"}),
-        "replacing": frozenset({"deadline", "gateway_closing"}),
+        "connecting": frozenset({"hurry"}),
+        "active": frozenset({"hurry"}),
+        "reconnecting": frozenset({"hurry"}),
+        "replacing": frozenset({"hurry", "gateway_closing"}),
         "stopping": frozenset({"shutdown"}),
         "closed": frozenset({"*"}),
     }

@@ -33,7 +33,9 @@ CONTROLS: Final = (
     ),
     Control("drop", "Drop the link", "TCP is reset, without a close frame."),
     Control(
-        "mute", "Stall", "The gateway reads but answers nothing; after three heartbeats the worker drops the link."
+        "mute",
+        "Stall",
+        "The gateway reads but answers nothing, until the worker misses the heartbeats and drops the link.",
     ),
     Control("refuse", "API down", "Start requests are answered with 500.", stays=True),
     Control("hang", "API hangs", "Start requests are not answered at all.", stays=True),

@@ -37,6 +37,7 @@ class ConnectionWorld(World):
         self.worker = await self.start(
             ready=False,
             connect_timeout=SHORT if "connect_timeout" in self.path.events else None,
+            shutdown_timeout=SHORT if "deadline" in self.path.events else None,
             flush_timeout=SHORT if "give_up" in self.path.events else LONG,
         )
 
@@ -74,7 +75,10 @@ class ConnectionWorld(World):
             job.release.set()
 
     async def deadline(self) -> None:
-        """Whoever awaits start() does not want to wait any longer."""
+        """Nothing to do: the time for work to end is short, and the functions go on."""
+
+    async def hurry(self) -> None:
+        """The task that awaits start() is cancelled."""
         self.worker.task.cancel()
 
     async def give_up(self) -> None:
