@@ -23,13 +23,14 @@ one run."""
 MISSED: Final = """\
 Why some aims are missed:
 
-- *Process start, and memory while idle*: most of both is spent on imports. Most of what ours imports beyond the SDK is aiohttp, which
-  loads the certificates of this machine twice: see *What importing costs*. Only another WebSocket client would change that.
-- *To the floor*: a worker does more than the floor. It steps a chart, keeps the lease, holds the reply until it is acknowledged, and
-  remembers it for a redelivery. Most of the remaining time is spent in protobuf, in aiohttp's framing and masking, and in making a
-  task for each request; only doing those in C would change that.
-- *p50 at window 1*: one request at a time shares no wake-up and no write with others, so each of the above costs its full time. Most
-  of it is the SDK's own request handler."""
+- *Process start, and memory while idle*: most of both is spent on imports. Most of what ours imports beyond the SDK is aiohttp,
+  which loads the certificates of this machine twice: see *What importing costs*. Only another WebSocket client would change
+  that.
+- *To the floor*: a worker does more than the floor. It steps a chart, keeps the lease, holds the reply until it is
+  acknowledged, and remembers it for a redelivery. Most of the remaining time is spent in protobuf, in aiohttp's framing and
+  masking, and in making a task for each request; only doing those in C would change that.
+- *p50 at window 1*: one request at a time shares no wake-up and no write with others, so each of the above costs its full time.
+  Most of it is the SDK's own request handler."""
 
 
 @dataclass(frozen=True)
