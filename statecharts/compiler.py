@@ -12,7 +12,7 @@ from typing import Any
 
 from statemachine import StateChart
 
-from statecharts import library, model, runner
+from statecharts import library, limits, model, runner
 from statecharts.model import ChartModel
 from statecharts.runner import Move, Report, Runner, Unexpected
 
@@ -64,26 +64,22 @@ class Compiled:
 
 def _parameters(chart: ChartModel, actor: object) -> Iterator[str]:
     """Where *actor* asks for what the library would hand to an action, and a table does not."""
-    for name in runner.wanted(chart):
+    for name in model.callbacks(chart):
         method = inspect.getattr_static(type(actor), name, None)
         if inspect.isfunction(method) and len(inspect.signature(method).parameters) > 1:
             yield f"{name}: {type(actor).__name__} needs a method of that name without parameters"
 
 
 def compile_chart(chart: type[StateChart[Any]]) -> Compiled:
-    """Compile *chart*. Raises: TypeError: it is nested, eventless or otherwise more than a table can say; library.LackingError."""
+    """Compile *chart*. Raises: TypeError: a table cannot say all of it; the message names what. library.LackingError."""
     library.check()
-    runner.refuse(chart, [*runner.contradictions(model.read(chart))])
+    plain = model.read(chart)
+    runner.refuse(chart, [*runner.contradictions(plain), *limits.beyond(chart, plain)])
     table: dict[tuple[str, str], tuple[Step, ...]] = {}
     for state in chart.states:
-        nested = state.states or state.history or model.callback_names(state.invoke)
-        if nested or (state.initial and model.callback_names(state.enter)):
-            raise TypeError(
-                f"{chart.__name__}.{state.id}: only flat states compile, the initial one without entry actions"
-            )
         for transition in state.transitions:
+            step = _step(state, transition)
             for event in model.event_names(transition):
-                step = _step(chart, state, transition)
                 table[state.id, event] = (*table.get((state.id, event), ()), step)
     return Compiled(
         chart=chart,
@@ -92,16 +88,12 @@ def compile_chart(chart: type[StateChart[Any]]) -> Compiled:
         names={state.id: str(state.name) for state in chart.states},
         table=table,
         ignored=model.further(chart, "ignored"),
-        events=frozenset(event for _, event in table),
+        events=frozenset(plain.events),
     )
 
 
-def _step(chart: type[StateChart[Any]], state: Any, transition: Any) -> Step:
+def _step(state: Any, transition: Any) -> Step:
     guards = tuple((spec.attr_name, spec.expected_value is not False) for spec in transition.cond)
-    beyond = transition.is_eventless or transition.internal or len(transition.targets) > 1
-    unordered = model.callback_names(transition.before) + model.callback_names(transition.validators)
-    if beyond or unordered or any(not name.isidentifier() for name, _ in guards):
-        raise TypeError(f"{chart.__name__}: cannot compile {transition!r}")
     on, after, target = model.callback_names(transition.on), model.callback_names(transition.after), transition.target
     if target is None:
         return Step(guards, None, on + after)

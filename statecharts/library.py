@@ -87,6 +87,7 @@ PIECES: Final[dict[str, Callable[[], object]]] = {
     "Transition.initial": lambda: not _transition().initial,
     "Transition.internal": lambda: not _transition().internal,
     "Transition.is_eventless": lambda: _transition().is_eventless is False,
+    "callback.func": lambda: _callback("func") == ["cond", "unless"],
     "callback.attr_name": lambda: _callback("attr_name") == ["cond", "unless"],
     "callback.expected_value": lambda: _callback("expected_value") == [True, False],
     "callback.is_convention": lambda: _callback("is_convention") == [False, False],

@@ -152,6 +152,11 @@ def guards(chart: ChartModel) -> set[str]:
     return {word for guard in asked for word in re.findall(r"[^\W\d]\w*", guard)} - {"and", "or", "not"}
 
 
+def callbacks(chart: ChartModel) -> set[str]:
+    """The names of all actions and guards: what an actor has to answer to."""
+    return actions(chart) | guards(chart)
+
+
 def event_names(transition: Any) -> list[str]:
     """The events of *transition* under the name a chart declares: `error_execution`, not its dotted twin; [""] for none."""
     ids = [str(event) for event in transition.events]

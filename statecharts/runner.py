@@ -102,7 +102,7 @@ def refuse(chart: type[StateChart[Any]], faults: Collection[str]) -> None:
 def contradictions(chart: ChartModel) -> Iterator[str]:
     """What *chart* declares that means something else to the library than to a reader."""
     ids = [state.id for state in chart.states]
-    for name in wanted(chart) & {*ids, *chart.events}:
+    for name in model.callbacks(chart) & {*ids, *chart.events}:
         yield f"{name}: also a state or event"
     for name in {name for name in ids if ids.count(name) > 1}:
         yield f"{name}: state id used twice"
@@ -113,7 +113,7 @@ def contradictions(chart: ChartModel) -> Iterator[str]:
 
 def gaps(chart: ChartModel, actor: object) -> Iterator[str]:
     """Where *actor* does not answer to what *chart* names, or has what the library would call besides."""
-    for name in wanted(chart):
+    for name in model.callbacks(chart):
         method = inspect.getattr_static(type(actor), name, None)
         if not inspect.isfunction(method) or inspect.iscoroutinefunction(method):
             yield f"{name}: {type(actor).__name__} needs a plain method of that name"
@@ -121,8 +121,3 @@ def gaps(chart: ChartModel, actor: object) -> Iterator[str]:
     for name in dir(actor):
         if name.startswith(_CONVENTIONS):
             yield f"{name}: would be called by naming convention"
-
-
-def wanted(chart: ChartModel) -> set[str]:
-    """The names of *chart*'s actions and guards."""
-    return model.actions(chart) | model.guards(chart)
