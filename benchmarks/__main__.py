@@ -1,4 +1,4 @@
-"""Everything: `python -m benchmarks` measures each part, keeps what it found, and writes docs/performance.md. About 40 minutes."""
+"""All benchmarks: `python -m benchmarks` measures each part, saves its results and writes docs/performance.md. About 40 minutes."""
 
 import asyncio
 

@@ -1,7 +1,7 @@
 """The app that every worker of the benchmarks serves: one async function that returns a small dict.
 
-An event that says `hold` makes it sleep that many seconds first; one that says `block` keeps its loop from everything else for so
-long, in one of the ways of `BLOCKS`. `APPS` is what pool processes import.
+If the event has `hold`, the function sleeps that many seconds first; if it also has `block`, it blocks its event loop for as long,
+in one of the ways of `BLOCKS`. The processes of `isolation="process"` import `APPS`.
 """
 
 import asyncio
@@ -19,18 +19,18 @@ SLUG: Final = "bench-work"
 RESULT: Final = {"ok": True, "greeting": "hello", "items": [1, 2, 3]}
 RESULT_BYTES: Final = json.dumps(RESULT).encode()
 ORIGIN: Final = "BENCH_ORIGIN"
-"""The environment variable with the load gateway's address."""
+"""The environment variable that has the load gateway's address."""
 
 
 def spin(seconds: float) -> None:
-    """Python without a pause: the interpreter takes turns with other threads."""
+    """Run Python code without a pause; the interpreter still switches to other threads."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         pass
 
 
 def hold_the_gil(seconds: float) -> None:
-    """C code that keeps the interpreter to itself: no other thread of the process runs any Python."""
+    """Run C code that holds the GIL: no other thread of the process runs any Python."""
     ctypes.PyDLL(None).usleep(round(seconds * 1e6))
 
 

@@ -1,4 +1,4 @@
-"""The floor: one loop that decodes, acknowledges, calls the SDK's request handler and replies; no leases, no way back, no end."""
+"""The floor: a worker that only decodes, acknowledges, calls the SDK's request handler and replies; it never reconnects."""
 
 import asyncio
 from typing import Any, cast
@@ -17,7 +17,7 @@ _CLIENT, _FUNCTIONS = APPS[0]
 
 
 class Floor:
-    """A worker that is nothing but its hot path. Not *executing*, it calls nothing and always gives the same answer."""
+    """A worker reduced to its hot path. Without *executing*, it calls no function and always sends the same reply."""
 
     def __init__(self, instance_id: str, *, executing: bool) -> None:
         how: dict[str, Any] = {"framework": Framework.CONNECT, "streaming": Streaming.DISABLE}
@@ -31,9 +31,9 @@ class Floor:
             start = wire.StartResponse.FromString(await (await session.post("/v0/connect/start")).read())
             async with session.ws_connect(start.gateway_endpoint, compress=0, max_msg_size=0) as self._socket:
                 async for message in self._socket:
-                    await self._heard(wire.ConnectMessage.FromString(message.data))
+                    await self._received(wire.ConnectMessage.FromString(message.data))
 
-    async def _heard(self, message: wire.ConnectMessage) -> None:
+    async def _received(self, message: wire.ConnectMessage) -> None:
         if message.kind == Kind.GATEWAY_EXECUTOR_REQUEST:
             task = asyncio.create_task(self._answer(wire.GatewayExecutorRequestData.FromString(message.payload)))
             self._tasks.add(task)

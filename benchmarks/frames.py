@@ -1,4 +1,4 @@
-"""The load gateway's frames, as bytes: what is the same in all of them is built once (PROTOCOL.md §3, §6)."""
+"""The load gateway's frames, as bytes: the parts that are the same in all frames are built once (PROTOCOL.md §3, §6)."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from connect.gateway.executor_request import ACCOUNT_ID, ENV_ID
 
 Kind: Final = wire.GatewayMessageType
 
-# Ids of the length of real ones; each request puts its own in their places.
+# Placeholders as long as real ids; each request replaces them by its own.
 _REQUEST, _RUN, _LEASE = (letter * 26 for letter in "QRZ")
 _UUID: Final = "6b7f0c1e-5d0a-5c55-9f0e-2f7a8d1c3b4a"
 
@@ -39,25 +39,25 @@ def reply_ack(request_id: str) -> bytes:
     return _REPLY_ACK + request_id.encode()
 
 
-# All of it but the id, which is the last field and always 26 bytes long.
+# The frame without the id, which is the last field and always 26 bytes long.
 _REPLY_ACK: Final = message(Kind.WORKER_REPLY_ACK, wire.WorkerReplyAckData(request_id=_REQUEST).SerializeToString())[
     :-26
 ]
 
 
 def request_ids(start: str) -> Iterator[str]:
-    """Fresh ids: *start*, of 16 letters, and a count."""
+    """New ids: *start*, of 16 letters, and a count."""
     return (f"{start}{number:010d}" for number in count())
 
 
 def requests(data: dict[str, Any]) -> Callable[[str, str], bytes]:
-    """GATEWAY_EXECUTOR_REQUEST for an event with *data*: from a request id and a lease id to the frame."""
+    """A function from a request id and a lease id to the GATEWAY_EXECUTOR_REQUEST frame for an event with *data*."""
     whole = message(Kind.GATEWAY_EXECUTOR_REQUEST, _request(data).SerializeToString())
     places = re.compile(f"({_REQUEST}|{_RUN}|{_LEASE})".encode())
     pieces = places.split(whole)
 
     def fill(request_id: str, lease_id: str) -> bytes:
-        # A run of one step is one request: they share an id.
+        # A run of one step has one request: both get the same id.
         ids = {_REQUEST: request_id, _RUN: request_id, _LEASE: lease_id}
         filled = {place.encode(): text.encode() for place, text in ids.items()}
         return b"".join([filled.get(piece, piece) for piece in pieces])

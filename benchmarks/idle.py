@@ -1,30 +1,29 @@
-"""How a worker starts, and what it costs while nothing happens.
+"""How long a worker takes to start, and what CPU and memory it uses while idle.
 
-`python -m benchmarks.idle [--rounds 3] [--seconds 30]`. In each round the workers are started one after the other; then all of them
-are left alone together, heartbeats apart, which disturbs none of them.
+`python -m benchmarks.idle [--rounds 3] [--seconds 30]`. In each round the workers start one after the other; then all of them idle
+at the same time, with nothing but heartbeats.
 """
 
 import argparse
 import asyncio
 import contextlib
-import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from benchmarks.remote import Load, load_gateway
-from benchmarks.results import Part, measured, surroundings
+from benchmarks.load_client import Load, load_gateway
+from benchmarks.results import Part, conditions, measured
 from benchmarks.subjects import TITLES, Subject, available, joined
 
 SUBJECTS: Final = ("official", "drop-in", "official-uvloop", "none", "thread", "process", "floor")
-SETTLE: Final = 3.0
+START_UP: Final = 3.0
 """Seconds after the last start that are not measured."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One subject in one round: seconds from spawning its process until requests can be routed to it, CPU as a share, bytes."""
+    """One subject in one round: seconds from spawning its process until it is routable, shares of a core, bytes of memory."""
 
     subject: str
     start: float
@@ -40,7 +39,7 @@ async def measure(subjects: Sequence[str], *, rounds: int, seconds: float) -> li
         for number in range(rounds):
             async with contextlib.AsyncExitStack() as stack:
                 started = {each: await _started(stack, load, each, f"{each}-{number}") for each in subjects}
-                await asyncio.sleep(min(SETTLE, seconds))
+                await asyncio.sleep(min(START_UP, seconds))
                 before = {subject: worker.usage() for subject, (worker, _) in started.items()}
                 await asyncio.sleep(seconds)
                 for subject, (worker, start) in started.items():
@@ -66,28 +65,24 @@ def section(part: Part) -> str:
     ]
     for subject in dict.fromkeys(each["subject"] for each in part.figures):
         cells = (
-            f"{median(part, subject, 'start') * 1e3:,.0f} ms",
-            *(f"{median(part, subject, figure) * 1e3:.2f} ms/s" for figure in ("connection_cpu", "whole_cpu")),
-            *(f"{median(part, subject, figure) * 2**-20:.1f} MiB" for figure in ("connection_rss", "whole_rss")),
+            f"{part.median('start', subject=subject) * 1e3:,.0f} ms",
+            *(f"{part.median(figure, subject=subject) * 1e3:.2f} ms/s" for figure in ("connection_cpu", "whole_cpu")),
+            *(f"{part.median(figure, subject=subject) * 2**-20:.1f} MiB" for figure in ("connection_rss", "whole_rss")),
         )
         lines.append(f"| {TITLES[subject]} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def median(part: Part, subject: str, figure: str) -> float:
-    return statistics.median(float(each[figure]) for each in part.figures if each["subject"] == subject)
-
-
 async def run(rounds: int = 3, seconds: float = 30.0, subjects: Sequence[str] = SUBJECTS) -> Part:
     samples = await measure(available(subjects), rounds=rounds, seconds=seconds)
     command = f"python -m benchmarks.idle --rounds {rounds} --seconds {seconds:g}"
-    return Part(surroundings(command), [asdict(each) for each in samples])
+    return Part(conditions(command), [asdict(each) for each in samples])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=30.0, help="of idling")
+    parser.add_argument("--seconds", type=float, default=30.0, help="how long the workers idle")
     parser.add_argument("--subjects", nargs="+", choices=TITLES, default=SUBJECTS)
     measured("idle", parser, run, section)
 

@@ -1,10 +1,9 @@
-"""What importing costs: the time and memory of processes that import something and end.
+"""What imports cost: the time and memory of processes that import one thing and end.
 
 `python -m benchmarks.imports [--rounds 15]`, about a minute. In each round every process is started once, one after the other.
 """
 
 import argparse
-import statistics
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ from typing import IO, Final, cast
 
 import psutil
 
-from benchmarks.results import Part, measured, surroundings
+from benchmarks.results import Part, conditions, measured
 from benchmarks.subjects import environment
 
 IMPORTS: Final = {
@@ -38,7 +37,7 @@ _WAIT: Final = "\nprint(flush=True); input()"
 
 @dataclass(frozen=True)
 class Sample:
-    """One process: seconds from its start to when it has imported, and its bytes of memory then."""
+    """One process: seconds from its start to the end of its imports, and its memory then, in bytes."""
 
     what: str
     seconds: float
@@ -46,7 +45,7 @@ class Sample:
 
 
 def once(what: str) -> Sample | None:
-    """None: it cannot be imported here."""
+    """Measure one process. Returns None if *what* cannot be imported here."""
     began = time.monotonic()
     with subprocess.Popen(
         [sys.executable, "-c", IMPORTS[what] + _WAIT],
@@ -71,9 +70,9 @@ def section(part: Part) -> str:
         "|---|---|---|---|---|---|",
     ]
     for what in dict.fromkeys(each["what"] for each in part.figures):
-        seconds, rss = median(part, what, "seconds"), median(part, what, "rss")
-        more, larger = seconds - median(part, BASE, "seconds"), rss - median(part, BASE, "rss")
-        ratio = seconds / median(part, OFFICIAL, "seconds")
+        seconds, rss = part.median("seconds", what=what), part.median("rss", what=what)
+        more, larger = seconds - part.median("seconds", what=BASE), rss - part.median("rss", what=BASE)
+        ratio = seconds / part.median("seconds", what=OFFICIAL)
         lines.append(
             f"| {what} | {seconds * 1e3:,.0f} ms | {more * 1e3:+,.0f} ms | {ratio:.2f} "
             f"| {rss * 2**-20:.1f} MiB | {larger * 2**-20:+.1f} MiB |"
@@ -81,15 +80,11 @@ def section(part: Part) -> str:
     return "\n".join(lines)
 
 
-def median(part: Part, what: str, figure: str) -> float:
-    return statistics.median(float(each[figure]) for each in part.figures if each["what"] == what)
-
-
 async def run(rounds: int = 15, imports: Sequence[str] = tuple(IMPORTS)) -> Part:
     for what in imports:
-        once(what)  # what it compiles is kept
+        once(what)  # so that the measured ones find everything compiled
     samples = [sample for _ in range(rounds) for what in imports if (sample := once(what))]
-    return Part(surroundings(f"python -m benchmarks.imports --rounds {rounds}"), [asdict(each) for each in samples])
+    return Part(conditions(f"python -m benchmarks.imports --rounds {rounds}"), [asdict(each) for each in samples])
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
-"""Throughput, and how punctual leases and heartbeats are, against requests in flight: `python -m benchmarks.inflight`.
+"""Throughput and the punctuality of leases and heartbeats, by the number of requests in flight: `python -m benchmarks.inflight`.
 
-That many requests are held: their function sleeps. Meanwhile a window of 16 ordinary ones keeps the worker as busy as it can be,
-and the gateway has every lease extended each 5 s, six times as often as the real one. Each point is a worker of its own.
+So many requests are held: their function sleeps. Meanwhile a window of 16 ordinary requests keeps the worker as busy as it can be,
+and every lease is to be extended every 5 s, six times as often as the real gateway asks. Each point is measured on a new worker.
 """
 
 import argparse
@@ -14,22 +14,22 @@ from typing import Final
 
 from benchmarks import svg
 from benchmarks.load import LEASE
-from benchmarks.remote import Load, load_gateway
-from benchmarks.results import Part, measured, surroundings
+from benchmarks.load_client import Load, load_gateway
+from benchmarks.results import Part, conditions, measured
 from benchmarks.subjects import TITLES, Subject, available, faults, joined
 
 SUBJECTS: Final = ("official", "none", "thread", "process", "none-noop")
 COUNTS: Final = (1, 10, 100, 1_000, 10_000)
 WINDOW: Final = 16
 HEARTBEAT, EXTENSION = 2, 5
-"""Seconds. The official client does not listen to the first."""
+"""Seconds between heartbeats, and between extensions. The official client ignores the first."""
 RAMP, ACCEPT, END = 0.2, 0.4, 0.9
-"""Of the time for which each is held: in the first part they are sent, from the second to the third it is measured."""
+"""Shares of the time for which requests are held: they are sent until RAMP; ACCEPT to END is measured."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One subject and number of requests held. Ages and gaps are seconds, memory bytes; ages of leases when they were extended."""
+    """One subject with one number of held requests. Ages of leases at their extension, and gaps, in seconds; memory in bytes."""
 
     subject: str
     held: int
@@ -82,7 +82,7 @@ async def _faults(load: Load, worker: Subject, subject: str, held: int, marked: 
 
 
 def section(part: Part) -> str:
-    """One table, a row for each subject and number."""
+    """One table, with a row for each subject and number."""
     lines = [
         "| held requests | | requests/s beside them | p99 | age of leases when extended: median | p99 | oldest "
         "| heartbeats late by at most | RSS, all processes |",
@@ -108,7 +108,7 @@ def _cells(samples: Sequence[Sample], subject: str, held: int) -> list[str]:
 
 
 def lateness(samples: Sequence[Sample], subject: str, held: int) -> float:
-    """Seconds by which the latest heartbeat came later than its interval after the one before."""
+    """By how many seconds the latest heartbeat came too late: its gap to the one before, less the interval."""
     return max(0.0, median(samples, subject, held, "beat_gap_max") - HEARTBEAT)
 
 
@@ -145,7 +145,7 @@ async def run(
     command = (
         f"python -m benchmarks.inflight --counts {' '.join(map(str, counts))} --seconds {seconds:g} --rounds {rounds}"
     )
-    return Part(surroundings(command), [asdict(each) for each in samples])
+    return Part(conditions(command), [asdict(each) for each in samples])
 
 
 def main() -> None:

@@ -1,10 +1,10 @@
-"""How long a worker is away: at its start, after a lost link, during a drain, after an outage. Ours beside the official client.
+"""How long a worker is not routable: at its start, after a lost link, during a drain, after an outage.
 
-`python -m benchmarks.lifecycle [--rounds N] [--drops N]`; it takes about two minutes.
+`python -m benchmarks.lifecycle [--rounds N] [--drops N]` measures ours beside the official client, in about two minutes.
 
-Everything but ACTIVE, which is the worker's own word, is seen from the gateway: a worker is there when requests can be routed to
-it. Each client is a process of its own and has a gateway of its own, both at work at the same time, so what else the machine does
-hits both alike. README.md says how each figure comes about.
+The gateway measures: a worker is back when requests can be routed to it. Only ACTIVE is reported by the worker. Each client is a
+process and has a gateway of its own; both run at the same time, so that other load on the machine affects both alike. README.md
+explains each figure.
 """
 
 import argparse
@@ -12,32 +12,31 @@ import asyncio
 import contextlib
 import math
 import statistics
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass, field
 from typing import cast
 
 from benchmarks.app import SLUG
-from benchmarks.results import Part, measured, surroundings
-from benchmarks.subjects import end_group, environment
+from benchmarks.results import Part, conditions, measured
+from benchmarks.subjects import end_group, spawn
 from connect.gateway import Connection, Gateway, Phase
 
 SUBJECTS = {"ours": "drop-in", "official": "official"}
 CLIENTS = tuple(SUBJECTS)
 SPACING = 3.5
-"""Seconds from one drop to the next: ours replaces three links in any ten seconds at once, and backs off after that."""
+"""Seconds from one drop to the next. In any ten seconds, ours replaces three links at once and then backs off."""
 LOAD_EVERY = 0.01
 DRAINS = 3
 OUTAGES = 3
 OUTAGE = 30.0
 PATIENCE = 35.0
-"""Seconds after an outage for which a worker is waited for: ours waits 30 s at most between the attempts that fall into it."""
+"""Seconds to wait for a worker after an outage: ours waits up to 30 s between the attempts that fall into the outage."""
 
 
 @dataclass
 class Figures:
-    """Seconds, a value for each measurement; infinity: it did not come back."""
+    """Seconds, one value for each measurement; infinity: the worker did not come back."""
 
     start_to_active: list[float] = field(default_factory=list)
     process_to_routable: list[float] = field(default_factory=list)
@@ -61,29 +60,23 @@ ROWS = {
 
 @dataclass(frozen=True)
 class Began:
-    """When a worker's process was started, when requests could first be routed to it (monotonic seconds), and what it says."""
+    """When a worker's process was started, when it was routable (monotonic seconds), and its output."""
 
-    words: asyncio.StreamReader
+    output: asyncio.StreamReader
     at: float
     routable: float
 
     async def to_active(self) -> float:
         """Seconds from its `start()` to its ACTIVE."""
-        called, active = [float(await self.words.readline()) for _ in range(2)]
+        called, active = [float(await self.output.readline()) for _ in range(2)]
         return active - called
 
 
 @contextlib.asynccontextmanager
 async def running(whose: str, gateway: Gateway) -> AsyncIterator[Began]:
-    """A worker process, from when it is routable."""
+    """A worker process that is connected to *gateway* and routable; killed at the end."""
     at = time.monotonic()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.worker", SUBJECTS[whose], whose),
-        env=environment(gateway.url),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    process = await spawn(SUBJECTS[whose], gateway.url, whose)
     try:
         await gateway.wait_for_worker(timeout=30)
         yield Began(cast(asyncio.StreamReader, process.stdout), at, time.monotonic())
@@ -143,17 +136,17 @@ async def drains(whose: str, figures: Figures) -> None:
 
 
 def is_routable(connection: Connection) -> bool:
-    """It takes new requests: from WORKER_READY until GATEWAY_CLOSING is sent."""
+    """Whether it takes new requests: from WORKER_READY until GATEWAY_CLOSING is sent."""
     return connection.routable
 
 
 def is_linked(connection: Connection) -> bool:
-    """It carries ACKs, extensions and replies: from READY until its socket ends."""
+    """Whether it carries acknowledgements, extensions and replies: from GATEWAY_CONNECTION_READY until its socket ends."""
     return connection.connected and connection.phase < Phase.DISCONNECTING
 
 
 async def absent(gateway: Gateway, there: Callable[[Connection], bool]) -> float:
-    """Seconds, within the three that follow, in which *there* was true of no connection."""
+    """For how many of the next three seconds *there* was true of no connection."""
 
     def any_there() -> bool:
         return any(map(there, gateway.connections))
@@ -168,7 +161,7 @@ async def absent(gateway: Gateway, there: Callable[[Connection], bool]) -> float
 
 
 async def under_load(gateway: Gateway) -> float:
-    """Runs at a steady pace for three seconds; returns how long the slowest took."""
+    """Start a run every 10 ms for three seconds. Returns how many seconds the slowest one took."""
 
     async def one() -> float:
         began = time.monotonic()
@@ -187,7 +180,7 @@ async def measure(rounds: int, count: int) -> dict[str, Figures]:
     for _ in range(rounds):
         for whose in CLIENTS:
             await starts(whose, figures[whose])
-    # An outage is mostly waiting: it disturbs no drop.
+    # The outages run beside the drops: they are mostly waiting, and take no CPU from them.
     await asyncio.gather(
         *(drops(whose, count, figures[whose]) for whose in CLIENTS),
         *(outage(whose, figures[whose]) for whose in CLIENTS for _ in range(OUTAGES)),
@@ -205,7 +198,7 @@ def table(figures: dict[str, Figures]) -> str:
 
 
 def ratio(ours: list[float], official: list[float]) -> str:
-    """Median to median; nothing where there is none to speak of."""
+    """The ratio of the medians; "-" if it is not finite."""
     above, below = statistics.median(ours), statistics.median(official)
     return f"{above / below:.2f}" if below and math.isfinite(below) else "-"
 
@@ -224,7 +217,7 @@ def section(part: Part) -> str:
 async def run(rounds: int = 5, drops: int = 20) -> Part:
     figures = await measure(rounds, drops)
     command = f"python -m benchmarks.lifecycle --rounds {rounds} --drops {drops}"
-    return Part(surroundings(command), {whose: asdict(each) for whose, each in figures.items()})
+    return Part(conditions(command), {whose: asdict(each) for whose, each in figures.items()})
 
 
 def main() -> None:

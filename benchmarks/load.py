@@ -1,10 +1,10 @@
-"""The load gateway: `python -m benchmarks.load`. It answers and counts, nothing else, so that it is never what is measured.
+"""The load gateway: `python -m benchmarks.load`. It only answers and counts, so that it is never the bottleneck.
 
-A hand-made server for this one purpose: the start request, the WebSocket, and the frames of PROTOCOL.md §3, written as bytes that
-were built before. What is ready together is written together. Any number of workers connect; they are told apart by instance id.
+It serves the start request, the WebSocket, and the frames of PROTOCOL.md §3, as bytes that were built before; frames that are ready
+at the same time are written at once. Any number of workers may connect, each with an instance id of its own.
 
-It is driven by lines of JSON on stdin, `["method", arguments…]` of `LoadGateway`, and answers each with a line on stdout; the first
-line there is its address.
+Commands come on stdin, a JSON line `["method", arguments…]` for each, where *method* is one of `LoadGateway`; the answer to each is
+a line on stdout. The first line on stdout is the gateway's address.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from typing import Any, Final
 from benchmarks import frames
 from benchmarks.app import RESULT
 from benchmarks.frames import Kind
-from benchmarks.server import Socket
+from benchmarks.load_socket import Socket
 from connect import wire
 from connect.gateway.leases import lease_answer
 from connect.loops.loop import new_loop
@@ -32,7 +32,7 @@ _DONE: Final = wire.SDKResponseStatus.DONE
 
 
 class LoadGateway:
-    """The workers that are connected, and what they are asked to do. Times are monotonic seconds."""
+    """The gateway: its workers, by instance id, and the commands. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self.address = ""
@@ -46,7 +46,7 @@ class LoadGateway:
         self._arrivals: set[asyncio.Task[None]] = set()
 
     async def listen(self) -> str:
-        """Take connections until `close()`; returns the address."""
+        """Take connections until `close()`. Returns the address."""
         self._server = await asyncio.get_running_loop().create_server(lambda: Socket(self), "127.0.0.1", 0)
         host, port = self._server.sockets[0].getsockname()
         self.address = f"{host}:{port}"
@@ -56,8 +56,8 @@ class LoadGateway:
         """Take no more connections."""
         self._server.close()
 
-    async def obey(self) -> None:
-        """Do as stdin says, until it ends."""
+    async def run_commands(self) -> None:
+        """Carry out the commands on stdin, until it ends."""
         loop = asyncio.get_running_loop()
         lines = asyncio.StreamReader()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
@@ -67,33 +67,33 @@ class LoadGateway:
             print(json.dumps(await answer if asyncio.iscoroutine(answer) else answer), flush=True)
 
     def routable(self, name: str, socket: Socket) -> "Worker":
-        """The worker of that instance can take requests over *socket*: a new one, or one that lost its connection."""
+        """Note that the worker *name* takes requests over *socket*: a new worker, or one that reconnected."""
         worker = self._workers.get(name)
         if worker:
             worker.reconnected(socket)
             return worker
         worker = self._workers[name] = Worker(self, name, socket)
-        self._arrivals.add(asyncio.create_task(self._tell()))
+        self._arrivals.add(asyncio.create_task(self._notify()))
         return worker
 
     def flushed(self, request_id: str) -> None:
-        """A reply came over HTTP."""
+        """Note a reply that came over HTTP."""
         for worker in self._workers.values():
             worker.flushed(request_id)
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         async with self._arrived:
             self._arrived.notify_all()
 
-    # -- what it can be told --------------------------------------------------------------------------------------------------
+    # -- commands -------------------------------------------------------------------------------------------------------------
 
     def pace(self, heartbeat: int, extend_lease: int) -> None:
-        """Intervals, whole seconds, for whoever connects from now on."""
+        """Set the intervals, whole seconds, for workers that connect from now on."""
         self.intervals.heartbeat_interval, self.intervals.extend_lease_interval = f"{heartbeat}s", f"{extend_lease}s"
         self.lease_seconds = float(LEASE * extend_lease)
 
     async def joins(self, name: str, timeout: float) -> float | None:  # noqa: ASYNC109 - of a remote call
-        """When the worker *name* became routable; None: it did not in *timeout* seconds."""
+        """Wait for the worker *name*. Returns when it became routable; None: not within *timeout* seconds."""
         try:
             async with asyncio.timeout(timeout), self._arrived:
                 await self._arrived.wait_for(lambda: name in self._workers)
@@ -102,11 +102,11 @@ class LoadGateway:
         return self._workers[name].since
 
     def drive(self, name: str, window: int) -> None:
-        """Keep *window* requests outstanding from now on."""
+        """Keep *window* requests outstanding at the worker from now on."""
         self._workers[name].drive(window)
 
     async def hold(self, name: str, count: int, seconds: float, over: float) -> None:
-        """Send *count* requests whose function sleeps *seconds*, evenly over the seconds of *over*."""
+        """Send *count* requests whose function sleeps *seconds*, spread evenly over *over* seconds."""
         sent, steps = 0, 100
         for step in range(1, steps + 1):
             self._workers[name].hold(count * step // steps - sent, {"hold": seconds})
@@ -114,20 +114,20 @@ class LoadGateway:
             await asyncio.sleep(over / steps)
 
     def block(self, name: str, how: str, seconds: float) -> None:
-        """Send one request whose function is busy for *seconds* without a pause."""
+        """Send one request whose function blocks its loop for *seconds*, in the way *how* of `app.BLOCKS`."""
         self._workers[name].hold(1, {"hold": seconds, "block": how})
 
     def mark(self, name: str) -> dict[str, float]:
-        """What was answered since the last mark; how old leases were when they were extended, and the gaps between heartbeats."""
+        """The figures since the last mark: replies, latencies, ages of leases at their extension, gaps between heartbeats."""
         return self._workers[name].mark()
 
     async def stop(self, name: str, timeout: float) -> dict[str, int]:  # noqa: ASYNC109
-        """Send nothing more, wait up to *timeout* seconds for what is outstanding, and say how the whole of it went."""
+        """Send no more requests, and wait up to *timeout* seconds for outstanding replies. Returns the worker's counts."""
         return await self._workers[name].stop(timeout)
 
 
 class Worker:
-    """One connected worker: what it was sent, and what it said."""
+    """One worker: the requests that it was sent, and what came back."""
 
     def __init__(self, gateway: LoadGateway, name: str, socket: Socket) -> None:
         self.name = name
@@ -140,7 +140,7 @@ class Worker:
         self._work = frames.requests({"user": "u_1", "amount": 42, "tags": ["a", "b"], "note": "a note of some length"})
         self._sent_at: dict[str, float] = {}
         self._held: dict[str, float] = {}
-        """When each lease of a held request was last renewed."""
+        """When the lease of each held request was made or last extended."""
         self._latencies = array("d")
         self._ages = array("d")
         self._beats: list[float] = []
@@ -151,11 +151,11 @@ class Worker:
         self._lease_made, self._lease_id = 0.0, ""
 
     def reconnected(self, socket: Socket) -> None:
-        """It is here again. What it still owes stays owed."""
+        """Note that the worker has a new connection. Requests stay outstanding."""
         self._socket = socket
         self._tally["reconnected"] += 1
 
-    # -- asking
+    # -- sending
 
     def drive(self, window: int) -> None:
         self._window = window
@@ -201,7 +201,7 @@ class Worker:
         return {**self._tally, "unanswered": unanswered}
 
     def _top_up(self, now: float) -> None:
-        """Send requests until *window* are outstanding."""
+        """Send requests until as many as the window are outstanding."""
         for _ in range(self._window - len(self._sent_at)):
             request_id = next(self._ids)
             self._sent_at[request_id] = now
@@ -209,15 +209,15 @@ class Worker:
             self._socket.out.append(self._work(request_id, self._lease(now)))
 
     def _lease(self, now: float) -> str:
-        """A lease id as of *now*: the same for what is sent within a quarter of a second."""
+        """A lease id as of *now*; requests within a quarter of a second share one, since making it takes time."""
         if now > self._lease_made + 0.25:
             self._lease_made, self._lease_id = now, ulid.new(time.time() + self._gateway.lease_seconds)
         return self._lease_id
 
-    # -- hearing
+    # -- receiving
 
-    def heard(self, payloads: list[bytes]) -> None:
-        """Frames that came together."""
+    def received(self, payloads: list[bytes]) -> None:
+        """Handle frames that came at the same time."""
         now = time.monotonic()
         for payload in payloads:
             kind = payload[1]
@@ -246,7 +246,7 @@ class Worker:
             self._empty.set()
 
     def flushed(self, request_id: str) -> None:
-        """Counted, where the request was this worker's; its reply is not."""
+        """Count the reply as flushed, if it is this worker's. It does not count as replied."""
         self._tally["flushed"] += request_id.startswith(self._start)
 
     def _is_good(self, body: bytes) -> bool:
@@ -274,14 +274,14 @@ _HEARTBEAT: Final = frames.message(Kind.GATEWAY_HEARTBEAT)
 
 
 def quantile(ordered: list[float], share: float) -> float:
-    """Nearest rank; 0 of nothing."""
+    """The nearest-rank quantile; 0 if there are no values."""
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
 async def main() -> None:
     gateway = LoadGateway()
     print(json.dumps(await gateway.listen()), flush=True)
-    await gateway.obey()
+    await gateway.run_commands()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
-"""Memory over many requests through one worker: `python -m benchmarks.memory [--requests 200000]`.
+"""Memory of a worker over many requests: `python -m benchmarks.memory [--requests 200000]`.
 
-The worker is driven with a window of 64 until it has answered that many; every half second its RSS is read, that of all its
-processes together.
+The worker answers that many requests, at a window of 64. Every half second the RSS of all its processes together is read.
 """
 
 import argparse
@@ -12,20 +11,20 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from benchmarks import svg
-from benchmarks.remote import Load, load_gateway
-from benchmarks.results import Part, measured, surroundings
+from benchmarks.load_client import Load, load_gateway
+from benchmarks.results import Part, conditions, measured
 from benchmarks.subjects import TITLES, Subject, available, faults, joined
 
 SUBJECTS: Final = ("official", "none", "thread", "process")
 WINDOW: Final = 64
 EVERY: Final = 0.5
-SETTLED: Final = 0.1
-"""Of all requests: after that many memory should be flat."""
+WARM: Final = 0.1
+"""The share of all requests after which memory should be flat."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """RSS, bytes, by requests answered."""
+    """RSS in bytes, by the number of requests answered."""
 
     subject: str
     points: list[tuple[int, int]]
@@ -55,13 +54,13 @@ async def _points(load: Load, worker: Subject, requests: int) -> list[tuple[int,
 
 def section(part: Part) -> str:
     """One table."""
-    settled = int(SETTLED * part.figures["requests"])
+    warm = int(WARM * part.figures["requests"])
     lines = [
-        f"| {part.figures['requests']:,} requests | RSS at the start | after {settled:,} | at the end | growth since {settled:,} |",
+        f"| {part.figures['requests']:,} requests | RSS at the start | after {warm:,} | at the end | growth since {warm:,} |",
         "|---|---|---|---|---|",
     ]
     for curve in read(part):
-        start, middle, end = curve.points[0][1], at(curve, settled), curve.points[-1][1]
+        start, middle, end = curve.points[0][1], at(curve, warm), curve.points[-1][1]
         cells = (f"{rss * 2**-20:,.1f} MiB" for rss in (start, middle, end, end - middle))
         lines.append(f"| {TITLES[curve.subject]} | {' | '.join(cells)} |")
     return "\n".join(["\n".join(lines), *(f"\n{each}" for curve in read(part) for each in curve.faults)])
@@ -73,10 +72,10 @@ def at(curve: Curve, requests: int) -> int:
 
 
 def growth(part: Part, subject: str) -> float:
-    """From the point at which memory should be flat to the end, as a share of what it was there."""
-    settled = int(SETTLED * part.figures["requests"])
+    """By what share RSS grows from the point where it should be flat to the end."""
+    warm = int(WARM * part.figures["requests"])
     curve = next(each for each in read(part) if each.subject == subject)
-    return curve.points[-1][1] / at(curve, settled) - 1
+    return curve.points[-1][1] / at(curve, warm) - 1
 
 
 def plots(part: Part) -> dict[str, str]:
@@ -94,7 +93,7 @@ def read(part: Part) -> list[Curve]:
 async def run(requests: int = 200_000, subjects: Sequence[str] = SUBJECTS) -> Part:
     curves = await measure(available(subjects), requests)
     command = f"python -m benchmarks.memory --requests {requests}"
-    return Part(surroundings(command), {"requests": requests, "curves": [asdict(each) for each in curves]})
+    return Part(conditions(command), {"requests": requests, "curves": [asdict(each) for each in curves]})
 
 
 def main() -> None:

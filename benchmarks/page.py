@@ -1,4 +1,4 @@
-"""docs/performance.md and its plots, made of what was measured: `python -m benchmarks.page`. No number in it is typed by hand."""
+"""Writes docs/performance.md and its plots from the saved results: `python -m benchmarks.page`. No number is typed by hand."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ Why some aims are missed:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A part on the page."""
+    """A chapter of the page, made from one part of the results."""
 
     title: str
     section: Callable[[Part], str]
@@ -54,7 +54,7 @@ CHAPTERS: Final = {
 
 
 def write(docs: Path = DOCS, folder: Path = FOLDER) -> None:
-    """The page and its plots, of whatever has been measured so far."""
+    """Write the page and its plots, from all parts that have results."""
     parts = measured_so_far(folder)
     docs.mkdir(exist_ok=True)
     for name, part in parts.items():
@@ -65,14 +65,14 @@ def write(docs: Path = DOCS, folder: Path = FOLDER) -> None:
 
 
 def measured_so_far(folder: Path = FOLDER) -> dict[str, Part]:
-    """The parts that have been."""
+    """The parts that have results."""
     return {name: part for name in CHAPTERS if (part := load(name, folder))}
 
 
 def _chapter(chapter: Chapter, part: Part) -> str:
     pictures = [f"![{plot}]({plot}.svg)" for plot in chapter.plots(part)]
-    around = part.around
-    where = f"{around['date']}; {around['machine']}; load {around['load']}; {around['versions']}; `{around['command']}`"
+    of = part.conditions
+    where = f"{of['date']}; {of['machine']}; load {of['load']}; {of['versions']}; `{of['command']}`"
     return "\n\n".join([f"## {chapter.title}", *pictures, chapter.section(part), f"*{where}*"])
 
 
@@ -81,7 +81,7 @@ def _chapter(chapter: Chapter, part: Part) -> str:
 
 @dataclass(frozen=True)
 class Aim:
-    """A figure that was aimed at, and what it is. *above*: the aim is a least, not a most."""
+    """A figure, its aim and its measured value. *above*: the value should be at least the aim; else at most."""
 
     what: str
     above: bool
@@ -134,7 +134,7 @@ def _idle(part: Part) -> Iterator[Aim]:
         ("RSS while idle", "drop-in", "whole_rss", 1.1),
     ):
         if {"official", subject} <= measured:
-            ratio = idle.median(part, subject, figure) / idle.median(part, "official", figure)
+            ratio = part.median(figure, subject=subject) / part.median(figure, subject="official")
             how = "isolation `thread`" if subject == "thread" else "isolation `thread`, no uvloop,"
             yield Aim(f"{what}: {how} to official", False, aim, ratio)
 

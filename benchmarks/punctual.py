@@ -1,7 +1,7 @@
-"""Whether heartbeats and leases are on time while user code is in the way: `python -m benchmarks.punctual`.
+"""Whether heartbeats and lease extensions are on time while user code blocks its event loop: `python -m benchmarks.punctual`.
 
-A hundred requests are held, each with a lease that is to be extended every second; then one function keeps its loop from everything
-else for ten seconds: asleep in C without the interpreter, in pure Python, or in C code that keeps the interpreter to itself.
+A hundred requests are held, each with a lease that is to be extended every second. Then one function blocks its loop for ten
+seconds: in C code that releases the GIL, in pure Python, or in C code that holds the GIL.
 """
 
 import argparse
@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from benchmarks.load import LEASE
-from benchmarks.remote import Load, load_gateway
-from benchmarks.results import Part, measured, surroundings
+from benchmarks.load_client import Load, load_gateway
+from benchmarks.results import Part, conditions, measured
 from benchmarks.subjects import TITLES, available, faults, joined
 
 SUBJECTS: Final = ("official", "none", "thread", "process")
@@ -25,14 +25,14 @@ WAYS: Final = {
 }
 HELD: Final = 100
 INTERVAL: Final = 1
-"""Seconds, of heartbeats and of extensions. The official client does not listen to the first."""
+"""Seconds between heartbeats, and between extensions. The official client ignores the first."""
 RAMP: Final = 1.0
-"""Seconds over which the requests that are held are sent."""
+"""Seconds over which the held requests are sent."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One subject and way of being busy: how many came, and by how many seconds the latest was late."""
+    """One subject and one way of blocking: how many heartbeats and extensions came, and by how many seconds the latest was late."""
 
     subject: str
     way: str
@@ -58,7 +58,7 @@ async def _sample(load: Load, subject: str, way: str, seconds: float) -> Sample:
         await load.call("mark", worker.name)
         if way:
             await load.call("block", worker.name, way, seconds)
-        # What the block held up comes when it is over, and is to be counted.
+        # Heartbeats and extensions that the block delayed come after it: wait for them.
         await asyncio.sleep(seconds + RAMP / 2)
         marked = await load.call("mark", worker.name)
         return Sample(
@@ -74,7 +74,7 @@ async def _sample(load: Load, subject: str, way: str, seconds: float) -> Sample:
 
 
 def section(part: Part) -> str:
-    """One table, a row for each way and subject."""
+    """One table, with a row for each way and subject."""
     seconds = part.figures["seconds"]
     lines = [
         f"| a function is busy for {seconds:g} s with | | heartbeats | late by at most "
@@ -85,7 +85,7 @@ def section(part: Part) -> str:
     lines += [f"| {WAYS[each.way]} | {TITLES[each.subject]} | {' | '.join(_cells(each))} |" for each in samples]
     note = (
         f"A lease that is extended {(LEASE - 1) * INTERVAL} s late is lost. "
-        "In isolation `none` a function shares the connection's loop: it must not block."
+        "In isolation `none` a function runs on the connection's loop: it must not block."
     )
     return "\n".join([*lines, "", note, *(f"\n{fault}" for each in samples for fault in each.faults)])
 
@@ -112,12 +112,12 @@ def read(part: Part) -> list[Sample]:
 async def run(seconds: float = 10.0, subjects: Sequence[str] = SUBJECTS, ways: Sequence[str] = tuple(WAYS)) -> Part:
     samples = await measure(available(subjects), ways, seconds)
     command = f"python -m benchmarks.punctual --seconds {seconds:g}"
-    return Part(surroundings(command), {"seconds": seconds, "samples": [asdict(each) for each in samples]})
+    return Part(conditions(command), {"seconds": seconds, "samples": [asdict(each) for each in samples]})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=10.0, help="for which the function is busy")
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long the function blocks")
     parser.add_argument("--subjects", nargs="+", choices=TITLES, default=SUBJECTS)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=tuple(WAYS))
     measured("punctual", parser, run, section)

@@ -1,10 +1,11 @@
-"""Results: what each part of the benchmarks measured, kept as JSON with when, where and how. page.py makes the page of them."""
+"""The results of the benchmarks: saved as JSON, with the date, machine and versions. page.py makes the page from them."""
 
 import argparse
 import asyncio
 import json
 import os
 import platform
+import statistics
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,14 +19,18 @@ PACKAGES: Final = ("aiohttp", "inngest", "protobuf", "statechart-connect", "uvlo
 
 @dataclass(frozen=True)
 class Part:
-    """What one program measured: *around* says when, where and how."""
+    """The results of one program. *conditions*: when, where and how they were measured."""
 
-    around: dict[str, str]
+    conditions: dict[str, str]
     figures: Any
 
+    def median(self, figure: str, **where: str) -> float:
+        """The median of *figure* over the samples that have these values; `figures` must be a list of samples."""
+        return statistics.median(float(each[figure]) for each in self.figures if where.items() <= each.items())
 
-def surroundings(command: str) -> dict[str, str]:
-    """Date, machine, its load at the end, versions, and the command."""
+
+def conditions(command: str) -> dict[str, str]:
+    """The date, the machine, its load at the end, the versions, and the command."""
     python = f"Python {platform.python_version()}"
     return {
         "date": datetime.now(UTC).date().isoformat(),
@@ -37,7 +42,7 @@ def surroundings(command: str) -> dict[str, str]:
 
 
 def _processor() -> str:
-    """The processor's name where the system tells it."""
+    """The processor's name, if the system has it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -54,11 +59,13 @@ def installed(package: str) -> str:
 
 def save(name: str, part: Part, folder: Path = FOLDER) -> None:
     folder.mkdir(exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps({"around": part.around, "figures": part.figures}, indent=1) + "\n")
+    (folder / f"{name}.json").write_text(
+        json.dumps({"conditions": part.conditions, "figures": part.figures}, indent=1) + "\n"
+    )
 
 
 def load(name: str, folder: Path = FOLDER) -> Part | None:
-    """None: it was not measured yet."""
+    """The saved results of the part *name*; None: there are none yet."""
     file = folder / f"{name}.json"
     return Part(**json.loads(file.read_text())) if file.exists() else None
 
@@ -69,7 +76,7 @@ def measured(
     run: Callable[..., Coroutine[Any, Any, Part]],
     section: Callable[[Part], str],
 ) -> None:
-    """A part as a command: *run* it with what *parser* reads, and print its *section* of the page."""
+    """The command line of a part: *run* it with the arguments that *parser* reads, and print its *section* of the page."""
     parser.add_argument("--save", action="store_true", help="keep the results for the page")
     options = vars(parser.parse_args())
     keep = options.pop("save")

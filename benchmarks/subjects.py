@@ -1,4 +1,4 @@
-"""What is measured: the workers of worker.py, each a process of its own, and what such a process uses."""
+"""The subjects of the benchmarks: the workers of worker.py, each in a process of its own, and the CPU and memory that they use."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from typing import Final
 import psutil
 
 from benchmarks.app import ORIGIN
-from benchmarks.remote import Load
+from benchmarks.load_client import Load
 
 TITLES: Final = {
     "official": "official client",
@@ -28,24 +28,24 @@ TITLES: Final = {
     "floor-noop": "floor, executing nothing",
 }
 BASE: Final = "official"
-"""Whom ratios are taken to."""
+"""The subject that the others are compared with."""
 JOIN: Final = 60.0
 """Seconds that a worker has to connect."""
 ANSWER: Final = 60.0
-"""Seconds that a worker has to answer what is outstanding."""
+"""Seconds that a worker has to answer outstanding requests."""
 PATIENCE: Final = 30.0
 """Seconds that a process has to end."""
 
 
 def missing(subject: str) -> str | None:
-    """Why *subject* cannot be measured here, if so."""
+    """Why *subject* cannot be measured here; None: it can."""
     if subject == "official-uvloop" and not importlib.util.find_spec("uvloop"):
         return "uvloop is not installed"
     return None
 
 
 def available(subjects: Iterable[str]) -> list[str]:
-    """Those that can be measured; says which cannot, and why."""
+    """The subjects that can be measured here. Prints which cannot, and why."""
     reasons = {each: missing(each) for each in subjects}
     print(*(f"left out: {TITLES[each]}: {why}\n" for each, why in reasons.items() if why), sep="", end="", flush=True)
     return [each for each, why in reasons.items() if not why]
@@ -53,7 +53,7 @@ def available(subjects: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Usage:
-    """CPU seconds so far and bytes of memory now: of the process that holds the connection, and of all of a worker's."""
+    """CPU seconds so far and memory now, in bytes: of the process that has the connection, and of all processes of a worker."""
 
     connection_cpu: float
     whole_cpu: float
@@ -63,7 +63,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Subject:
-    """A worker that runs. *name* is its instance id."""
+    """A running worker. *name* is its instance id."""
 
     name: str
     process: asyncio.subprocess.Process
@@ -82,7 +82,7 @@ def _used(process: psutil.Process) -> tuple[float, int]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU seconds of a process so far, all its threads'. The kernel's clock for it: psutil counts in hundredths."""
+    """CPU seconds that a process and its threads have used, by the kernel's clock for it: psutil counts in hundredths."""
     if sys.platform == "linux":
         return time.clock_gettime(~pid << 3 | 2)
     times = psutil.Process(pid).cpu_times()
@@ -90,22 +90,27 @@ def cpu_seconds(pid: int) -> float:
 
 
 def environment(origin: str) -> dict[str, str]:
-    """That of a worker process. Where this one must not keep what it compiles, a user's may: else ours, which is no wheel here,
-    would be compiled anew at each start, and the official client not."""
+    """The environment of a worker process, without PYTHONDONTWRITEBYTECODE: with it Python would compile our code at each start,
+    but not the official client's, which was installed with its bytecode."""
     kept = {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return {**kept, ORIGIN: origin}
 
 
-@contextlib.asynccontextmanager
-async def running(subject: str, origin: str, name: str) -> AsyncIterator[Subject]:
-    """The worker process of *subject*; at the end it is asked to stop, as any production worker is."""
-    process = await asyncio.create_subprocess_exec(
+async def spawn(subject: str, origin: str, name: str) -> asyncio.subprocess.Process:
+    """Start the worker process of *subject*, in a process group of its own. BENCH_DEBUG shows what it writes to stderr."""
+    return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks.worker", subject, name),
         env=environment(origin),
         stdout=asyncio.subprocess.PIPE,
         stderr=None if "BENCH_DEBUG" in os.environ else asyncio.subprocess.DEVNULL,
         start_new_session=True,
     )
+
+
+@contextlib.asynccontextmanager
+async def running(subject: str, origin: str, name: str) -> AsyncIterator[Subject]:
+    """Run the worker process of *subject* while the block runs; at the end, ask it to stop as a production worker."""
+    process = await spawn(subject, origin, name)
     try:
         yield Subject(name, process)
     finally:
@@ -113,15 +118,15 @@ async def running(subject: str, origin: str, name: str) -> AsyncIterator[Subject
 
 
 async def joined(stack: contextlib.AsyncExitStack, load: Load, subject: str, name: str) -> Subject:
-    """A worker that runs, and is connected to *load*, until *stack* unwinds."""
+    """Start a worker, and wait until it is connected to *load*; it runs until *stack* closes."""
     worker = await stack.enter_async_context(running(subject, load.origin, name))
     if await load.call("joins", name, JOIN) is None:
-        raise RuntimeError(f"{subject} did not connect within {JOIN:g} s: BENCH_DEBUG=1 shows what it says")
+        raise RuntimeError(f"{subject} did not connect within {JOIN:g} s: set BENCH_DEBUG=1 to see what it writes")
     return worker
 
 
 async def faults(load: Load, worker: Subject, where: str) -> list[str]:
-    """Whatever else than: every request was acknowledged once, and answered once, with DONE and the right result."""
+    """What went wrong at the worker: every request must be acknowledged once, and answered once, with DONE and the right result."""
     tally = await load.call("stop", worker.name, ANSWER)
     sent = tally.pop("sent")
     right = {**dict.fromkeys(tally, 0), "acked": sent, "replied": sent}
@@ -130,7 +135,7 @@ async def faults(load: Load, worker: Subject, where: str) -> list[str]:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Ask it to stop, and see to it that neither it nor any process of its own goes on."""
+    """Ask *process* to stop, then kill what is left of its process group."""
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
     with contextlib.suppress(TimeoutError):
@@ -139,7 +144,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 async def end_group(process: asyncio.subprocess.Process) -> None:
-    """Kill *process*, which leads a group of its own, and what is left of the group."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left: macOS says the second
+    """Kill *process*, which leads a process group of its own, and what is left of the group."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # the group is empty: macOS raises the second
         os.killpg(process.pid, signal.SIGKILL)
     await process.wait()

@@ -1,4 +1,4 @@
-"""The README's table: a few of the measured figures, here and by the official client."""
+"""Writes the README's table: a few of the measured figures, ours and the official client's."""
 
 import math
 import re
@@ -18,9 +18,9 @@ Row = tuple[str, str, str]
 
 
 def write(parts: dict[str, Part], readme: Path = README) -> None:
-    """Put what was measured of the table between its marks."""
-    told = {"throughput": _busy, "punctual": _late, "lifecycle": _away}
-    rows = [row for name, tell in told.items() if name in parts for row in tell(parts[name])]
+    """Write the table, with a row for each figure that has results, between its marks in *readme*."""
+    sections = {"throughput": _busy, "punctual": _late, "lifecycle": _away}
+    rows = [row for name, section in sections.items() if name in parts for row in section(parts[name])]
     lines = ["| | here | `inngest.connect` |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
     readme.write_text(_TABLE.sub(lambda _: "\n".join(lines) + "\n", readme.read_text()))
 

@@ -1,4 +1,4 @@
-"""Line charts as SVG, by the standard library alone. Each has a ground of its own: it reads well on light and dark pages."""
+"""Line charts as SVG, made with the standard library alone. Each has a background of its own, for light and for dark pages."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ LEFT, RIGHT, TOP, BOTTOM = 70, 285, 68, 54
 GAP: Final = 17
 """Pixels from one label to the next."""
 
-# Pairs for light and dark; told apart by the colour-blind too.
+# For light and for dark pages; colour-blind readers can tell them apart.
 _COLOURS: Final = (
     ("#6b7280", "#9ca3af"),
     ("#0072b2", "#56b4e9"),
@@ -32,7 +32,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Axes:
-    """From figures to pixels. Both begin at zero, save x where it is a logarithm."""
+    """Turns figures into pixels. Both axes begin at zero, except a logarithmic x axis."""
 
     x_range: tuple[float, float]
     y_top: float
@@ -49,7 +49,7 @@ class Axes:
 
 
 def chart(title: str, x_name: str, y_name: str, series: Sequence[Series], *, log_x: bool = False) -> str:
-    """The document. With *log_x* only the x values that occur are marked."""
+    """The SVG document. With *log_x*, only the x values that occur are marked."""
     xs = sorted({x for each in series for x, _ in each.points})
     step = nice_step(max(y for each in series for _, y in each.points))
     top = step * math.ceil(max(y for each in series for _, y in each.points) / step)
@@ -71,7 +71,7 @@ def chart(title: str, x_name: str, y_name: str, series: Sequence[Series], *, log
 
 
 def nice_step(top: float) -> float:
-    """1, 2 or 5 times a power of ten: four to ten of them reach *top*."""
+    """The step between marks: 1, 2 or 5 times a power of ten, so that four to ten steps reach *top*."""
     if top <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(top / 4))
@@ -117,7 +117,7 @@ def _line(axes: Axes, number: int, series: Series) -> str:
 
 
 def _labels(axes: Axes, series: Sequence[Series]) -> list[str]:
-    """Each line's name at its end, moved down where it would lie on another."""
+    """The name of each line at its end, moved down if it would overlap another."""
     ends = sorted((axes.y(each.points[-1][1]), number) for number, each in enumerate(series))
     labels, last = [], -math.inf
     for y, number in ends:

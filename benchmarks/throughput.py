@@ -3,8 +3,9 @@
 `python -m benchmarks.throughput [--rounds 5] [--windows 1 16 64 256] [--seconds 3] [--subjects …]`; a quick look is
 `--rounds 1 --windows 64 --seconds 2`.
 
-A window is how many requests are outstanding at any time. In each round every worker is started anew, and for each window they are
-driven one after the other, A B C A B C, so what else the machine does hits all alike. Ratios are taken within a round.
+A window is the number of requests that are outstanding at any time. In each round every worker is started anew. For each window the
+workers are driven one after the other, A B C A B C, so that other load on the machine affects all alike. Ratios are taken within a
+round.
 """
 
 import argparse
@@ -16,13 +17,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from benchmarks import svg
-from benchmarks.remote import Load, load_gateway
-from benchmarks.results import Part, measured, surroundings
+from benchmarks.load_client import Load, load_gateway
+from benchmarks.results import Part, conditions, measured
 from benchmarks.subjects import ANSWER, BASE, TITLES, Subject, available, cpu_seconds, faults, joined
 
 WINDOWS: Final = (1, 16, 64, 256)
 WARM_UP: Final = 0.5
-"""Seconds of each measurement that do not count; of its length, at most."""
+"""Seconds before each measurement that do not count; at most as long as the measurement."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Sample:
 
 @dataclass
 class Throughput:
-    """All samples, and whatever means that they are not to be trusted."""
+    """All samples, and the faults that make them doubtful."""
 
     samples: list[Sample] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
@@ -59,21 +60,21 @@ class Throughput:
         return list(dict.fromkeys(sample.window for sample in self.samples))
 
     def values(self, subject: str, window: int, figure: str) -> list[float]:
-        """That figure's value in each round."""
+        """The value of *figure* in each round."""
         return [getattr(each, figure) for each in self.samples if (each.subject, each.window) == (subject, window)]
 
     def median(self, subject: str, window: int, figure: str) -> float:
         return statistics.median(self.values(subject, window, figure))
 
     def ratio(self, subject: str, window: int, figure: str, base: str = BASE) -> float | None:
-        """The median of what each round says; None without a base."""
+        """The median of each round's ratio to *base*; None if *base* was not measured."""
         pairs = zip(self.values(subject, window, figure), self.values(base, window, figure), strict=False)
         ratios = [above / below for above, below in pairs if below]
         return statistics.median(ratios) if ratios else None
 
 
 async def measure(subjects: Sequence[str], *, rounds: int, windows: Sequence[int], seconds: float) -> Throughput:
-    """Drive *subjects* in turn."""
+    """Measure each subject at each window, in each round."""
     result = Throughput()
     async with load_gateway() as load:
         for number in range(rounds):
@@ -112,7 +113,7 @@ async def _sample(load: Load, worker: Subject, subject: str, number: int, window
     )
 
 
-# -- what it says -------------------------------------------------------------------------------------------------------------
+# -- the section of the page --------------------------------------------------------------------------------------------------
 
 _HEADINGS: Final = (
     *("requests/s", "to official", "p50", "p99"),
@@ -122,7 +123,7 @@ _PLOTTED: Final = ("official", "none", "thread", "process", "floor")
 
 
 def table(result: Throughput, window: int) -> str:
-    """Markdown, a row for each subject."""
+    """A Markdown table, with a row for each subject."""
     lines = [f"| window {window} | {' | '.join(_HEADINGS)} |", "|---" * (len(_HEADINGS) + 1) + "|"]
     lines += [f"| {TITLES[each]} | {' | '.join(_cells(result, each, window))} |" for each in result.subjects()]
     return "\n".join(lines)
@@ -172,7 +173,7 @@ async def run(
 ) -> Part:
     result = await measure(available(subjects), rounds=rounds, windows=windows, seconds=seconds)
     shown = f"--rounds {rounds} --windows {' '.join(map(str, windows))} --seconds {seconds:g}"
-    return Part(surroundings(f"python -m benchmarks.throughput {shown}"), asdict(result))
+    return Part(conditions(f"python -m benchmarks.throughput {shown}"), asdict(result))
 
 
 def main() -> None:

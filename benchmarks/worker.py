@@ -1,7 +1,7 @@
 """A worker for the benchmarks, a process of its own: `python -m benchmarks.worker SUBJECT INSTANCE`, with BENCH_ORIGIN set.
 
-The official client and ours print when they called `start()` and when they first said that they are ACTIVE: a line each, seconds of
-the machine's monotonic clock. A subject imports no more than it needs, so that memory and start are its own.
+The official client and ours print two lines: when they called `start()`, and when they first reported ACTIVE, in seconds of the
+machine's monotonic clock. Each subject imports only what it needs, so that its memory and start time are its own.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ Subject = Callable[[str], Coroutine[Any, Any, None]]
 async def official(instance: str) -> None:
     import inngest.connect as lib
 
-    await told(lib, lib.connect(APPS, instance_id=instance))
+    await report(lib, lib.connect(APPS, instance_id=instance))
 
 
 async def official_uvloop(instance: str) -> None:
-    """Its second loop, made inside, follows the policy in force."""
+    """Set uvloop's policy: the client makes a second loop inside, and that one follows the policy."""
     import uvloop
 
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
@@ -36,23 +36,23 @@ def ours(**options: Any) -> Subject:
         from connect.loops.loop import freeze_imported_objects
 
         freeze_imported_objects()
-        await told(lib, lib.connect(options.pop("apps", APPS), instance_id=instance, **options))
+        await report(lib, lib.connect(options.pop("apps", APPS), instance_id=instance, **options))
 
     return run
 
 
 async def drop_in(instance: str) -> None:
-    """As for who changes the import and nothing else: Python's own loop on both threads, whatever is installed."""
-    sys.modules["uvloop"] = None  # type: ignore[assignment] # as if it were not there
+    """Ours for a user who changes only the import: Python's own loop on both threads, even if uvloop is installed."""
+    sys.modules["uvloop"] = None  # type: ignore[assignment] # makes `import uvloop` fail
     import connect as lib
 
-    await told(lib, lib.connect(APPS, instance_id=instance))
+    await report(lib, lib.connect(APPS, instance_id=instance))
 
 
 async def ours_noop(instance: str) -> None:
-    from benchmarks.nothing import Nothing
+    from benchmarks.noop import NoopExecutor
 
-    await ours(isolation="none", executor=Nothing())(instance)
+    await ours(isolation="none", executor=NoopExecutor())(instance)
 
 
 def floor(*, executing: bool) -> Subject:
@@ -79,8 +79,8 @@ SUBJECTS: Final[dict[str, Subject]] = {
 }
 
 
-async def told(lib: Any, connection: Any) -> None:
-    """Run *connection*, and print when it was started and when it was ACTIVE."""
+async def report(lib: Any, connection: Any) -> None:
+    """Run *connection*, and print when `start()` was called and when it was ACTIVE."""
     print(time.monotonic(), flush=True)
     running = asyncio.create_task(connection.start())
     await connection.wait_for_state(lib.ConnectionState.ACTIVE)
@@ -89,7 +89,7 @@ async def told(lib: Any, connection: Any) -> None:
 
 
 def loop_of(subject: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's, as our own command has it; the official client's users get Python's, unless they arrange for another."""
+    """The loop that users of the subject get: uvloop's with our command, Python's own with the official client."""
     if subject in ("official", "drop-in") or not importlib.util.find_spec("uvloop"):
         return None
     import uvloop

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks import idle, imports, inflight, memory, page, punctual, summary, svg
-from benchmarks.results import Part, save, surroundings
+from benchmarks.results import Part, conditions, save
 from benchmarks.throughput import Sample, Throughput
 
 
@@ -40,7 +40,7 @@ def test_a_ratio_is_the_median_of_the_rounds_not_of_all() -> None:
 def test_the_page_has_what_was_measured_and_how(tmp_path: Path) -> None:
     samples = [sample("official", 1234.0), sample("thread", 2468.0), sample("official", 99.0, window=1)]
     samples.append(sample("thread", 198.0, window=1))
-    part = Part(surroundings("python -m this"), asdict(Throughput(samples, ["official: of 5 requests, 1 flushed"])))
+    part = Part(conditions("python -m this"), asdict(Throughput(samples, ["official: of 5 requests, 1 flushed"])))
     save("throughput", part, tmp_path / "results")
     page.write(tmp_path, tmp_path / "results")
     text = (tmp_path / "performance.md").read_text()

@@ -1,4 +1,4 @@
-"""A server's end of a connection, hand-made to cost little: HTTP requests first, then perhaps a WebSocket of binary frames."""
+"""The load gateway's end of a connection: HTTP requests, then perhaps a WebSocket. Written by hand, to use little CPU."""
 
 import asyncio
 import base64
@@ -11,40 +11,41 @@ from benchmarks import frames
 from benchmarks.frames import Kind
 from connect import wire
 from connect.wire import ulid
+from connect.wire.codec import SUBPROTOCOL
 
 _ACCEPT: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _BINARY, _CLOSE, _PING = 2, 8, 9
 
 
 class Listener(Protocol):
-    """A worker that is connected."""
+    """A connected worker, as its socket sees it."""
 
-    def heard(self, payloads: list[bytes]) -> None:
-        """Frames that came together."""
+    def received(self, payloads: list[bytes]) -> None:
+        """Handle frames that came at the same time."""
 
 
 class Site(Protocol):
-    """Whose connection it is."""
+    """The gateway, as its sockets see it."""
 
     address: str
     intervals: wire.GatewayConnectionReadyData
 
     def routable(self, name: str, socket: "Socket") -> Listener:
-        """The worker of that instance can take requests over *socket*; returns who hears what it says."""
+        """Note that the worker *name* takes requests over *socket*. Returns the listener for its frames."""
 
     def flushed(self, request_id: str) -> None:
-        """A reply came over HTTP."""
+        """Note a reply that came over HTTP."""
 
 
 class Socket(asyncio.Protocol):
-    """One TCP connection: HTTP requests first, then perhaps a WebSocket. What is put into *out* is written by `flush`."""
+    """One TCP connection: HTTP requests, then perhaps a WebSocket. `flush` writes what is in `out`."""
 
     def __init__(self, site: Site) -> None:
         self.out: list[bytes] = []
         self._site = site
         self._rest = b""
         self._is_websocket = False
-        self._introduced = wire.WorkerConnectRequestData()
+        self._registration = wire.WorkerConnectRequestData()
         self._worker: Listener | None = None
         self._transport: asyncio.Transport
 
@@ -58,9 +59,9 @@ class Socket(asyncio.Protocol):
         if self._is_websocket:
             payloads = list(self._frames())
             if payloads and self._worker:
-                self._worker.heard(payloads)
+                self._worker.received(payloads)
             elif payloads:
-                self._shake(payloads)
+                self._shake_hands(payloads)
         self.flush()
 
     def flush(self) -> None:
@@ -71,7 +72,7 @@ class Socket(asyncio.Protocol):
     # -- HTTP
 
     def _http(self) -> bool:
-        """Answer one request, if it is there as a whole."""
+        """Answer the next request, if all of it has come. Returns whether it had."""
         head, separator, rest = self._rest.partition(b"\r\n\r\n")
         lines = head.split(b"\r\n")
         headers = dict(line.lower().split(b": ", 1) for line in lines[1:])
@@ -92,10 +93,10 @@ class Socket(asyncio.Protocol):
                 connection_id=ulid.new(),
                 gateway_endpoint=f"ws://{self._site.address}/v0/connect",
                 gateway_group="load",
-                session_token="session",  # noqa: S106 - nobody checks it
+                session_token="session",  # noqa: S106 - it is not checked
             ).SerializeToString()
         else:
-            # A worker flushes what was not acknowledged in time: here that means that something went wrong.
+            # A worker flushes replies that were not acknowledged in time. Here that is a fault, so it is counted.
             request_id = wire.SDKResponse.FromString(body).request_id
             self._site.flushed(request_id)
             answer = wire.FlushResponse(request_id=request_id).SerializeToString()
@@ -105,7 +106,7 @@ class Socket(asyncio.Protocol):
         accept = base64.b64encode(hashlib.sha1(key + _ACCEPT, usedforsecurity=False).digest())
         self.out.append(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Protocol: v0.connect.inngest.com\r\nSec-WebSocket-Accept: %s\r\n\r\n" % accept
+            b"Sec-WebSocket-Protocol: %s\r\nSec-WebSocket-Accept: %s\r\n\r\n" % (SUBPROTOCOL.encode(), accept)
         )
         self.out.append(frames.message(Kind.GATEWAY_HELLO))
         self._is_websocket = True
@@ -113,7 +114,7 @@ class Socket(asyncio.Protocol):
     # -- WebSocket
 
     def _frames(self) -> Iterator[bytes]:
-        """The payloads of the binary frames that are there as a whole; the others are answered."""
+        """The payloads of the complete binary frames; control frames are answered."""
         data, at = self._rest, 0
         while len(data) - at >= 6:
             size, start = data[at + 1] & 127, at + 6
@@ -139,16 +140,16 @@ class Socket(asyncio.Protocol):
             self.flush()
             self._transport.close()
 
-    def _shake(self, payloads: list[bytes]) -> None:
-        """WORKER_CONNECT, and WORKER_READY where it was announced."""
+    def _shake_hands(self, payloads: list[bytes]) -> None:
+        """Handle WORKER_CONNECT, and WORKER_READY if the worker has announced it."""
         for payload in payloads:
-            said = wire.ConnectMessage.FromString(payload)
-            if said.kind == Kind.WORKER_CONNECT:
-                self._introduced = wire.WorkerConnectRequestData.FromString(said.payload)
+            message = wire.ConnectMessage.FromString(payload)
+            if message.kind == Kind.WORKER_CONNECT:
+                self._registration = wire.WorkerConnectRequestData.FromString(message.payload)
                 ready = self._site.intervals.SerializeToString()
                 self.out.append(frames.message(Kind.GATEWAY_CONNECTION_READY, ready))
-            if said.kind == Kind.WORKER_READY or not self._introduced.worker_manual_readiness_ack:
-                self._worker = self._site.routable(self._introduced.instance_id, self)
+            if message.kind == Kind.WORKER_READY or not self._registration.worker_manual_readiness_ack:
+                self._worker = self._site.routable(self._registration.instance_id, self)
 
 
 def unmasked(payload: bytes, mask: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The load gateway from outside: its process, and what it is told to do (the methods of `load.LoadGateway`)."""
+"""The load gateway's process, and the commands to it (the methods of `load.LoadGateway`)."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from typing import Any, cast
 
 
 class Load:
-    """A load gateway that runs. One call at a time."""
+    """A load gateway that runs. Make one call at a time."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -22,14 +22,14 @@ class Load:
         return json.loads(line)
 
     async def call(self, method: str, *arguments: Any) -> Any:
-        """What the method returns."""
+        """Call *method* of the gateway, and return its result."""
         cast(asyncio.StreamWriter, self.process.stdin).write(json.dumps([method, *arguments]).encode() + b"\n")
         return await self.answer()
 
 
 @contextlib.asynccontextmanager
 async def load_gateway() -> AsyncIterator[Load]:
-    """A load gateway of one's own, a process."""
+    """Run a load gateway in a process of its own while the block runs."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks.load"), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )

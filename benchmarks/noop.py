@@ -1,4 +1,4 @@
-"""An executor that executes nothing: what is left is the worker itself."""
+"""An executor that runs no function, to measure the worker alone."""
 
 import asyncio
 import json
@@ -11,17 +11,17 @@ from connect.wire import SDKResponseStatus
 OUTCOME: Final = Outcome(SDKResponseStatus.DONE, RESULT_BYTES)
 
 
-class Nothing:
-    """Answers every invocation at once, or when it has been held, with what the function would have returned."""
+class NoopExecutor:
+    """Answers every invocation with what the function would return, at once or after the event's `hold` seconds."""
 
     async def start(self) -> None:
-        """Nothing to do."""
+        """NoopExecutor to do."""
 
     async def execute(self, invocation: Invocation) -> Outcome:
-        """As `Executor.execute`."""
+        """See `Executor.execute`."""
         if b'"hold":' in invocation.payload:
             await asyncio.sleep(json.loads(invocation.payload)["event"]["data"]["hold"])
         return OUTCOME
 
     async def stop(self) -> None:
-        """Nothing to do."""
+        """NoopExecutor to do."""
