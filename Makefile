@@ -1,4 +1,4 @@
-# Every target sets itself up: a virtual environment with pinned, hashed requirements, and this package in it.
+# Every target first makes the virtual environment that it needs: pinned, hashed requirements, and this package.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -11,7 +11,7 @@ CODE := connect statecharts tests benchmarks examples proto docs requirements
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-# An environment's python is a link: where the Python that it leads to is gone, the environment is made anew.
+# An environment's python is a link. If the Python that it links to is gone, the environment is made anew.
 %/bin/python: ;
 
 $(READY): requirements/dev.txt pyproject.toml $(INSTALL) $(BIN)/python
@@ -32,10 +32,10 @@ $(VENV)-dist/ready: requirements/dist.txt $(INSTALL) $(VENV)-dist/bin/python
 demo: $(READY) ## A worker's life in about ten seconds, no server needed
 	$(BIN)/python -m connect demo
 
-lab: $(READY) ## A worker live on a web page, whose address it prints; buttons do to it what the world does
+lab: $(READY) ## A worker live on a web page, with buttons that disturb it; prints the page's address
 	$(BIN)/python -m connect lab
 
-test: $(READY) ## Every test (8 minutes); fails unless tests of the real worker take every transition and see every guard both ways
+test: $(READY) ## Every test (8 minutes); fails if the tests of the real worker miss a transition, or an outcome of a guard
 	$(BIN)/python -m pytest -n auto -p statecharts.tools.coverage --transition-cover \
 	    --transition-cover-from=tests/worker --transition-cover-min=100 \
 	    --transition-cover-report=.transition-coverage $(PYTEST)
@@ -46,22 +46,22 @@ pythons: ## Every test with the Pythons of Debian's releases, unpacked by deboot
 soak: $(READY) ## 60 seconds of faults under load
 	$(BIN)/python -m pytest tests/soak --soak-seconds 60 -s $(PYTEST)
 
-faults: $(READY) ## Take each line out that protects from a known fault, and see its tests fail (minutes)
+faults: $(READY) ## Remove each line that protects from a known fault, and check that its tests fail (minutes)
 	$(BIN)/python -m tests.faults
 
-mutate: $(READY) ## Change the charts in one place after the other, and see tests of the worker fail (half an hour)
+mutate: $(READY) ## Change the charts in one place at a time, and check that tests of the worker fail (half an hour)
 	nice $(BIN)/python -m tests.mutate $(MUTATE)
 
-oldest: $(VENV)-oldest/ready ## The tests of the bridge to the SDK, with the oldest release of it that is supported, and all else as old as it may be
+oldest: $(VENV)-oldest/ready ## The tests of the bridge to the SDK, with the oldest supported releases of the SDK and of everything else
 	$(VENV)-oldest/bin/python -m pytest -n auto -m oldest -W "ignore:Protobuf gencode" \
 	    tests/leaning/test_leaning_inngest.py tests/execution tests/worker/test_worker_first_light.py
 
-newest: ## Every test, with the newest release of everything that pyproject.toml allows; says first how that differs from the lock
+newest: ## Every test, with the newest releases that pyproject.toml allows; first prints how they differ from the lock
 	@$(PYTHON) $(INSTALL) $(VENV)-newest
 	$(VENV)-newest/bin/python -m pip install --quiet --upgrade pip
 	$(VENV)-newest/bin/python -m pip install --quiet --upgrade --group dev --editable .
 	sed -n 's/^\([A-Za-z0-9._-]*\)[^=]*==\([^ ]*\).*/\1==\2/p' requirements/dev.txt >$(VENV)-newest/locked
-	@echo "other than locked, if anything:"
+	@echo "releases other than the locked ones, if any:"
 	@$(VENV)-newest/bin/python -m pip freeze --exclude-editable >$(VENV)-newest/installed
 	@tr _ - <$(VENV)-newest/installed | grep -vixFf $(VENV)-newest/locked || true
 	touch $(VENV)-newest/ready
@@ -87,14 +87,14 @@ docs: $(READY) ## Write docs/api.md from the docstrings, and record docs/demo.sv
 	$(BIN)/python -m docs.api
 	$(BIN)/python -m docs.demo
 
-proto: $(VENV)-proto/ready ## Regenerate connect/wire/ from proto/; fails where that changes it, and shows what
+proto: $(VENV)-proto/ready ## Regenerate connect/wire/ from proto/; fails if that changes a file, and shows which
 	$(VENV)-proto/bin/python proto/generate.py
 	git diff --exit-code --stat -- connect/wire
 
 RESOLVE = $(VENV)-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-strip-extras --generate-hashes \
     --no-annotate --no-header
 
-lock: $(VENV)-lock/ready ## Resolve the requirements anew: the newest of everything that pyproject.toml allows
+lock: $(VENV)-lock/ready ## Resolve the locks again, to the newest releases that pyproject.toml allows
 	$(RESOLVE) --group pyproject.toml:dev pyproject.toml --output-file requirements/dev.txt
 	$(RESOLVE) --extra otel --extra uvloop pyproject.toml --output-file requirements/run.txt
 	$(RESOLVE) --extra testing pyproject.toml --output-file requirements/testing.txt
@@ -104,7 +104,7 @@ lock: $(VENV)-lock/ready ## Resolve the requirements anew: the newest of everyth
 	$(RESOLVE) --resolution lowest-direct --group pyproject.toml:test --group pyproject.toml:build pyproject.toml requirements/oldest.in \
 	    --output-file requirements/oldest.txt
 
-dist: $(VENV)-dist/ready ## Build wheel and sdist, check them, and try the wheel as a user would, away from this folder
+dist: $(VENV)-dist/ready ## Build wheel and sdist, check them, and use the wheel outside this folder, as a user would
 	rm -rf dist
 	$(VENV)-dist/bin/python -m build --no-isolation
 	$(VENV)-dist/bin/python -m twine check --strict dist/*.whl dist/*.tar.gz
@@ -112,7 +112,7 @@ dist: $(VENV)-dist/ready ## Build wheel and sdist, check them, and try the wheel
 	cp requirements/run.txt dist/worker.txt
 	$(VENV)-dist/bin/python -m tests.dist dist
 
-bench: $(READY) ## Side by side with the official client; writes docs/performance.md (40 minutes)
+bench: $(READY) ## Measure ours beside the official client; writes docs/performance.md (40 minutes)
 	nice $(BIN)/python -m benchmarks
 
 clean: ## Remove the virtual environments and caches

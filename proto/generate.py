@@ -1,8 +1,8 @@
-"""Generate `connect/wire/connect_wire_pb2.py` and its stub from `connect_wire.proto`.
+"""Generates `connect/wire/connect_wire_pb2.py` and its stub from `connect_wire.proto`.
 
-`python proto/generate.py` writes them; `python proto/generate.py --check` compares instead and exits 1 where they differ.
-Needs the pinned grpcio-tools of `requirements/proto.txt` (`make proto` sees to it): the generated code checks at import that
-the protobuf runtime is not older than the one it was generated for, so the generator's version is part of the result.
+`python proto/generate.py` writes the files; `python proto/generate.py --check` compares them and exits with 1 if they differ.
+It needs the pinned grpcio-tools of `requirements/proto.txt`, which `make proto` installs: the generated code fails to import with
+a protobuf runtime older than the generator's, so another generator makes other code.
 """
 
 import sys
@@ -17,11 +17,11 @@ TARGET = PROTO.parent.parent / "connect" / "wire"
 
 
 def generate(into: Path) -> list[Path]:
-    """Run protoc; returns the files written under *into*."""
+    """Run protoc. Returns the files that it wrote under *into*."""
     well_known = resources.files("grpc_tools") / "_proto"
     arguments = [
         "protoc",
-        # Registered under a path of our own: the pool refuses two files of one name.
+        # A path of our own: the descriptor pool refuses a second file of the same name.
         f"--proto_path=statechart_connect={PROTO.parent}",
         f"--proto_path={well_known}",
         f"--python_out={into}",
@@ -29,7 +29,7 @@ def generate(into: Path) -> list[Path]:
         "statechart_connect/connect_wire.proto",
     ]
     if protoc.main(arguments) != 0:
-        sys.exit("protoc failed; its message is above")
+        sys.exit("protoc failed: see its message above")
     return sorted(into.glob("statechart_connect/connect_wire_pb2.py*"))
 
 

@@ -1,12 +1,11 @@
-"""Make a virtual environment that holds exactly what a lock lists.
+"""Makes a virtual environment with exactly the packages that a lock lists.
 
     python3 requirements/install.py FOLDER [LOCK [[--editable] PROJECT]]
 
-No resolver runs: pip takes the hashed list as it is, and `pip check` then proves that nothing is missing from it. What an index
-offers besides, today or in years, changes nothing. PROJECT, a folder or a wheel, is installed last; without LOCK the environment is
-empty. FOLDER is made anew each time, so a set-up that was interrupted needs no cleaning up. A failure is one line and exit code 1;
-pip's own words are in FOLDER/install.log. It runs before anything is installed, and on old Pythons (from 3.7 on) too,
-to name them.
+pip resolves nothing: it installs the hashed list as it is, and `pip check` then proves that the list is complete. Newer releases on
+an index change nothing. PROJECT, a folder or a wheel, is installed last; without LOCK the environment stays empty. FOLDER is made
+anew each time, so an interrupted set-up needs no cleaning up. A failure is one line and exit code 1; pip's output is in
+FOLDER/install.log. This file runs before anything is installed, and on old Pythons (from 3.7 on) too, so that it can refuse them.
 """
 
 from __future__ import annotations
@@ -21,18 +20,18 @@ OLDEST = (3, 11)
 LOG = "install.log"
 READY = "ready"
 SKELETON = {"bin", "include", "lib", "lib64", "share", LOG}
-"""What lies in an environment that was interrupted before it had a pyvenv.cfg."""
+"""The files of an environment whose making was interrupted before it had a pyvenv.cfg."""
 
 ELSEWHERE = {
     *("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_DRY_RUN"),
     *("PIP_CONSTRAINT", "PIP_REQUIREMENT", "PIP_REQUIRE_HASHES"),
 }
-"""Variables, perhaps set for another purpose, with which pip would install somewhere else, something else, or nothing."""
+"""Variables with which pip would install into another place, or other packages, or nothing. They are not passed on to it."""
 
 CAUSES = (
     (
         r"DO NOT MATCH THE HASHES[^\n]*\n\s*(\S+)",
-        "the file of {found} is not the one that was locked: the index or a cache on the way serves another",
+        "the file of {found} is not the locked one: the index, or a cache on the way to it, serves another file",
     ),
     (r"No space left on device", "the disk is full"),
     (
@@ -44,11 +43,11 @@ CAUSES = (
         "there is no wheel of {found} for this machine and Python {python}: try another Python (make PYTHON=...)",
     ),
 )
-"""What pip says when it fails, and what that means; the first that fits. A retry alone is no failure."""
+"""Patterns of pip's output when it fails, and what each means. The first that matches counts. A retry alone is not a failure."""
 
 
 class SetupError(Exception):
-    """The set-up cannot go on; its text is the line to show."""
+    """The set-up has failed. The text is the line to show."""
 
 
 def main() -> None:
@@ -68,7 +67,7 @@ def main() -> None:
 
 
 def check_python() -> None:
-    """Refuse a Python that is too old, or cannot make environments. Raises: SetupError."""
+    """Refuse a Python that is too old or cannot make environments. Raises: SetupError."""
     here = f"{sys.executable} is Python {sys.version_info[0]}.{sys.version_info[1]}"
     if tuple(sys.version_info[:2]) < OLDEST:
         wanted = ".".join(map(str, OLDEST))
@@ -76,7 +75,7 @@ def check_python() -> None:
             f"{here}; this project needs {wanted} or newer: name one, as in `make PYTHON=python{wanted} test`"
         )
     try:
-        import ensurepip  # noqa: F401 - Debian keeps both in a package of their own
+        import ensurepip  # noqa: F401 - on Debian both are in a package of their own
         import venv  # noqa: F401
     except ImportError as error:
         package = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
@@ -84,27 +83,27 @@ def check_python() -> None:
 
 
 def make(folder: Path) -> None:
-    """Make *folder* an empty environment. Raises: SetupError: it cannot be, or is something else; that is left alone."""
+    """Make *folder* an empty environment. Raises: SetupError: it has other contents, which are not touched, or venv failed."""
     if os.path.lexists(str(folder)) and not is_environment(folder):
         raise SetupError(
-            f"{folder} is there and is no virtual environment: remove it, or name another folder (make VENV=...)"
+            f"{folder} exists and is not a virtual environment: remove it, or name another folder (make VENV=...)"
         )
     run(folder, "making the environment", sys.executable, "-m", "venv", "--clear", str(folder))
 
 
 def is_environment(folder: Path) -> bool:
-    """Whether *folder* may be emptied: a virtual environment, perhaps half made."""
+    """Whether *folder* is a virtual environment, complete or interrupted: then it may be emptied."""
     if not folder.is_dir():
         return False
     return (folder / "pyvenv.cfg").exists() or {each.name for each in folder.iterdir()} <= SKELETON
 
 
 def install(folder: Path, lock: Path, project: list[str]) -> None:
-    """Put what *lock* lists and *project* into the environment of *folder*, and see that all is there. Raises: SetupError."""
+    """Install what *lock* lists, and *project*, into the environment *folder*, and check that all is there. Raises: SetupError."""
     print(f"set-up: {folder} from {lock}, for about a minute", flush=True)
     python = str(folder / "bin" / "python")
     pip = ["-m", "pip", "--disable-pip-version-check", "--no-input"]
-    # What PYTHONPATH shows is not in the environment.
+    # --ignore-installed: packages on PYTHONPATH are not in the environment, although pip takes them for installed.
     into = [python, *pip, "install", "--no-deps", "--ignore-installed"]
     run(folder, f"installing {lock}", *into, "--require-hashes", "--only-binary", ":all:", "--requirement", str(lock))
     if project:
@@ -113,9 +112,9 @@ def install(folder: Path, lock: Path, project: list[str]) -> None:
     missing = sorted(locked(lock) - {normal(line.partition("==")[0]) for line in installed.splitlines()})
     if missing:
         raise SetupError(
-            f"{', '.join(missing)} went elsewhere than {folder}: see what `pip config list` says of target, prefix or root"
+            f"pip did not install {', '.join(missing)} into {folder}: see `pip config list` for target, prefix or root"
         )
-    run(folder, f"{lock} is not complete, `make lock` makes it anew", python, "-I", *pip, "check")
+    run(folder, f"{lock} is not complete: run `make lock`", python, "-I", *pip, "check")
     (folder / READY).touch()
 
 
@@ -128,12 +127,12 @@ def locked(lock: Path) -> set[str]:
 
 
 def normal(name: str) -> str:
-    """*name* as all spell it."""
+    """*name* in the normalized spelling of package names."""
     return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
 
 def run(folder: Path, doing: str, *command: str) -> str:
-    """Run *command*, its output in the folder's log; returns it. Raises: SetupError: it failed, with the cause that it tells."""
+    """Run *command*, log its output in *folder*, and return it. Raises: SetupError: the command failed; the text has the cause."""
     done = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
@@ -150,17 +149,17 @@ def run(folder: Path, doing: str, *command: str) -> str:
 
 
 def keep(log: Path, text: str) -> str:
-    """Add *text* to *log*; returns where it is, "" where the disk takes no more."""
+    """Append *text* to *log*. Returns where the log is, for the error's text; "" if it cannot be written."""
     try:
         with log.open("a", encoding="utf-8") as file:
             file.write(text)
     except OSError:
         return ""
-    return f" (all of it: {log})"
+    return f" (full output: {log})"
 
 
 def cause(output: str) -> str:
-    """What matters of what pip or venv said, as one line."""
+    """The cause of a failure, from the output of pip or venv, as one line."""
     for sign, meaning in CAUSES:
         match = re.search(sign, output)
         if match:
@@ -168,7 +167,7 @@ def cause(output: str) -> str:
             return meaning.format(found=found, python=f"{sys.version_info[0]}.{sys.version_info[1]}")
     said = [line.strip() for line in output.splitlines() if line.strip() and not line.startswith("WARNING:")]
     errors = [line for line in said if line.startswith("ERROR:")]
-    return "; ".join(errors[-1:] or said[-3:]) or "it said nothing"
+    return "; ".join(errors[-1:] or said[-3:]) or "it failed without a message"
 
 
 if __name__ == "__main__":

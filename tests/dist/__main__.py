@@ -94,7 +94,7 @@ def run(command: str | list[str], folder: Path, **variables: str) -> str:
     ran = subprocess.run(
         command,
         cwd=folder,
-        env=surroundings(variables),
+        env=environment(variables),
         shell=isinstance(command, str),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -111,7 +111,7 @@ def process(command: list[str], folder: Path, **variables: str) -> Iterator["sub
     begun = subprocess.Popen(
         command,
         cwd=folder,
-        env=surroundings({"PYTHONUNBUFFERED": "1", **variables}),
+        env=environment({"PYTHONUNBUFFERED": "1", **variables}),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -137,7 +137,7 @@ def until(begun: "subprocess.Popen[str]", text: str) -> str:
     sys.exit(f"the wheel: {begun.args} ended without {text!r}:\n{''.join(heard)}")
 
 
-def surroundings(variables: dict[str, str]) -> dict[str, str]:
+def environment(variables: dict[str, str]) -> dict[str, str]:
     """The environment, without what would lead to the clone, to another server or through a proxy."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith(("INNGEST_", "PYTHON"))}
     kept["NO_PROXY"] = kept["no_proxy"] = "127.0.0.1"

@@ -68,7 +68,7 @@ def test_commands_run(command: Command, tmp_path: Path, start_process: Any, gate
     given, words = command.words
     assert words[:3] == ["python", "-m", "connect"], "a line names the command first"
     name, *arguments = words[3:]
-    arguments, env = on_free_ports(name, arguments), surroundings(given, gateway.url)
+    arguments, env = on_free_ports(name, arguments), environment(given, gateway.url)
     process = start_process("-m", "connect", name, *arguments, **env)
     if name == "run":
         gateway.wait_for_worker(timeout=30)
@@ -87,7 +87,7 @@ def on_free_ports(name: str, arguments: list[str]) -> list[str]:
     return [word.replace("127.0.0.1:9090", "127.0.0.1:0") for word in arguments]
 
 
-def surroundings(given: dict[str, str], url: str) -> dict[str, str]:
+def environment(given: dict[str, str], url: str) -> dict[str, str]:
     """The variables that a command is given, made to lead to the test's gateway, and keys made whole."""
     env = {name: text.replace("…", "deadbeef") for name, text in given.items()}
     if any(name.startswith("INNGEST_SIGNING_KEY") for name in env):

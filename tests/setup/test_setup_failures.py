@@ -41,11 +41,11 @@ def set_up(tmp_path: Path, wheels: Path) -> SetUp:
             "environment",
             "lock.txt",
         ]
-        around = {**_clean(), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), **env}
+        variables = {**_clean(), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), **env}
         return subprocess.run(
             command,
             cwd=tmp_path,
-            env={k: v for k, v in around.items() if v},
+            env={k: v for k, v in variables.items() if v},
             capture_output=True,
             text=True,
             check=False,
@@ -142,7 +142,7 @@ def test_a_file_other_than_the_locked_one_is_named(set_up: SetUp, wheels: Path) 
     lock = locked(wheel(wheels, "shop", "1.0"))
     wheel(wheels, "shop", "1.0", requires=["something-else"])
 
-    assert "the file of shop==1.0 is not the one that was locked" in said(set_up(lock))
+    assert "the file of shop==1.0 is not the locked one" in said(set_up(lock))
 
 
 def test_nothing_is_compiled(set_up: SetUp, wheels: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_folder_that_is_no_environment_is_left_alone(set_up: SetUp, tmp_path: 
     precious = tmp_path / "environment" / "thesis.tex"
     precious.write_text("years")
 
-    assert "environment is there and is no virtual environment: remove it" in said(set_up(""))
+    assert "environment exists and is not a virtual environment: remove it" in said(set_up(""))
     assert precious.read_text() == "years"
 
 
@@ -169,7 +169,7 @@ def test_a_file_or_a_dangling_link_in_the_folders_place_is_named(
 ) -> None:
     make(tmp_path / "environment")
 
-    assert "environment is there and is no virtual environment: remove it" in said(set_up(""))
+    assert "environment exists and is not a virtual environment: remove it" in said(set_up(""))
 
 
 def _without_configuration(folder: Path) -> None:
@@ -239,7 +239,7 @@ def test_a_configuration_of_pip_that_leads_elsewhere_is_named(set_up: SetUp, whe
 
     told = said(set_up(lock, PIP_CONFIG_FILE=str(tmp_path / "pip.conf")))
 
-    assert "shop went elsewhere than environment: see what `pip config list` says" in told
+    assert "pip did not install shop into environment: see `pip config list`" in told
     assert not (tmp_path / "environment" / "ready").exists()
 
 

@@ -54,20 +54,20 @@ def test_make_installs_what_is_locked_though_newer_releases_are_offered(
     """Today's newest is in the lock; tomorrow's is ignored, with the pip of an old Python and with a new one."""
     version, folder = pip
     links = " ".join([str(offered), os.environ.get("PIP_FIND_LINKS", "")])
-    around = {**os.environ, "PIP_FIND_LINKS": links, "PYTHONPATH": str(folder)}
+    variables = {**os.environ, "PIP_FIND_LINKS": links, "PYTHONPATH": str(folder)}
     environment = tmp_path / "venv"
 
     made = subprocess.run(
         ["make", f"VENV={environment}", f"PYTHON={sys.executable}", str(environment / "ready")],
-        cwd=ROOT, env=around, capture_output=True, text=True, check=False,
+        cwd=ROOT, env=variables, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
     assert made.returncode == 0, made.stdout + made.stderr
     python = str(environment / "bin" / "python")
     freeze = [python, "-m", "pip", "freeze", "--all"]
-    frozen = subprocess.run(freeze, env=around, capture_output=True, text=True, check=True).stdout
+    frozen = subprocess.run(freeze, env=variables, capture_output=True, text=True, check=True).stdout
     used = subprocess.run(
-        [python, "-m", "pip", "--version"], env=around, capture_output=True, text=True, check=True
+        [python, "-m", "pip", "--version"], env=variables, capture_output=True, text=True, check=True
     ).stdout
     assert used.startswith(f"pip {version} ")
     assert "==99999" not in frozen
