@@ -28,7 +28,7 @@ AppDir = Annotated[
         help="Where MODULE is imported from; default: the current directory.",
     ),
 ]
-EnvFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Sets what it says and the environment does not.")]
+EnvFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Set the variables in FILE that the environment lacks.")]
 
 
 def takes(*names: str) -> Callable[[F], F]:

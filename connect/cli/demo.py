@@ -1,4 +1,4 @@
-"""`demo`: a worker's life in about ten seconds, against the embedded gateway."""
+"""`demo`: a worker's life in about ten seconds, against the test gateway."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ LIMIT: Final = 60.0
 def demo() -> None:
     """See a worker live through drains and lost connections, in about ten seconds. Needs no server.
 
-    An embedded gateway sends it work, drains, and drops its socket. At the end
+    A test gateway sends it work, drains, and drops its socket. At the end
     a table counts every request. Exit code 1: a request was lost. Ctrl-C ends
     the demo early, with a table of what happened until then.
     """

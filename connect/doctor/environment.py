@@ -106,7 +106,7 @@ def _instance_id() -> str:
 def _mode(resolved: Configuration) -> str:
     mode = "cloud mode" if resolved.apps.is_cloud else "development mode"
     if resolved.apps.is_cloud is sdk.is_dev_variable_set():
-        return f"{mode} (the client says so)"
+        return f"{mode} (set in the client)"
     return f"{mode} (INNGEST_DEV is {'not set' if resolved.apps.is_cloud else 'set'})"
 
 

@@ -61,12 +61,12 @@ async def monitored(
 ) -> AsyncIterator[None]:
     """Serve *worker* at this host and port while the block runs, with *status_page* the live page too. None: serve nothing.
 
-    Raises: ConfigurationError: the port is taken, or the host is none of this machine's.
+    Raises: ConfigurationError: the port is taken, or the host is not one of this machine.
     """
     if http is None:
         yield
         return
-    from connect.watching.metrics import Metrics  # it costs 60 ms, with aiohttp.web: a worker without HTTP saves them
+    from connect.watching.metrics import Metrics  # this and aiohttp.web take 60 ms, which a worker without HTTP saves
 
     host, port = http
     metrics = Metrics(worker)
@@ -86,8 +86,8 @@ async def monitored(
 async def listen(routes: Iterable[Any], host: str, port: int, cure: str, option: str = "") -> "web.AppRunner":
     """Serve *routes* at this address until the runner's `cleanup()`; its `addresses` have the port.
 
-    On loopback a request must name this machine: a browser may have been lured here under another name. At other addresses any
-    name may be right. Raises: ConfigurationError: as `cannot_listen`.
+    On loopback a request must name this machine in its Host header (`only_here`): a foreign web page may have sent the browser. At
+    other addresses any name may be right. Raises: ConfigurationError: the error of `cannot_listen`.
     """
     from aiohttp import web
 
@@ -106,7 +106,7 @@ async def listen(routes: Iterable[Any], host: str, port: int, cure: str, option:
 
 
 def cannot_listen(where: str, error: OSError | UnicodeError, cure: str, option: str = "") -> ConfigurationError:
-    """That *error* kept the process from listening at *where*; *cure* says what to do, *option* which option."""
+    """The error for the user if *error* was raised on listening at *where*; *cure* says what to do, *option* names the option."""
     if isinstance(error, UnicodeError):
         why = "this is not a host's name"
     else:

@@ -104,7 +104,7 @@ async def test_a_client_that_says_itself_in_which_mode_it_is(cloud: Gateway, app
     given = apps()
     client = inngest.Inngest(app_id="app", api_base_url=cloud.url, is_production=False)
     found = (await examine(apps=[(client, given[0][1])]))["settings"]
-    assert "development mode (the client says so)" in found.found
+    assert "development mode (set in the client)" in found.found
     assert "leave that out" in found.next
 
 
