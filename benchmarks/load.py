@@ -21,7 +21,7 @@ from benchmarks.app import RESULT
 from benchmarks.frames import Kind
 from benchmarks.load_socket import Socket
 from connect import wire
-from connect.gateway.leases import lease_answer
+from connect.gateway.granted_leases import lease_answer
 from connect.loops.loop import new_loop
 from connect.wire import ulid
 

@@ -28,7 +28,9 @@ AppDir = Annotated[
         help="Where MODULE is imported from; default: the current directory.",
     ),
 ]
-EnvFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Set the variables in FILE that the environment lacks.")]
+EnvFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Set the variables in FILE that the environment lacks.")
+]
 
 
 def takes(*names: str) -> Callable[[F], F]:

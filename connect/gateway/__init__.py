@@ -21,7 +21,6 @@ It listens on a loopback port in the test's own process. It answers `POST /v0/co
 `in_thread(Gateway(...))` does the same for code that is not asynchronous; `connect.testing` has pytest fixtures.
 """
 
-from connect.gateway.connection import Connection, Phase
 from connect.gateway.faults import GARBAGE, HANG, Answer, Faults, Script
 from connect.gateway.ledger import Ledger, Request
 from connect.gateway.log import UNREADABLE, Call, Ended, Frame, Kind, Log, Opened, Record, Retry, Unheard
@@ -29,6 +28,7 @@ from connect.gateway.run import Function, Run, Step
 from connect.gateway.server import Gateway
 from connect.gateway.settings import Settings
 from connect.gateway.thread import ThreadedGateway, in_thread
+from connect.gateway.worker_socket import Connection, Phase
 
 __all__ = [
     "GARBAGE",

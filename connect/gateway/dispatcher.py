@@ -3,11 +3,11 @@
 import asyncio
 import time
 
-from connect.gateway.connection import Connection
-from connect.gateway.leases import Leases
+from connect.gateway.granted_leases import Leases
 from connect.gateway.ledger import Ledger, Request, Via
 from connect.gateway.log import Kind, Log
 from connect.gateway.settings import Settings
+from connect.gateway.worker_socket import Connection
 from connect.wire import GatewayExecutorRequestData, SDKResponse
 
 STOPPED_RESPONDING = "connect_worker_stopped_responding"

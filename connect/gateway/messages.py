@@ -8,9 +8,9 @@ from typing import Any, Final, TypeAlias
 from aiohttp import WSMessage, WSMsgType
 from google.protobuf.message import DecodeError, Message
 
-from connect.gateway.connection import Connection, Phase
 from connect.gateway.dispatcher import Dispatcher
 from connect.gateway.faults import Faults
+from connect.gateway.granted_leases import lease_answer
 from connect.gateway.handshake import (
     INTERNAL_ERROR,
     INVALID_MESSAGE,
@@ -19,9 +19,9 @@ from connect.gateway.handshake import (
     Sessions,
     check_worker_connect,
 )
-from connect.gateway.leases import lease_answer
 from connect.gateway.log import UNREADABLE, Frame, Kind, Log
 from connect.gateway.settings import Settings
+from connect.gateway.worker_socket import Connection, Phase
 from connect.wire import (
     ConnectMessage,
     GatewayConnectionReadyData,

@@ -7,7 +7,6 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from connect.gateway.connection import Connection, Phase
 from connect.gateway.dispatcher import Dispatcher
 from connect.gateway.endpoints import Endpoints
 from connect.gateway.faults import Faults, Script
@@ -18,6 +17,7 @@ from connect.gateway.messages import CLOSING, MessageHandler
 from connect.gateway.run import Function, Run, new_event
 from connect.gateway.scheduler import Scheduler
 from connect.gateway.settings import Settings
+from connect.gateway.worker_socket import Connection, Phase
 from connect.wire.codec import SUBPROTOCOL, kind_name
 
 HOST = "127.0.0.1"
