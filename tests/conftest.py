@@ -1,4 +1,4 @@
-"""What tests of whole processes share: the command as a child process, whose every wait is bounded."""
+"""Fixtures for tests that start whole processes. Every wait has a limit."""
 
 import os
 import queue
@@ -27,7 +27,7 @@ def _usual_interrupt() -> None:
 
 
 class Command:
-    """A process in *cwd*, its lines of output (both streams) read as they come. What it starts ends with it, at the latest."""
+    """A process in *cwd*. Its output, both streams, is read line by line. What it starts ends with it."""
 
     def __init__(self, *arguments: str, cwd: Path, env: dict[str, str]) -> None:
         inherited = {name: text for name, text in os.environ.items() if not name.startswith("INNGEST_")}
@@ -47,11 +47,11 @@ class Command:
 
     @property
     def text(self) -> str:
-        """All output that was waited for."""
+        """All output that was waited for so far."""
         return "".join(self.lines)
 
     def expect(self, text: str) -> str:
-        """The next line with *text* in it."""
+        """Wait for the next line that contains *text*, and return it."""
         while True:
             try:
                 line = self._fresh.get(timeout=PATIENCE)
@@ -64,14 +64,16 @@ class Command:
                 return line
 
     def signal_all(self, number: signal.Signals) -> None:
-        """To it and all that it started, as a terminal does."""
+        """Send a signal to the process and all that it started, as a terminal does."""
         os.killpg(self._process.pid, number)
 
     def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
         self._process.send_signal(number)
 
     def ends(self) -> int:
-        """Wait for its end and the rest of its output; the exit code. One that goes on is made to say where it stands."""
+        """Wait until it has ended, read the rest of its output, and return its exit code. A process that does not end is made to
+        print its stacks.
+        """
         try:
             code: int | None = self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
@@ -84,7 +86,7 @@ class Command:
         return code
 
     def kill(self) -> None:
-        """Whatever happened, it is gone, and so is what it started: that could hold the pipe open for ever."""
+        """Kill the process and what it started, which could keep the pipe open for ever."""
         end_group(self._process.pid)
         self._process.wait()
         self._reader.join(PATIENCE)

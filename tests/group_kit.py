@@ -1,4 +1,4 @@
-"""The end of processes that tests start, each the leader of a group of its own (`start_new_session=True`)."""
+"""Ends processes that tests start. Each leads a group of its own (`start_new_session=True`)."""
 
 import contextlib
 import os
@@ -6,6 +6,6 @@ import signal
 
 
 def end_group(leader: int) -> None:
-    """Kill the process with the id *leader* and all that it started: what is left would hold its pipes open, and run on."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left: macOS says the second
+    """Kill process *leader* and all that it started, which would hold its pipes open and run on."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # none is left: macOS raises the second
         os.killpg(leader, signal.SIGKILL)

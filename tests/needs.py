@@ -1,4 +1,4 @@
-"""Programs that some tests need, and not every machine has: such a test is skipped with the name of what is missing."""
+"""Marks for tests that need a program: without it the test is skipped, and the reason names the program."""
 
 import shutil
 

@@ -1,4 +1,6 @@
-"""What tests of the real worker are made of: its pace, apps with functions, a function that waits, a worker that is listened to."""
+"""What tests of a real worker use: short deadlines, apps with functions, a function that waits, and a worker whose events are
+noted.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -22,7 +24,7 @@ DOWN = Answer(500)
 """As the standing answer to start requests it keeps a worker between two links for as long as a test likes."""
 
 PROPERLY = ("worker", 1000, "WORKER_SHUTDOWN")
-"""How a link ends that nobody lost: see `endings`."""
+"""How the worker closes a link: see `endings`."""
 
 QUICK = Deadlines(start=2.0, socket=2.0, hello=5.0, ready=5.0, ready_max=9.0, reply_ack=0.2, settle=0.3, pause=0.01)
 """The worker's patience, scaled to a gateway whose interval is 50 ms."""
@@ -38,24 +40,24 @@ def quick_retry() -> tenacity.AsyncRetrying:
 
 
 def patient() -> tenacity.AsyncRetrying:
-    """A backoff that nobody waits out."""
+    """A backoff that is longer than any test."""
     return tenacity.AsyncRetrying(wait=tenacity.wait_fixed(3600))
 
 
 def ends(gateway: Gateway) -> list[Ended]:
-    """The sockets' ends so far, as the gateway saw them."""
+    """The ends of sockets so far, as the gateway saw them."""
     return [record for record in gateway.log if isinstance(record, Ended)]
 
 
 class Apps:
-    """One client on a gateway, and the functions that a test gives it."""
+    """A client of a gateway, and the functions that a test defines."""
 
     def __init__(self, gateway: Gateway, app_id: str = "app") -> None:
         self.client = inngest.Inngest(app_id=app_id, api_base_url=gateway.url, is_production=False)
         self.functions: list[inngest.Function[Any]] = []
 
     def function(self, fn_id: str, **options: Any) -> Callable[[Any], inngest.Function[Any]]:
-        """Decorator: an Inngest function that event `<fn_id>` triggers."""
+        """A decorator that makes an Inngest function; the event `<fn_id>` triggers it."""
 
         def decorate(handler: Any) -> inngest.Function[Any]:
             made = self.client.create_function(
@@ -68,7 +70,7 @@ class Apps:
 
 
 class Held:
-    """Function `app-hold`: it tells that it runs, and waits to be let go."""
+    """Function `app-hold`: it says that it runs, and waits until the test lets it go."""
 
     def __init__(self, apps: Apps) -> None:
         self.started = asyncio.Event()
@@ -83,13 +85,13 @@ class Held:
             return "held"
 
     async def running(self) -> None:
-        """Until it runs."""
+        """Wait until it runs."""
         async with asyncio.timeout(5):
             await self.started.wait()
 
 
 class Running:
-    """A worker that a test started, with everything it told."""
+    """A worker that a test started, with all its events."""
 
     def __init__(self, connection: WorkerConnection) -> None:
         self.connection = connection
@@ -122,7 +124,7 @@ class Running:
 
 
 def reported(caplog: pytest.LogCaptureFixture) -> None:
-    """The bug was logged with its traceback, so that it can be found; the log is clean again."""
+    """Check that the bug was logged with its traceback, and clear the log."""
     bugs = [record for record in caplog.records if "bug in the worker" in record.getMessage()]
     assert bugs
     assert any(record.exc_info and record.exc_info[0] is ZeroDivisionError for record in bugs)
@@ -130,14 +132,14 @@ def reported(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def at_work(gw: Gateway, held: Held) -> Run:
-    """A run whose function is in the middle of it."""
+    """Start a run, and wait until its function runs."""
     run = gw.start_run("app-hold")
     await held.running()
     return run
 
 
 async def finish(held: Held, run: Run) -> None:
-    """Let the function go, and see its run through."""
+    """Let the function go, and wait until its run is completed."""
     held.release.set()
     async with asyncio.timeout(5):
         await run.done()
@@ -145,13 +147,13 @@ async def finish(held: Held, run: Run) -> None:
 
 
 async def reaches(worker: Running, state: ConnectionState, *, times: int = 1) -> None:
-    """Until the worker has entered *state* so often."""
+    """Wait until the worker has entered *state* so many *times*."""
     while worker.states.count(state) < times:
         await worker.hears(events.StateChanged, len(worker.heard(events.StateChanged)) + 1)
 
 
 async def closed(worker: Running) -> None:
-    """Until the worker has ended, and start() has returned or raised."""
+    """Wait until the worker has ended, and start() has returned or raised."""
     async with asyncio.timeout(5):
         await worker.connection.closed()
         await asyncio.wait([worker.task])
@@ -167,7 +169,7 @@ def said(gw: Gateway, number: int) -> list[str]:
 
 
 def endings(gw: Gateway) -> dict[int, tuple[str, int, str]]:
-    """How each connection ended: by whom, code, reason."""
+    """How each connection ended: who ended it, code, reason."""
     return {each.connection: (each.by, each.code, each.reason) for each in gw.log if isinstance(each, Ended)}
 
 

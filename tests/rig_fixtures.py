@@ -25,7 +25,7 @@ async def gw() -> AsyncIterator[Gateway]:
 
 @pytest.fixture
 def quiet(gw: Gateway) -> None:
-    """No beat and no lease extension comes while a test runs: for those that judge the exact sequence of things."""
+    """No heartbeat and no lease extension comes during the test, so that it can check the exact sequence of frames."""
     gw.heartbeat_interval = gw.extend_lease_interval = "60s"
 
 
@@ -43,13 +43,13 @@ def apps(gw: Gateway) -> Apps:
 
 @pytest.fixture
 def held(apps: Apps) -> Held:
-    """`app-hold` in `apps`: ask for it before `start`."""
+    """`app-hold` in `apps`. Use it before `start`."""
     return Held(apps)
 
 
 @pytest.fixture
 async def start(gw: Gateway, apps: Apps) -> AsyncIterator[Callable[..., Any]]:
-    """Start a worker, by default for `apps`, and wait until it takes work (`ready=False`: do not wait).
+    """Start a worker, for `apps` unless others are given, and wait until it takes work (`ready=False`: do not wait).
 
     At the end each is closed, and must have ended without an unexpected event.
     """
@@ -82,7 +82,7 @@ async def start(gw: Gateway, apps: Apps) -> AsyncIterator[Callable[..., Any]]:
 
 @pytest.fixture(autouse=True)
 def no_bug_is_reported(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """The worker calls its own bugs by name in its log: none may."""
+    """The worker logs its own bugs as such; there must be none."""
     yield
     for when in ("setup", "call"):
         for record in caplog.get_records(when):

@@ -1,4 +1,4 @@
-"""What tests of the SDK's bridge and of the executors are made of: clients, functions, requests, and a server's side of a run."""
+"""What tests of the SDK's bridge and of executors use: clients, functions, requests, and the server's side of a run."""
 
 import asyncio
 import hashlib
@@ -41,7 +41,7 @@ def make_apps(**handlers: Any) -> sdk.Apps:
 
 
 def hashed(step_id: str) -> str:
-    """A step's id as the wire has it."""
+    """A step's id as it is on the wire."""
     return hashlib.sha1(step_id.encode()).hexdigest()  # noqa: S324 - the protocol's choice
 
 
@@ -96,7 +96,7 @@ def invocation(
 
 
 class Execution:
-    """One call of `execute`, under way on a loop that may be another thread's."""
+    """One call of `execute` that is under way, perhaps on another thread's loop."""
 
     def __init__(self, away: asyncio.AbstractEventLoop, executor: Executor, request: Invocation) -> None:
         self._away = away
@@ -128,13 +128,13 @@ class Execution:
         return self._ended.done()
 
     async def outcome(self) -> Outcome:
-        """What `execute` returned or raised; a cancelled one raises CancelledError."""
+        """What `execute` returned or raised; CancelledError if it was cancelled."""
         async with asyncio.timeout(PATIENCE):
             return await asyncio.shield(self._ended)
 
 
 class Room:
-    """An executor, and the loop from which the connection would ask it."""
+    """An executor, and the loop on which the connection would call it."""
 
     def __init__(self, kind: str, away: asyncio.AbstractEventLoop) -> None:
         self.kind = kind
@@ -163,7 +163,7 @@ class Room:
 
 @contextmanager
 def loop_on_thread() -> Iterator[asyncio.AbstractEventLoop]:
-    """A running loop on a thread of its own; at the end no task may be left on it."""
+    """A running loop on a thread of its own. At the end no task may be left on it."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -177,7 +177,7 @@ def loop_on_thread() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 class Server:
-    """The server's side of a run: memoizes steps, targets planned ones, retries what failed."""
+    """The server's side of a run: it remembers steps, targets planned ones, and retries failed ones."""
 
     def __init__(self, run: Callable[[Invocation], Any], max_attempts: int = 4) -> None:
         self._run = run
@@ -187,7 +187,7 @@ class Server:
         self.attempts = 0
 
     async def finish(self, slug: str, data: dict[str, Any] | None = None) -> Outcome:
-        """The outcome that ends the run: DONE, or the last ERROR."""
+        """Run the function to its end; the last outcome, DONE or ERROR."""
         while True:
             outcome = await self._attempt(slug, data, None)
             if outcome.status != Status.NOT_COMPLETED:

@@ -33,7 +33,7 @@ async def test_each_event_is_heard_by_the_listeners_of_its_kind_in_order() -> No
     told = [link_opened("a"), Draining(by="worker", connection_id=None), link_opened("b")]
     for event in told:
         listeners.emit(event)
-    assert (opened, everything) == ([], []), "emit itself calls nobody"
+    assert (opened, everything) == ([], []), "emit itself calls no listener"
     await delivered()
     assert opened == [told[0], told[2]]
     assert everything == told

@@ -1,4 +1,4 @@
-"""The load gateway counts what a worker does, and what it does wrongly."""
+"""The benchmarks' gateway keeps its window full, and counts what a worker does right and wrong."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -41,7 +41,7 @@ async def requested(socket: aiohttp.ClientWebSocketResponse) -> wire.GatewayExec
 async def answer(
     socket: aiohttp.ClientWebSocketResponse, request_id: str, body: bytes = RESULT_BYTES, status: Status = Status.DONE
 ) -> None:
-    """Reply, and read the acknowledgement."""
+    """Reply to a request, and read the REPLY_ACK."""
     reply = wire.SDKResponse(request_id=request_id, status=status, body=body)
     await socket.send_bytes(codec.reply(reply.SerializeToString()))
     acked = codec.decode(await socket.receive_bytes()).payload

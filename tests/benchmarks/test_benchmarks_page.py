@@ -1,4 +1,4 @@
-"""The page says what was measured, and nothing else."""
+"""The benchmark page shows the figures that were measured, and no others."""
 
 from dataclasses import asdict
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The harness of the benchmarks runs every subject to its end. No figure of time is looked at."""
+"""The benchmark harness runs every subject to its end. These tests check no times."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What tests of the command share: a gateway on a thread, and a user's module for a worker to run."""
+"""Fixtures for tests of the command: a gateway on a thread, and a user's module for a worker to run."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

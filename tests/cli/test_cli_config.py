@@ -11,7 +11,7 @@ from connect.gateway import ThreadedGateway
 
 
 def table(folder: Path, text: str) -> None:
-    """Write it as the folder's `[tool.connect]`."""
+    """Write *text* as the `[tool.connect]` table of the project in *folder*."""
     (folder / "pyproject.toml").write_text(f"[tool.connect]\n{text}\n", encoding="utf-8")
 
 
@@ -41,7 +41,7 @@ def test_the_command_line_goes_first(run: Any, tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_table_is_refused(run: Any, tmp_path: Path, text: str, told: str) -> None:
-    """With what is wrong in it, on one line."""
+    """One line says what is wrong in it."""
     table(tmp_path, text)
     worker = run("main:apps")
     assert worker.ends() == 2
@@ -60,7 +60,7 @@ def test_what_is_no_table_is_refused(run: Any, tmp_path: Path, text: str) -> Non
 
 
 @pytest.mark.parametrize("words", [("run", "--help"), ("gateway", "--help"), ("demo", "--help")])
-def test_a_wrong_table_keeps_nobody_from_the_help(start_process: Any, tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_a_wrong_table_does_not_hide_the_help(start_process: Any, tmp_path: Path, words: tuple[str, ...]) -> None:
     table(tmp_path, "nonsense = 1")
     command = start_process("-m", "connect", *words)
     assert command.ends() == 0
@@ -71,7 +71,7 @@ def test_a_wrong_table_keeps_nobody_from_the_help(start_process: Any, tmp_path: 
 def test_an_environment_file_fills_in_what_is_not_set(
     gateway: ThreadedGateway, tmp_path: Path, start_process: Any
 ) -> None:
-    """What is set stays."""
+    """A variable that is set already keeps its value."""
     (tmp_path / "dev.env").write_text(
         f"# development\nINNGEST_DEV={gateway.url}\nINNGEST_CONNECT_MAX_WORKER_CONCURRENCY=x\n"
     )
@@ -90,7 +90,7 @@ def test_an_environment_file_that_is_not_there_is_refused(run: Any) -> None:
 
 
 def test_an_environment_file_with_a_line_that_is_none_is_refused(run: Any, tmp_path: Path) -> None:
-    """It would otherwise be left out, and with it a key."""
+    """python-dotenv would skip the line, and the key in it would be missing."""
     (tmp_path / "bad.env").write_text("INNGEST_ENV=x\n\nINNGEST_SIGNING_KEY='signkey-prod-0\n")
     worker = run("main:apps", "--env-file", "bad.env")
     assert worker.ends() == 2
@@ -98,7 +98,7 @@ def test_an_environment_file_with_a_line_that_is_none_is_refused(run: Any, tmp_p
 
 
 def test_a_folder_that_is_none_is_refused(run: Any) -> None:
-    """Though the module may be found elsewhere."""
+    """It is refused even if the module can be found elsewhere."""
     worker = run("main:apps", "--app-dir", "none")
     assert worker.ends() == 2
     assert "Invalid value for '--app-dir': dir 'none' does not exist" in worker.text
@@ -118,7 +118,7 @@ _SHOW = f"{shlex.quote(sys.executable)} -m connect --show-completion; exit $?"
     ("words", "offered"), [("ru", ["run"]), ("run --log-f", ["--log-format"]), ("run --isolation t", ["thread"])]
 )
 def test_the_shell_completes_commands_options_and_values(start_process: Any, words: str, offered: list[str]) -> None:
-    """What the printed script asks, for the installed command's name, is answered; however the command was called."""
+    """The printed script asks the command for completions, and the command answers, however it was called."""
     # The command looks for a shell among the processes that it comes from; these tests may have been started by none.
     shell = f"import subprocess; raise SystemExit(subprocess.call(['bash', '-c', {_SHOW!r}]))"
     script = start_process("-c", shell)

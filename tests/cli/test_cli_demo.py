@@ -1,4 +1,4 @@
-"""`python -m connect demo`: once as plain lines, once on a pseudo-terminal, and its verdict."""
+"""`python -m connect demo` tells its story in plain lines and on a terminal; its exit code is its verdict."""
 
 import contextlib
 import fcntl
@@ -54,7 +54,7 @@ def test_plain_lines_tell_the_story_and_nothing_is_lost(start_process: Any) -> N
 
 
 def on_a_terminal(*arguments: str, columns: int, lines: int) -> tuple[int, str]:
-    """The exit code and the whole output of a process whose terminal has this size."""
+    """Run the demo on a pseudo-terminal of this size; its exit code and its whole output."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
     env = {name: text for name, text in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}

@@ -1,4 +1,4 @@
-"""`python -m connect gateway`: a process that workers and curl talk to."""
+"""`python -m connect gateway` is a process that workers and curl can talk to."""
 
 import json
 import re
@@ -11,7 +11,7 @@ import pytest
 
 
 def post(url: str, event: dict[str, Any]) -> None:
-    """As the printed curl line does."""
+    """Send an event, as the printed curl command does."""
     with urllib.request.urlopen(url, json.dumps(event).encode(), timeout=10) as answer:  # noqa: S310
         assert answer.status == 200
 

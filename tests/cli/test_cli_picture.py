@@ -1,4 +1,4 @@
-"""The demo's pictures: every frame fits, one state is lit, and the table tells what was lost."""
+"""The demo's frames fit the terminal and light one state; the final table tells what was lost."""
 
 import asyncio
 import io
@@ -40,7 +40,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 def timeline(worker: Any) -> Timeline:
-    """Thirty moments, some too long for any line."""
+    """Thirty moments; some texts are longer than any line."""
     made = Timeline(worker, lambda _: None)
     for n in range(30):
         made.moments.append(Moment(n, "DRAINING → RECONNECTING", "link_lost", SHOWN[n % len(SHOWN)]))
@@ -88,7 +88,7 @@ def test_a_terminal_too_small_or_too_plain_gets_lines(
 
 
 def report(worker: Any, *, status: str = "completed", replied: bool = True, repeated: int = 0, **how: bool) -> Report:
-    """Of one run with one request."""
+    """The report on one run with one request."""
     answer: asyncio.Future[SDKResponse] = asyncio.get_running_loop().create_future()
     request = Request(GatewayExecutorRequestData(request_id="r"), answer, acked=[1.0])
     if replied:

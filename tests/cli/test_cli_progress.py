@@ -13,7 +13,7 @@ from connect.status import ConnectionState, InFlight, LinkStatus, Status
 
 
 def test_what_is_waited_for_is_said_in_words() -> None:
-    """How many, and how long the oldest has been under way."""
+    """The line says how many executions run, and for how long the oldest has."""
     work = [InFlight(str(age), "run", "app", "app-fn", "EXECUTING", float(age)) for age in (3, 12, 5)]
     assert draining(Status(ConnectionState.DRAINING, in_flight=tuple(work))) == (
         "3 requests left, the oldest 12 s (app-fn, EXECUTING)"
@@ -21,7 +21,7 @@ def test_what_is_waited_for_is_said_in_words() -> None:
 
 
 class Watched:
-    """A worker as far as somebody waits for it: *status* is what it answers, and `asked` is set once it is."""
+    """Stands in for a worker: `status()` returns *status* and sets `asked`."""
 
     def __init__(self, status: Status) -> None:
         self._listeners: dict[Any, Any] = {}
@@ -40,7 +40,7 @@ class Watched:
         return self._status
 
     async def is_asked(self) -> bool:
-        """Whether it is, within some ticks."""
+        """Whether `status()` is called within some ticks."""
         self.asked.clear()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.asked.wait(), 0.2)
@@ -48,7 +48,7 @@ class Watched:
 
 
 async def test_a_shutdown_tells_what_it_waits_for_until_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
-    """Again and again, and of the worker's own shutdown only."""
+    """The line comes again and again, but not while the gateway drains."""
     caplog.set_level(logging.INFO, "connect")
     work = (InFlight("r", "u", "a", "f", "EXECUTING", 1.0),)
     worker = Watched(Status(ConnectionState.DRAINING, in_flight=work))
@@ -77,7 +77,7 @@ HANDSHAKE = LinkStatus("", "", ("HANDSHAKE", "STARTING"), is_current=False)
 async def test_a_start_tells_what_it_waits_for_until_the_first_link(
     caplog: pytest.LogCaptureFixture, status: Status, words: str
 ) -> None:
-    """Where nothing fails, and nothing goes on, nothing else would be said."""
+    """A start that neither fails nor goes on would be silent otherwise."""
     caplog.set_level(logging.INFO, "connect")
     worker = Watched(status)
     waits = Progress(worker, every=0.02)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from connect.gateway import Kind, ThreadedGateway
 
 
 def test_it_starts_again_when_a_file_changes(gateway: ThreadedGateway, run: Any, tmp_path: Path) -> None:
-    """With the new code; the old worker ends gracefully."""
+    """The old worker ends gracefully, and a new one runs the new code."""
     worker = run("main:apps", "--reload")
     worker.expect("CONNECTING → ACTIVE")
     gateway.wait_for_worker(timeout=30)
@@ -29,7 +29,7 @@ def test_it_starts_again_when_a_file_changes(gateway: ThreadedGateway, run: Any,
 
 
 def test_a_worker_ends_when_what_would_start_it_again_is_killed(gateway: ThreadedGateway, run: Any) -> None:
-    """As on SIGTERM: it finishes what is in flight."""
+    """It ends as on SIGTERM: it finishes the work in flight."""
     watcher = run("main:apps", "--reload")
     gateway.wait_for_worker(timeout=30)
     started = gateway.call(lambda gw: gw.start_run("app-slow", {"seconds": 2}))
@@ -48,7 +48,7 @@ def test_what_a_reloaded_worker_starts_is_not_told_who_reloads_it(run: Any, tmp_
 
 @pytest.mark.usefixtures("run")
 def test_the_project_may_say_reload(gateway: ThreadedGateway, tmp_path: Path, start_process: Any) -> None:
-    """The process that is started again does not read it there once more, and start another."""
+    """The process that is started again does not read `reload` in the table, and starts no third one."""
     (tmp_path / "pyproject.toml").write_text("[tool.connect]\nreload = true\n")
     worker = start_process("-m", "connect", "run", "main:apps", INNGEST_DEV=gateway.url)
     worker.expect("CONNECTING → ACTIVE")
@@ -63,7 +63,7 @@ def test_the_project_may_say_reload(gateway: ThreadedGateway, tmp_path: Path, st
 def test_where_no_process_can_be_waited_for_the_worker_goes_on(
     error: OSError, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As in an old kernel, or where a sandbox forbids it."""
+    """An old kernel or a sandbox may refuse it."""
 
     def wait(_: int) -> None:
         raise error

@@ -1,4 +1,4 @@
-"""`python -m connect run`: a worker in a process of its own, against a gateway in this one."""
+"""`python -m connect run` runs a worker in a process of its own, against a gateway in this one."""
 
 import signal
 import urllib.request
@@ -11,7 +11,7 @@ from connect.gateway import Gateway, Kind, ThreadedGateway, in_thread
 
 
 def start_run(gateway: ThreadedGateway, slug: str, **data: Any) -> Any:
-    """A run whose first request the worker has acknowledged."""
+    """Start a run, and wait until the worker has acknowledged its first request."""
     acked = gateway.call(lambda gw: len(gw.frames(Kind.WORKER_REQUEST_ACK)))
     run = gateway.call(lambda gw: gw.start_run(slug, data))
     gateway.run(lambda gw: gw.wait_for(Kind.WORKER_REQUEST_ACK, count=acked + 1))
@@ -99,8 +99,8 @@ def test_an_option_that_cannot_work_is_misuse(run: Any) -> None:
 
 
 @pytest.mark.parametrize("words", [("--http", "0.0.0.0:9090"), ("--http", "192.0.2.1:9090", "--status-page")])
-def test_other_machines_are_served_only_where_somebody_says_so(run: Any, words: tuple[str, ...]) -> None:
-    """The ids and errors that are to be read there are nobody else's business."""
+def test_other_machines_are_served_only_where_the_user_says_so(run: Any, words: tuple[str, ...]) -> None:
+    """The port shows ids and errors, so `--http` needs `--allow-remote` for another address than loopback."""
     worker = run("main:apps", *words)
     assert worker.ends() == 2
     assert worker.lines == [

@@ -1,4 +1,4 @@
-"""`run --traces` sends its spans by OTLP over HTTP to where the environment says: a collector decodes them."""
+"""`run --traces` sends its spans by OTLP over HTTP to the address in the environment."""
 
 import gzip
 import threading
@@ -14,7 +14,7 @@ from connect.gateway import ThreadedGateway
 
 
 class Collector:
-    """An endpoint for OTLP over HTTP, on a thread, and what it was sent."""
+    """An OTLP endpoint over HTTP on a thread; it keeps the spans that it was sent."""
 
     def __init__(self) -> None:
         self.got: list[ResourceSpans] = []
@@ -29,14 +29,14 @@ class Collector:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Nobody reads it."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def spans(self, name: str) -> list[Span]:
-        """Those with this name."""
+        """The spans with this name."""
         return [span for each in self.got for scope in each.scope_spans for span in scope.spans if span.name == name]
 
     def close(self) -> None:
@@ -55,7 +55,7 @@ def collector() -> Iterator[Collector]:
 def test_what_has_ended_is_sent_before_the_process_ends(
     gateway: ThreadedGateway, run: Any, collector: Collector, isolation: tuple[str, ...]
 ) -> None:
-    """The connection's spans, and those of executions, wherever they ran."""
+    """These are the connection's spans and those of executions, in whichever process they ran."""
     worker = run("main:apps", "--traces", "--isolation", *isolation, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
     gateway.wait_for_worker(timeout=30)
     gateway.invoke("app-echo", {"value": 42})

@@ -14,7 +14,7 @@ INTERVAL = 0.2
 
 
 class Fleet:
-    """Holders that note in which turn of the loop they were extended, and a link that carries them."""
+    """Holders of leases, and the link that carries them. Notes which holder was extended in which turn of the loop."""
 
     def __init__(self, size: int, interval: float = INTERVAL) -> None:
         self.link: Any = SimpleNamespace(intervals=SimpleNamespace(extend_lease=interval))
@@ -43,7 +43,7 @@ class Fleet:
         self._here = False
 
     async def wait(self, wanted: int) -> None:
-        """Until so many extensions were asked for."""
+        """Wait until *wanted* extensions were asked for."""
         self._wanted = wanted
         self._enough.clear()
         if len(self.extended) < wanted:
@@ -53,7 +53,7 @@ class Fleet:
 
 @pytest.mark.parametrize("size", [1, AT_ONCE, AT_ONCE + 1, 10_000])
 async def test_each_lease_is_extended_once_per_sweep_and_few_at_a_time(size: int) -> None:
-    """Also where a sweep is divided: none is left out, none asked for twice, in the order of their age."""
+    """A sweep that is divided, too, extends each lease once, the oldest first."""
     fleet = Fleet(size, INTERVAL if size < 10_000 else 0.5)  # a busy machine does not come to 32 goes in half of 0.2 s
     leases = Leases(lambda: fleet.holders, lambda: fleet.link)
     leases.carry(fleet.link)
@@ -64,7 +64,7 @@ async def test_each_lease_is_extended_once_per_sweep_and_few_at_a_time(size: int
 
 
 async def test_a_sweep_that_lost_its_link_goes_on_over_the_next() -> None:
-    """What was not extended yet does not wait for another interval."""
+    """The leases that are left do not wait for another interval."""
     fleet = Fleet(3 * AT_ONCE)
     leases = Leases(lambda: fleet.holders, lambda: fleet.link)
     leases.carry(fleet.link)
@@ -78,7 +78,7 @@ async def test_a_sweep_that_lost_its_link_goes_on_over_the_next() -> None:
 
 
 async def test_a_sweep_that_is_overtaken_by_the_next_leaves_none_out() -> None:
-    """On a loop so late that each go takes longer than an interval: the youngest have their turn all the same."""
+    """The loop is so late that each batch takes longer than an interval; the youngest leases are extended all the same."""
     fleet = Fleet(3 * AT_ONCE, interval=0.02)
     slow, extend = fleet.holders[AT_ONCE - 1], fleet.holders[AT_ONCE - 1].extend
 
@@ -120,7 +120,7 @@ async def test_the_link_that_came_last_says_how_often() -> None:
 
 
 async def test_links_that_come_and_go_do_not_put_the_sweep_off() -> None:
-    """Each carries the leases for less than an interval, all of them together for many."""
+    """Each link carries the leases for less than an interval, all together for many intervals."""
     fleet = Fleet(1, interval=0.2)
     leases = Leases(lambda: fleet.holders, lambda: fleet.link)
     loop = asyncio.get_running_loop()
@@ -136,7 +136,7 @@ async def test_links_that_come_and_go_do_not_put_the_sweep_off() -> None:
 
 
 async def test_while_no_link_is_current_leases_are_passed_over() -> None:
-    """They have their turn in the next sweep."""
+    """The next sweep extends them."""
     fleet, swept = Fleet(1, interval=0.05), asyncio.Event()
     current: list[Any] = [None]
 

@@ -1,4 +1,4 @@
-"""The outbox on its own: what it holds, what it remembers, and that every reply ends in exactly one way."""
+"""The outbox holds replies up to its limit, remembers delivered ones for a while, and ends every reply in exactly one way."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ names = st.sampled_from("abcdefgh")
 
 
 class Owner:
-    """Hears what became of each reply; a flush that failed is queued again, as the request chart does."""
+    """Notes what became of each reply, and queues a failed flush again, as the request chart does."""
 
     def __init__(self) -> None:
         self.outbox: Outbox
@@ -132,7 +132,7 @@ OUTCOMES = {"ok": None, "500": ApiError("down", 500), "lost": LinkLost("gone"), 
     st.lists(st.tuples(st.lists(st.sampled_from(["500", "lost", "odd"]), max_size=4), st.sampled_from(["ok", "400"])))
 )
 def test_every_reply_is_flushed_or_refused_in_the_end_and_told_so_once(plans: list[tuple[list[str], str]]) -> None:
-    """Whatever the API answers on the way, for each reply apart."""
+    """Each reply has its own answers from the API."""
 
     async def body() -> None:
         owner = Owner()
@@ -158,7 +158,7 @@ def test_every_reply_is_flushed_or_refused_in_the_end_and_told_so_once(plans: li
     asyncio.run(body())
 
 
-async def test_a_reply_that_nobody_waits_for_any_more_is_not_flushed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reply_that_is_too_old_is_not_flushed(monkeypatch: pytest.MonkeyPatch) -> None:
     owner = Owner()
     box = made(owner)
     monkeypatch.setattr(module, "REPLY_SECONDS", -1.0)
@@ -182,7 +182,7 @@ async def test_each_reply_that_is_not_acknowledged_in_time_is_told_once_in_the_o
 
 
 async def test_memory_is_bounded_however_small_the_replies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The newest are kept."""
+    """The newest replies are kept."""
     monkeypatch.setattr(module, "REMEMBER", 3)
     box = made(Owner(), remember_seconds=60.0)
     for name in "abcde":
@@ -193,7 +193,7 @@ async def test_memory_is_bounded_however_small_the_replies(monkeypatch: pytest.M
 
 
 async def test_a_kick_in_the_middle_of_a_try_that_fails_is_not_lost() -> None:
-    """The API may have come back since that try began: the next one does not wait."""
+    """The API may have come back since that try began, so the next try does not wait."""
     owner, began, gone = Owner(), asyncio.Event(), asyncio.Event()
 
     async def flush(_: bytes) -> None:

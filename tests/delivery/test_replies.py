@@ -1,4 +1,4 @@
-"""A reply is the outcome as the gateway reads it: who it is for, what came of it, and never larger than a gateway takes."""
+"""A reply says which request it answers and with what result; it is never larger than a gateway reads."""
 
 import json
 
@@ -53,7 +53,7 @@ def test_trace_contexts_are_echoed_byte_for_byte() -> None:
 
 
 def test_an_empty_trace_context_becomes_an_empty_object() -> None:
-    """The flush refuses an empty one (PROTOCOL.md §8.2); an empty one of the user's does not matter."""
+    """The flush refuses an empty system context (PROTOCOL.md §8.2). The user's context may be empty."""
     reply = replied(done(), system_trace_ctx=b"", user_trace_ctx=b"")
     assert (reply.system_trace_ctx, reply.user_trace_ctx) == (b"{}", b"")
 
@@ -67,7 +67,7 @@ def test_a_failure_says_whether_and_when_it_may_be_tried_again(no_retry: bool, r
 
 
 def test_the_largest_reply_that_a_gateway_takes_is_sent_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
-    """One more byte, and an error that says so is sent in its place."""
+    """With one byte more, an error that says so is sent instead."""
     around = len(serialise(REQUEST, done(bytes(4_000_000)))) - 4_000_000
     size = MESSAGE_LIMIT - around - 10  # a frame adds up to ten bytes
     assert replied(done(bytes(size))).body == bytes(size)

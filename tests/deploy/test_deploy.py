@@ -1,4 +1,4 @@
-"""What lies in deploy/ fits its schemas, the metrics that there are, and the command that it runs."""
+"""The files in deploy/ fit their schemas, the worker's metrics, and the command that they run."""
 
 import json
 import os
@@ -24,7 +24,7 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
 class Idle:
-    """A worker that tells nothing."""
+    """A worker without events."""
 
     def on(self, kind: object, callback: object) -> Any:
         return lambda: None
@@ -34,13 +34,13 @@ class Idle:
 
 
 def names_in(text: str) -> set[str]:
-    """The metrics that a query asks for."""
+    """The metrics that a query names."""
     return set(re.findall(r"\binngest_connect_\w+", text))
 
 
 @pytest.fixture(scope="module")
 def known() -> set[str]:
-    """Every name under which a worker has samples."""
+    """The name of every sample that a worker has."""
     families = re.findall(r"# TYPE (\w+) (\w+)", Metrics(Idle()).page().decode())
     suffixes = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
     return {name + suffix for name, kind in families for suffix in suffixes[kind]}
@@ -53,7 +53,7 @@ def test_alerts_ask_for_metrics_that_exist(known: set[str]) -> None:
 
 
 def test_the_dashboard_asks_for_metrics_that_exist(known: set[str]) -> None:
-    """And its panels do not lie on each other."""
+    """Its panels do not overlap."""
     dashboard = json.loads((DEPLOY / "grafana" / "dashboard.json").read_text())
     asked = names_in(json.dumps(dashboard))
     assert asked <= known
@@ -74,7 +74,7 @@ def _cells(place: dict[str, int]) -> Iterator[tuple[int, int]]:
 @needs_promtool
 @pytest.mark.parametrize("words", [("check", "rules", "alerts.yaml"), ("test", "rules", "alerts_test.yaml")])
 def test_prometheus_takes_the_rules(words: tuple[str, ...]) -> None:
-    """They parse, and fire when they should."""
+    """The rules parse, and fire when they should."""
     result = subprocess.run(["promtool", *words], cwd=DEPLOY, capture_output=True, text=True, check=False)  # noqa: S603, S607
     assert result.returncode == 0, result.stdout + result.stderr
 
@@ -85,12 +85,12 @@ def manifests() -> list[Any]:
 
 @pytest.mark.parametrize("manifest", manifests(), ids=lambda each: each["kind"])
 def test_kubernetes_takes_the_manifest(manifest: Any) -> None:
-    """By the schemas of its releases, with nothing unknown in it."""
+    """It fits the schemas of several releases, and has no unknown field."""
     kubernetes_validate.validate(manifest, "1.33", strict=True)
 
 
 def test_a_pod_has_time_to_deliver_what_it_owes() -> None:
-    """Its grace period is longer than shutdown and flush together; compose's too."""
+    """The grace period, in compose too, is longer than the two timeouts of a shutdown together."""
     deployment = next(each for each in manifests() if each["kind"] == "Deployment")
     pod = deployment["spec"]["template"]["spec"]
     environment = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
@@ -111,7 +111,7 @@ def test_compose_starts_three_workers_once_their_server_is_up() -> None:
 
 
 def words_after(instruction: str) -> list[str]:
-    """The JSON list of words that the Dockerfile gives this instruction last."""
+    """The JSON list of words behind the last *instruction* of the Dockerfile."""
     [last] = re.findall(
         rf"^(?:{instruction}|  {instruction}) (\[.*\])$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE
     )
@@ -119,7 +119,7 @@ def words_after(instruction: str) -> list[str]:
 
 
 def test_the_image_starts_a_worker_that_its_health_check_finds_alive(start_process: Any) -> None:
-    """What the entry point has the shell run, without `tini`; it ends with 0 on SIGTERM."""
+    """The entry point's shell command is run without `tini`; the worker ends with 0 on SIGTERM."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         http = f"127.0.0.1:{probe.getsockname()[1]}"
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -139,13 +139,13 @@ def test_the_image_starts_a_worker_that_its_health_check_finds_alive(start_proce
 
 
 def test_the_image_copies_what_make_dist_makes_and_what_a_user_has() -> None:
-    """Nothing of a clone: what is beside the Dockerfile, `dist/`, and a requirements.txt that may be missing."""
+    """It copies what is beside the Dockerfile, `dist/`, and a requirements.txt if there is one, but nothing of a clone."""
     copied = re.findall(r"^COPY (?!--from)(.*) \S+$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
     assert copied == ["dist/ requirements.tx[t]", "."]
 
 
 def test_the_image_holds_no_environment_file() -> None:
-    """What lies beside the user's code, and is a secret, stays out of the image."""
+    """An environment file beside the user's code holds secrets, so it stays out of the image."""
     patterns = [line for line in (DEPLOY / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
     assert all(pattern.startswith("**/") for pattern in patterns), "Docker takes others for the folder's root alone"
     secret = (".env", ".env.production", ".git", ".venv")
@@ -153,7 +153,7 @@ def test_the_image_holds_no_environment_file() -> None:
 
 
 def test_the_image_installs_what_is_locked() -> None:
-    """No resolver but for what the user's own list asks for; and what is there is proved to be whole."""
+    """pip resolves only the user's own list; `pip check` then proves the environment whole."""
     installs = re.findall(r"pip (?:install|check)[^;&]*", (DEPLOY / "Dockerfile").read_text())
     words = [set(install.split()) for install in installs]
     assert [each & {"--no-deps", "--require-hashes"} for each in words] == [

@@ -1,4 +1,5 @@
-"""The wheel as its users have it: installed away from the clone, by the Dockerfile's own lines, it runs the quick start and a fixture.
+"""Tries the wheel as its users have it: installed away from the clone by the Dockerfile's own lines, it runs the quick start and a
+fixture.
 
 `python -m tests.dist DIST`, in the clone; DIST is what `make dist` made. It needs Python alone, and exits 1 at the first thing that
 is not as it should be.
@@ -37,7 +38,7 @@ def main() -> None:
 
 
 def installed(dist: Path, home: Path) -> str:
-    """Do in *home* what the Dockerfile does to make its environment; that environment's Python."""
+    """Make an environment in *home* as the Dockerfile does; that environment's Python."""
     build = home / "build"
     shutil.copytree(dist, build)
     own = (ROOT / "requirements" / "testing.txt").read_text()
@@ -49,13 +50,13 @@ def installed(dist: Path, home: Path) -> str:
 
 
 def steps() -> str:
-    """What the Dockerfile runs in its first stage."""
+    """The commands of the Dockerfile's first stage."""
     [first, _] = re.findall(r"^RUN (.*?[^\\])$", (ROOT / "deploy" / "Dockerfile").read_text(), re.DOTALL | re.MULTILINE)
     return str(first).replace("\\\n", "")
 
 
 def check_it_is_the_wheel(python: str, home: Path) -> None:
-    """Nothing of the clone is on the way."""
+    """Check that nothing is imported from the clone."""
     [where] = said(run([python, "-c", "import connect; print(connect.__file__)"], home))
     expect(where.startswith(f"{home}/venv/"), f"connect was imported from {where}")
     typed = (Path(where).parent / "py.typed", Path(where).parents[1] / "statecharts" / "py.typed")
@@ -63,7 +64,7 @@ def check_it_is_the_wheel(python: str, home: Path) -> None:
 
 
 def run_the_quick_start(python: str, home: Path) -> None:
-    """Three terminals: a gateway, a worker, an event."""
+    """Run a gateway, a worker and an event, as in three terminals."""
     (home / "hello.py").write_text(files(DOCS / "quickstart.md")["hello.py"])
     [_, _, event] = session()
     [(path, body)] = re.findall(r"curl http://127\.0\.0\.1:8288(\S+) -d '(.*)'", event.text)
@@ -81,7 +82,7 @@ def run_the_quick_start(python: str, home: Path) -> None:
 
 
 def run_the_readmes_test(python: str, home: Path) -> None:
-    """With the fixtures of `connect.testing`."""
+    """Run the README's test, which uses the fixtures of `connect.testing`."""
     hello, _, test = blocks(README, "python")
     (home / "hello.py").write_text(hello.text)
     (home / "test_greet.py").write_text(test.text)
@@ -90,7 +91,7 @@ def run_the_readmes_test(python: str, home: Path) -> None:
 
 
 def run(command: str | list[str], folder: Path, **variables: str) -> str:
-    """What *command* says, both streams. Exits where it fails."""
+    """Run *command*; its output, both streams. Exit if it fails."""
     ran = subprocess.run(
         command,
         cwd=folder,
@@ -107,7 +108,7 @@ def run(command: str | list[str], folder: Path, **variables: str) -> str:
 
 @contextmanager
 def process(command: list[str], folder: Path, **variables: str) -> Iterator["subprocess.Popen[str]"]:
-    """A process, which is gone at the end of the block, or after `PATIENCE`."""
+    """Run a process until the end of the block, at most for `PATIENCE` seconds."""
     begun = subprocess.Popen(
         command,
         cwd=folder,
@@ -128,7 +129,7 @@ def process(command: list[str], folder: Path, **variables: str) -> Iterator["sub
 
 
 def until(begun: "subprocess.Popen[str]", text: str) -> str:
-    """The next line of a process with *text* in it. Exits where it ends before."""
+    """The next line of a process that contains *text*. Exit if the process ends before."""
     heard: list[str] = []
     for line in begun.stdout or ():
         heard.append(line)
@@ -138,7 +139,7 @@ def until(begun: "subprocess.Popen[str]", text: str) -> str:
 
 
 def environment(variables: dict[str, str]) -> dict[str, str]:
-    """The environment, without what would lead to the clone, to another server or through a proxy."""
+    """The environment, without the variables that lead to the clone, to another server or through a proxy."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith(("INNGEST_", "PYTHON"))}
     kept["NO_PROXY"] = kept["no_proxy"] = "127.0.0.1"
     return {**kept, **variables}

@@ -1,4 +1,4 @@
-"""The pages of the documentation, taken apart: blocks of code, and the commands in them."""
+"""Reads the pages of the documentation: their code blocks, and the commands in them."""
 
 import re
 import shlex
@@ -19,7 +19,7 @@ _FILE = re.compile(r"# (\w+\.py)\n")
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: where it begins, its language and its text."""
+    """A fenced code block: its line, its language and its text."""
 
     page: str
     line: int
@@ -28,7 +28,7 @@ class Block:
 
     @property
     def file(self) -> str:
-        """The name of the file that it is, as its first line says; "" for none."""
+        """The file name in the block's first line; "" if there is none."""
         named = _FILE.match(self.text)
         return named[1] if named else ""
 
@@ -38,7 +38,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Command:
-    """A line `$ …` of a console block, with what is shown of its output."""
+    """A line `$ …` of a console block, with the output that the page shows."""
 
     page: str
     line: int
@@ -50,14 +50,14 @@ class Command:
 
     @property
     def words(self) -> tuple[dict[str, str], list[str]]:
-        """The variables that it sets, and its words without them."""
+        """The variables that the command sets, and its words without them."""
         words = shlex.split(self.text, comments=True)
         names = [word for word in words if re.match(r"[A-Z_]+=", word)]
         return dict(name.split("=", 1) for name in names), words[len(names) :]
 
 
 def tracked() -> list[str]:
-    """The repository's files, by their paths from its root."""
+    """The paths of the repository's files, from its root."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S607
     return [name for name in listed.stdout.split("\0") if (ROOT / name).is_file()]
 
@@ -81,12 +81,12 @@ def commands(page: Path) -> Iterator[Command]:
 
 
 def files(page: Path) -> dict[str, str]:
-    """The files that the Python blocks of *page* are, by name."""
+    """The files that the Python blocks of *page* stand for, by name."""
     return {block.file: block.text for block in blocks(page, "python")}
 
 
 def session() -> list[Command]:
-    """The quick start's three terminals: server, worker, event. They have a test of their own."""
+    """The commands of the quick start's three terminals: server, worker, event. They have a test of their own."""
     known = list(commands(DOCS / "quickstart.md"))
     first = next(at for at, command in enumerate(known) if command.text == "python -m connect gateway")
     return known[first : first + 3]
@@ -105,7 +105,7 @@ _MASKS = [
 
 
 def masked(line: str) -> str:
-    """*line* without what is another one each time."""
+    """*line* without the parts that differ each time."""
     for pattern, name in _MASKS:
         line = re.sub(pattern, name, line)
     return line.rstrip()

@@ -1,4 +1,4 @@
-"""The stories of docs/lifecycle.md, lived by a real worker: a process, whose log the page shows.
+"""The stories of docs/lifecycle.md: each runs a real worker as a process, and returns its log.
 
 `python -m tests.docs.stories [TITLE]` prints what the logs say now, to paste where a test finds the page behind.
 """
@@ -36,23 +36,23 @@ class World:
         self.gateway.wait_for_worker(timeout=30)
 
     def busy(self, data: object = None) -> str:
-        """Have it execute a report; its run id."""
+        """Have the worker execute a report; the run's id."""
         since = self.gateway.call(lambda gw: gw.mark)
         run = self.gateway.call(lambda gw: gw.start_run(REPORT, data))
         self.gateway.run(lambda gw: gw.wait_for(Kind.WORKER_REQUEST_ACK, since=since))
         return run.id
 
     def done(self, run_id: str) -> None:
-        """Wait for the end of that run."""
+        """Wait until that run has ended."""
         self.gateway.run(lambda gw: next(run for run in gw.runs if run.id == run_id).done())
 
     def end(self) -> list[str]:
-        """Have the worker end by itself; its whole log, and its exit code."""
+        """Wait until the worker has ended by itself; its whole log and its exit code."""
         code = self.worker.ends()
         return [*self.worker.text.splitlines(), f"exit code {code}"]
 
     def told(self) -> list[str]:
-        """Its log up to here; what follows is another story."""
+        """The worker's log up to here; what follows belongs to another story."""
         self.worker.signal()
         log = self.worker.text.splitlines()
         self.worker.ends()
@@ -152,7 +152,7 @@ def world(folder: Path) -> Iterator[World]:
 
 
 def tell(title: str, folder: Path) -> list[str]:
-    """Live the story; its log."""
+    """Run the story; the worker's log."""
     with world(folder) as made:
         return STORIES[title](made)
 

@@ -1,4 +1,4 @@
-"""docs/api.md is what the docstrings say now."""
+"""docs/api.md is up to date with the docstrings."""
 
 import subprocess
 import sys

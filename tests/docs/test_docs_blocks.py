@@ -1,4 +1,4 @@
-"""Every Python block and every `python -m connect` line of the documentation runs; what is shown of its output is what it says.
+"""Every Python block and every `python -m connect` line of the documentation runs, and prints what the page shows.
 
 A Python block is a file: its first line says which. Those of a page lie together in a folder. The README's blocks have a test of
 their own (tests/examples/test_readme.py); its commands are here.
@@ -31,7 +31,7 @@ def gateway() -> Iterator[ThreadedGateway]:
 
 
 def write(page: str, folder: Path) -> None:
-    """The files that the Python blocks of *page* are; `hello.py` is the quick start's wherever a page has none of its own."""
+    """Write the files of *page* into a folder; `hello.py` is the quick start's if the page has none of its own."""
     own = {"hello.py": blocks(README, "python")[0].text} if page == README.name else files(DOCS / page)
     for name, text in {"hello.py": files(DOCS / "quickstart.md")["hello.py"], **own}.items():
         (folder / name).write_text(text)
@@ -53,7 +53,7 @@ def test_programs_and_tests_run(block: Block, tmp_path: Path, start_process: Any
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block not in PROGRAMS], ids=str)
 def test_modules_are_run_by_something(block: Block) -> None:
-    """pytest itself runs `conftest.py`."""
+    """pytest runs `conftest.py` by itself."""
     assert block.file, "the first line of a Python block is the name of its file: # name.py"
     name = block.file.removesuffix(".py")
     programs = [other.text for other in PROGRAMS if other.page == block.page]
@@ -88,7 +88,7 @@ def on_free_ports(name: str, arguments: list[str]) -> list[str]:
 
 
 def environment(given: dict[str, str], url: str) -> dict[str, str]:
-    """The variables that a command is given, made to lead to the test's gateway, and keys made whole."""
+    """The variables that a command sets, changed so that they lead to the test's gateway and hold a whole key."""
     env = {name: text.replace("…", "deadbeef") for name, text in given.items()}
     if any(name.startswith("INNGEST_SIGNING_KEY") for name in env):
         return {**env, "INNGEST_API_BASE_URL": url}

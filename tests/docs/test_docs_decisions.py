@@ -1,4 +1,4 @@
-"""Each decision has a short page of its own, with its day, and with facts and code that are there."""
+"""Each decision has a short page with its date, and names only facts and code that exist."""
 
 import re
 from datetime import date

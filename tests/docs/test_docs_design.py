@@ -18,14 +18,14 @@ TABLES = {
 
 
 def named(title: str) -> list[str]:
-    """What the first column of the table under that heading names."""
+    """The names in the first column of the table under that heading."""
     _, _, section = PAGE.partition(f"# {title}\n")
     rows = re.findall(r"^\| (`[^|]*) \|", section.partition("\n#")[0], re.MULTILINE)
     return [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
 
 
 def entries(folder: str) -> set[str]:
-    """What lies directly in *folder*: files, and folders with a slash."""
+    """The files and folders directly in *folder*; a folder's name ends with a slash."""
     below = (name.removeprefix(folder).split("/") for name in tracked() if name.startswith(folder))
     return {f"{first}/" if inner else first for first, *inner in below}
 

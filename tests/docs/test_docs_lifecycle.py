@@ -1,4 +1,4 @@
-"""The logs on docs/lifecycle.md are those of a real worker that lives through the same."""
+"""The logs on docs/lifecycle.md are those that a real worker writes in the same situation."""
 
 import itertools
 import re
@@ -13,14 +13,14 @@ CURE = "docs/lifecycle.md is behind: `python -m tests.docs.stories {title!r}` pr
 
 
 def shown(title: str) -> list[str]:
-    """The log under that heading."""
+    """The log that the page shows under *heading*."""
     _, _, section = PAGE.read_text().partition(f"\n## {title}\n")
     found = re.search(r"```text\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
     return found[1].splitlines() if found else []
 
 
 def told(lines: list[str]) -> list[str]:
-    """Without what differs each time; a line that is repeated counts once, however many attempts it took."""
+    """The log without what differs each time; a line that is repeated for each attempt counts once."""
     return [line for line, _ in itertools.groupby(re.sub(r"attempt \d+", "attempt N", masked(line)) for line in lines)]
 
 

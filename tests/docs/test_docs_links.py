@@ -1,4 +1,4 @@
-"""What the pages link to is there: files of the repository, and headings of pages."""
+"""Every link of the pages leads to a file of the repository or to a heading."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""docs/migrating.md leaves no option and no member out."""
+"""docs/migrating.md names every option, member and state of both clients."""
 
 import inspect
 import re
@@ -12,7 +12,7 @@ PAGE = (DOCS / "migrating.md").read_text(encoding="utf-8")
 
 
 def first_cells(title: str) -> set[str]:
-    """What the first column of that section's table names."""
+    """The first column of the table in that section."""
     section = PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
     cells = re.findall(r"^\| ([^|]*) \|", section, re.MULTILINE)
     return {name for cell in cells for name in re.findall(r"`(\w+)", cell)}

@@ -1,4 +1,4 @@
-"""diagrams/modules.svg shows the code as it is."""
+"""diagrams/modules.svg is up to date with the code."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tests.needs import needs_dot
 
 
 def test_the_committed_picture_is_fresh() -> None:
-    """Of the picture itself the hash of its text is checked: other releases of Graphviz draw it with other bytes."""
+    """Graphviz draws other bytes in each release, so the hash of the picture's text is checked."""
     assert modules.stale() == [], "run `make diagrams`"
 
 

@@ -1,4 +1,4 @@
-"""The quick start, as somebody who follows it lives through it: three terminals, and what each of them is said to show."""
+"""The three terminals of the quick start show what the page says that they show."""
 
 import inspect
 import json

@@ -1,4 +1,4 @@
-"""docs/runbook.md speaks of every alert, every metric, every state and every line of trouble, and of none that there is not."""
+"""docs/runbook.md explains every alert, metric, state and warning, and none that does not exist."""
 
 import ast
 import json
@@ -21,7 +21,7 @@ ELSEWHERE = ("gateway", "doctor", "lab", "cli/demo")
 
 
 class Idle:
-    """A worker that tells nothing."""
+    """A worker without events."""
 
     def on(self, _kind: object, _callback: object) -> object:
         return lambda: None
@@ -60,7 +60,7 @@ def test_every_field_of_the_json_log_is_in_the_table() -> None:
 
 
 def said_of_trouble() -> Iterator[str]:
-    """The texts of the worker's warnings and errors, with what differs left open."""
+    """The texts of the worker's warnings and errors; what differs each time is left open."""
     for path in sorted((ROOT / "connect").rglob("*.py")):
         name = str(path.relative_to(ROOT / "connect"))
         if not name.startswith(ELSEWHERE):
@@ -82,7 +82,7 @@ def lines_of_the_page() -> list[str]:
 
 
 def fits(line: str, text: str) -> bool:
-    """Both leave parts open."""
+    """Whether a text of the page and one of the code can be the same line; both leave parts open."""
     return bool(re.fullmatch(re.escape(line).replace("…", ".*"), text, re.DOTALL))
 
 

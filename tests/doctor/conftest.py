@@ -1,4 +1,4 @@
-"""What tests of the doctor share: an environment without traces of this machine's, a gateway, and servers that are none."""
+"""Fixtures for tests of the doctor: a clean environment, a gateway, and servers that do not speak the protocol."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ SUBPROTOCOL = "v0.connect.inngest.com"
 
 
 class Findings(dict[str, Finding]):
-    """What an examination came to, by check."""
+    """The results of an examination, by check."""
 
     @property
     def wrong(self) -> list[str]:
@@ -35,14 +35,14 @@ class Findings(dict[str, Finding]):
         return Verdict(list(self.values()))
 
     def diagnosis(self, check: str) -> str:
-        """What was found there, and the cure; the only thing that is wrong, and everything that needs it left out."""
+        """The finding and the cure of *check*. It must be the only failed check, and all that depend on it must be left out."""
         assert self.wrong == [check], self
         assert self[check].next, "every diagnosis says what to do next"
         return f"{self[check].found} -> {self[check].next}"
 
 
 async def examine(*, until: str = "", **arguments: Any) -> Findings:
-    """Make every check in turn, or those *until* one has been made."""
+    """Make the checks in turn, up to the check *until* if it is given."""
     findings = Findings()
     async with Examination(Arguments(**arguments)) as examination:
         for check in CHECKS:
@@ -54,7 +54,7 @@ async def examine(*, until: str = "", **arguments: Any) -> Findings:
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody's settings but the test's: development mode, with the API where the test says."""
+    """Only the test's settings count: development mode, and the API that the test names."""
     for name in list(os.environ):
         if name.startswith("INNGEST_") or name.lower().endswith("_proxy") or name == "SSL_CERT_FILE":
             monkeypatch.delenv(name)
@@ -76,7 +76,7 @@ def dev(gw: Gateway, monkeypatch: pytest.MonkeyPatch) -> Gateway:
 
 @pytest.fixture
 def cloud(gw: Gateway, monkeypatch: pytest.MonkeyPatch) -> Gateway:
-    """The gateway as the cloud, which knows two keys; they are in the environment."""
+    """The gateway as the cloud: it accepts two keys, and both are in the environment."""
     monkeypatch.delenv("INNGEST_DEV")
     monkeypatch.setenv("INNGEST_API_BASE_URL", gw.url)
     monkeypatch.setenv("INNGEST_SIGNING_KEY", KEY)
@@ -87,7 +87,7 @@ def cloud(gw: Gateway, monkeypatch: pytest.MonkeyPatch) -> Gateway:
 
 @pytest.fixture
 def apps() -> Any:
-    """Made when it is used: a client takes the environment of that moment."""
+    """Apps that are made when they are used, since a client reads the environment when it is made."""
 
     async def echo(_: inngest.Context) -> None: ...
 
@@ -104,7 +104,7 @@ Serve = Callable[..., Awaitable[str]]
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    """Serve *handler* for everything, with TLS where a *certificate* is named; returns the origin."""
+    """Serve *handler* at every path, with TLS if a *certificate* is named; the origin."""
     runners: list[web.AppRunner] = []
 
     async def begin(handler: Callable[[web.Request], Awaitable[web.StreamResponse]], certificate: str = "") -> str:
@@ -126,7 +126,7 @@ async def serve() -> AsyncIterator[Serve]:
 
 @pytest.fixture
 async def serve_raw() -> AsyncIterator[Callable[[bytes], Awaitable[str]]]:
-    """A port that says these bytes to whoever comes, and nothing else; returns the origin."""
+    """Serve a port that sends these bytes to every client, and nothing else; the origin."""
     servers: list[asyncio.Server] = []
 
     async def begin(greeting: bytes) -> str:

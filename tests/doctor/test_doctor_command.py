@@ -1,4 +1,4 @@
-"""`python -m connect doctor` as people, pipes and programs see it."""
+"""`python -m connect doctor` serves people, pipes and programs."""
 
 import io
 import json
@@ -43,7 +43,7 @@ def server() -> Iterator[ThreadedGateway]:
 
 @pytest.fixture
 def doctor(server: ThreadedGateway, tmp_path: Path, start_process: Any) -> Any:
-    """`python -m connect doctor` against the gateway, beside a module `main`."""
+    """Run the command against the gateway, in a folder with a module `main`."""
     (tmp_path / "main.py").write_text(MODULE)
 
     def begin(*arguments: str, **env: str) -> Any:
@@ -134,7 +134,7 @@ runpy.run_module("connect", run_name="__main__")
 def test_an_sdk_that_no_worker_can_use_is_a_diagnosis_and_no_traceback(
     server: ThreadedGateway, start_process: Any
 ) -> None:
-    """Out of range, and without what a worker needs of it."""
+    """The SDK's release is out of range, or lacks a piece that a worker needs."""
     process = start_process("-c", SDK_WITHOUT, INNGEST_DEV=server.url)
     assert process.ends() == 1, process.text
     lines = process.text.splitlines()
@@ -154,7 +154,7 @@ class Ascii(io.StringIO):
 
 
 def shown(make: Callable[[io.StringIO], Report], findings: list[Finding], kind: type[io.StringIO] = Utf8) -> str:
-    """What the report that is made for a file writes into it."""
+    """The text that the report writes into a file."""
     out = kind()
     report = make(out)
     for finding in findings:
@@ -178,7 +178,7 @@ def test_a_terminal_of_80_columns_gets_a_table_with_what_could_not_be_checked_on
 
 
 @pytest.mark.parametrize(("no_color", "coloured"), [(False, True), (True, False)])
-def test_colours_are_left_out_where_nobody_wants_them(no_color: bool, coloured: bool) -> None:
+def test_colours_are_left_out_where_they_are_not_wanted(no_color: bool, coloured: bool) -> None:
     def make(out: io.StringIO) -> Screen:
         return Screen(Console(file=out, width=80, force_terminal=True, color_system="standard", no_color=no_color))
 

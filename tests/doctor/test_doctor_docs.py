@@ -1,4 +1,4 @@
-"""What the documentation says of the doctor is what it does. The page's commands are run by tests/docs."""
+"""The pages say of the doctor what it does. tests/docs runs the page's commands."""
 
 import re
 from pathlib import Path

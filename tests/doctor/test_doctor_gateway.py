@@ -13,7 +13,7 @@ from tests.doctor.conftest import SUBPROTOCOL, Serve, examine
 
 
 async def socket_without_a_word(request: web.Request) -> web.WebSocketResponse:
-    """Some WebSocket server, which knows no subprotocol."""
+    """A WebSocket server that knows no subprotocol and sends nothing."""
     socket = web.WebSocketResponse()
     await socket.prepare(request)
     async for _ in socket:
@@ -22,7 +22,7 @@ async def socket_without_a_word(request: web.Request) -> web.WebSocketResponse:
 
 
 def granting(gw: Gateway, origin: str) -> None:
-    """From now on the API grants a gateway elsewhere."""
+    """Have the API grant another gateway from now on."""
     gw.advertise = lambda _: origin.replace("http", "ws", 1)
 
 
@@ -204,7 +204,7 @@ async def test_a_sync_that_takes_too_long(dev: Gateway, apps: Any) -> None:
     assert "a first sync may take minutes: try --timeout" in findings.diagnosis("registration")
 
 
-async def test_heartbeats_that_nobody_answers(dev: Gateway, apps: Any) -> None:
+async def test_heartbeats_without_an_answer(dev: Gateway, apps: Any) -> None:
     dev.faults.lose(Kind.GATEWAY_HEARTBEAT, None)
     findings = await examine(apps=apps(), register=True, timeout=0.3)
     assert "no result within 0.3 s" in findings.diagnosis("heartbeat")

@@ -142,7 +142,7 @@ async def test_a_proxy_that_answers_for_the_api(serve: Serve, monkeypatch: pytes
 
 
 async def test_no_secret_is_in_anything_that_is_said(cloud: Gateway, serve: Serve, apps: Any) -> None:
-    """A server that says everything back that it was sent."""
+    """The server sends back all that it was sent."""
 
     async def repeat(request: web.Request) -> web.Response:
         words = f"{request.headers['Authorization']} {KEY} {request.url}"
@@ -160,7 +160,7 @@ async def test_no_secret_is_in_anything_that_is_said(cloud: Gateway, serve: Serv
 async def test_what_the_server_grants_is_not_shown_either(
     serve: Serve, apps: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A gateway that says the session token back."""
+    """The gateway sends the session token back."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         if request.headers.get("Upgrade") != "websocket":

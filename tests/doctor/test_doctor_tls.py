@@ -1,4 +1,4 @@
-"""The doctor names what is wrong with a certificate, of the API and of the gateway."""
+"""The doctor names what is wrong with a certificate of the API or of the gateway."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ FAULTS = [
 
 @pytest.fixture(autouse=True)
 def trusted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The authority of these certificates is one that this machine trusts."""
+    """This machine trusts the authority of the test's certificates."""
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATES / "authority.pem"))
 
 

@@ -1,4 +1,4 @@
-"""Every file of `examples/` runs as its first line says."""
+"""Every file of `examples/` runs with the command in its first line."""
 
 import re
 import urllib.request
@@ -22,7 +22,7 @@ def gateway() -> Iterator[ThreadedGateway]:
 
 @pytest.fixture
 def example(gateway: ThreadedGateway, start_process: Any) -> Any:
-    """Start one, and wait until it takes work."""
+    """Start an example, and wait until its worker takes work."""
 
     def begin(*arguments: str) -> Any:
         process = start_process(*arguments, cwd=EXAMPLES, INNGEST_DEV=gateway.url)

@@ -1,4 +1,4 @@
-"""Every Python block of the README runs as it stands, and says what the README says that it says."""
+"""Every Python block of the README runs as it stands, and prints what the README shows."""
 
 import json
 import re
@@ -21,7 +21,7 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def written(tmp_path: Path) -> None:
-    """The blocks as files. Whoever adds one names it here, and runs it below."""
+    """Write the blocks as files. A new block is named here, and run by a test below."""
     names = ("hello.py", "watch.py", "test_greet.py")
     for name, block in zip(names, blocks("python"), strict=True):
         (tmp_path / name).write_text(block)

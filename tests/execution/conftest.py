@@ -1,4 +1,4 @@
-"""The rooms that functions run in: `room` is each of the two in this process in turn, `start` a worker with processes."""
+"""Where functions run: `room` is each of the two executors of this process in turn, `start` starts a worker with processes."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ QUICK = Deadlines(settle=0.3, pause=0.01)
 
 @pytest.fixture(params=["same", "caller"])
 async def room(request: pytest.FixtureRequest) -> AsyncIterator[Room]:
-    """Same loop, then the caller's loop; its executors are stopped at the end."""
+    """The executor on the same loop, then the one on the caller's loop. Both are stopped at the end."""
     if request.param == "same":
         made = Room("same", asyncio.get_running_loop())
         yield made
@@ -36,7 +36,7 @@ async def room(request: pytest.FixtureRequest) -> AsyncIterator[Room]:
 
 @pytest.fixture
 async def caller() -> AsyncIterator[Room]:
-    """The caller's loop."""
+    """The executor on the caller's loop."""
     with loop_on_thread() as away:
         made = Room("caller", away)
         yield made
@@ -52,7 +52,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 async def gw() -> AsyncIterator[Gateway]:
-    """A gateway whose patience is no part of what is tested; leases are extended every 200 ms."""
+    """A gateway that is patient enough for slow machines; leases are extended every 200 ms."""
     async with Gateway(
         heartbeat_interval="1s", extend_lease_interval="200ms", heartbeat_timeout=30.0, close_timeout=0.5
     ) as gateway:
@@ -61,8 +61,7 @@ async def gw() -> AsyncIterator[Gateway]:
 
 @pytest.fixture
 async def start(gw: Gateway) -> AsyncIterator[Callable[..., Any]]:
-    """Start a worker whose functions, those of `pool_functions`, run in processes unless the options say otherwise; at the end
-    nothing of it is left."""
+    """Start a worker for `pool_functions`, with processes unless the options say otherwise; at the end none of them is left."""
     before = set(psutil.Process().children(recursive=True))
     started: list[tuple[WorkerConnection, asyncio.Task[None]]] = []
 
@@ -91,7 +90,7 @@ async def start(gw: Gateway) -> AsyncIterator[Callable[..., Any]]:
 
 @pytest.fixture
 def run(gw: Gateway, start_process: Any) -> Callable[..., Any]:
-    """The command, with two processes unless the arguments say otherwise."""
+    """Run the command, with two processes unless the arguments say otherwise."""
 
     def begin(*arguments: str, apps: str = "pool_functions:apps", **env: str) -> Any:
         arguments = arguments or ("--isolation", "process", "--processes", "2")
@@ -104,6 +103,6 @@ def run(gw: Gateway, start_process: Any) -> Callable[..., Any]:
 
 @pytest.fixture
 async def door() -> AsyncIterator[Door]:
-    """Where functions of the processes call."""
+    """Where functions of the processes call: see `visits`."""
     async with Door.opened() as opened:
         yield opened

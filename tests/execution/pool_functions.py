@@ -1,4 +1,4 @@
-"""What the processes of these tests run: each function does to its process what its name says. `data["door"]`: see `visits`."""
+"""The functions that processes run in these tests. Each does what its name says. `data["door"]`: see `visits`."""
 
 import asyncio
 import ctypes
@@ -38,7 +38,7 @@ async def echo(ctx: inngest.Context) -> Any:
 
 
 async def wait(ctx: inngest.Context) -> int:
-    """Until let go."""
+    """Wait until the test lets it go."""
     with call(ctx) as door:
         door.setblocking(False)
         try:
@@ -50,33 +50,33 @@ async def wait(ctx: inngest.Context) -> int:
 
 
 async def wait_unwatched(ctx: inngest.Context) -> int:
-    """As `wait`, where the kernel does not end a process whose parent is gone."""
+    """As `wait`, but the kernel does not end this process when its parent has gone."""
     ctypes.CDLL(None).prctl(1, 0)
     return await wait(ctx)
 
 
 def wait_for_ever(ctx: inngest.ContextSync) -> None:
-    """On a thread."""
+    """Block a thread for ever."""
     with call(ctx):
         threading.Event().wait()
 
 
 async def hold_gil(ctx: inngest.Context) -> int:
-    """The whole process stands still for `seconds`."""
+    """Stop the whole process for `seconds`, by holding the interpreter lock."""
     with call(ctx):
         HOLDING.usleep(int(float(str(ctx.event.data["seconds"])) * 1e6))
     return os.getpid()
 
 
 async def block(ctx: inngest.Context) -> int:
-    """The loop stands still for `seconds`, in C, without the interpreter lock."""
+    """Block the loop for `seconds`, in C, without the interpreter lock."""
     with call(ctx):
         time.sleep(float(str(ctx.event.data["seconds"])))  # noqa: ASYNC251
     return os.getpid()
 
 
 async def spin(ctx: inngest.Context) -> int:
-    """The loop stands still for `seconds`, or for ever, in Python."""
+    """Block the loop for `seconds`, or for ever, in Python."""
     with call(ctx) as door:
         try:
             end = time.monotonic() + float(str(ctx.event.data.get("seconds", "inf")))
@@ -96,7 +96,7 @@ async def leave_function(ctx: inngest.Context) -> None:
 
 
 async def end(ctx: inngest.Context) -> None:
-    """The process ends, `how`."""
+    """End the process; `how` says in which way."""
     match ctx.event.data["how"]:
         case "exit":
             os._exit(3)
@@ -112,7 +112,7 @@ async def end(ctx: inngest.Context) -> None:
 
 
 async def fragile(ctx: inngest.Context) -> int:
-    """Takes its process along at the first attempt, if it is asked to."""
+    """End the process at the first attempt, if the event asks for it."""
     await asyncio.sleep(0.01)
     if ctx.event.data.get("crash") and ctx.attempt == 0:
         os._exit(3)
@@ -134,7 +134,7 @@ async def unpicklable(ctx: inngest.Context) -> None:
 
 
 class Odd(BaseException):
-    """No `except Exception` is to catch it."""
+    """An exception that `except Exception` does not catch."""
 
 
 async def odd(ctx: inngest.Context) -> None:
@@ -158,7 +158,7 @@ async def change_directory(ctx: inngest.Context) -> str:
 
 
 async def fork(ctx: inngest.Context) -> int:
-    """What is forked off calls, and holds on to all it has."""
+    """Fork a process, which calls at the door and keeps every open file."""
     forked = os.fork()
     if not forked:
         with call(ctx) as door:

@@ -98,7 +98,7 @@ def test_a_module_that_starts_a_worker_when_it_is_imported_is_told_to_guard_it(m
 
 
 def test_what_is_no_app_is_found_as_it_is(module: None) -> None:
-    """Whether it is one is asked elsewhere."""
+    """`sdk.load` checks whether it is one."""
     assert locate("named:nothing") is None
     assert locate("json:decoder").__name__ == "json.decoder"  # type: ignore[attr-defined]
 
@@ -112,7 +112,7 @@ def test_what_the_users_code_raised_is_chained(module: None) -> None:
 def test_a_worker_knows_that_the_apps_are_being_imported_and_no_longer(
     module: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where the import fails."""
+    """The mark is taken back if the import fails, too."""
     (tmp_path / "asking.py").write_text(
         "from connect.execution.app_lookup import importing_apps\nit = importing_apps.get()"
     )

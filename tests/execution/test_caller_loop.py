@@ -1,4 +1,4 @@
-"""Which loop runs what: user code on the caller's, whatever becomes of that loop; sync functions on threads."""
+"""Async functions run on the caller's loop, whatever becomes of that loop, and sync functions on threads."""
 
 import asyncio
 import gc
@@ -104,7 +104,7 @@ class Home:
             self._thread.join(PATIENCE)
 
     def close(self) -> None:
-        """As `asyncio.run` ends."""
+        """End the loop as `asyncio.run` does."""
         self.stop()
         if tasks := asyncio.all_tasks(self.loop):
             for task in tasks:

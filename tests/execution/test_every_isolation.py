@@ -1,4 +1,4 @@
-"""What holds wherever functions run, seen from the gateway: on the connection's loop, beside it, and in processes behind it."""
+"""What holds in every isolation, as the gateway sees it: on the connection's loop, on the caller's, and in processes."""
 
 import asyncio
 from collections.abc import Callable
@@ -48,7 +48,7 @@ async def done(run: Any) -> Any:
 
 @pytest.mark.parametrize("size", [MIB, 4 * MIB])
 async def test_large_payloads_go_both_ways(gw: Gateway, worker_in: Any, size: int) -> None:
-    """Several at once, each way; over the one link, which stays."""
+    """Several go each way at once, over the one link, which stays."""
     gw.payload_limit = 16 * MIB  # an event travels twice: alone, and in the list of events
     await worker_in()
     texts = [str(n) * size for n in range(3)]
@@ -81,7 +81,7 @@ async def test_a_function_may_write_to_stdout(gw: Gateway, worker_in: Any, capfd
 
 
 async def test_a_worker_takes_the_same_ways_through_its_life(gw: Gateway, worker_in: Any, door: Door) -> None:
-    """A lost lease, a redelivery, a drain, a loss, a reply without a link, a shutdown: each with work in flight."""
+    """With work in flight: a lost lease, a redelivery, a drain, a loss, a reply without a link, a shutdown."""
     moves: list[events.Moved] = []
     worker = await worker_in()
     worker.on(events.Moved, lambda move: moves.append(move) if move.chart == "connection" else None)
@@ -129,7 +129,7 @@ async def test_a_worker_takes_the_same_ways_through_its_life(gw: Gateway, worker
 async def test_beats_and_leases_go_on_while_user_code_stands_still(
     gw: Gateway, run: Any, door: Door, isolation: str, function: str
 ) -> None:
-    """By the gateway's own rules: it drops a silent connection, and gives up a request whose lease is not extended."""
+    """The gateway drops a silent connection, and gives up a request whose lease is not extended."""
     gw.heartbeat_interval = gw.extend_lease_interval = f"{round(BEAT * 1000)}ms"
     gw.heartbeat_timeout = gw.lease_duration = PATIENT
     gw.lease_grace = 0.0

@@ -1,4 +1,4 @@
-"""Cancelling `execute` stops what can be stopped, and returns when it has ended, not before."""
+"""Cancelling `execute` stops what can be stopped; it returns once that has ended, and not before."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.oldest
 
 
 class Gate:
-    """A sync function at work: it tells that it has started, and stays until it is let go."""
+    """A sync function that says that it has started, and runs until the test lets it go."""
 
     def __init__(self) -> None:
         self.started = asyncio.Event()

@@ -1,4 +1,4 @@
-"""What goes wrong in user code is told to the server and to the log, and hurts nothing else."""
+"""A failure of user code is told to the server and to the log, and hurts nothing else."""
 
 import asyncio
 import json
@@ -53,7 +53,7 @@ async def test_sys_exit_in_a_function_is_its_own_failure_and_no_others(
 
 
 class Odd(BaseException):
-    """As a test framework's, or another event loop's, that no `except Exception` is to catch."""
+    """An exception, as of a test framework or another event loop, that `except Exception` does not catch."""
 
 
 @pytest.mark.parametrize("kind", ["sync", "async", "step"])
@@ -80,7 +80,7 @@ async def test_an_exception_that_is_no_exception_is_its_functions_failure_too(
 
 
 async def test_what_a_function_came_to_is_kept_although_the_cancel_was_under_way(room: Room) -> None:
-    """It blocks its loop, so that the cancel is heard only after its last line."""
+    """The function blocks its loop, so the cancel arrives only after its last line."""
 
     calls = 0
 

@@ -1,4 +1,4 @@
-"""The user's functions behave as anywhere else, in either room: steps, retries, failures, middleware, serialisers."""
+"""User functions behave as in any SDK, on both loops: steps, retries, failures, middleware, serialisers."""
 
 import asyncio
 import contextvars
@@ -251,7 +251,7 @@ async def test_a_serialiser_carries_objects_through_steps(room: Room) -> None:
 
 
 class Traced(inngest.Middleware):
-    """Notes what it can see of each request."""
+    """Middleware that notes what it sees of each request."""
 
     seen: list[dict[str, str]] = []  # noqa: RUF012
 
@@ -281,7 +281,7 @@ async def test_middleware_sees_the_trace_and_shapes_the_output(room: Room) -> No
 
 
 class Faulty(inngest.Middleware):
-    """Cannot be made."""
+    """Middleware whose constructor raises."""
 
     def __init__(self, client: inngest.Inngest, raw_request: object) -> None:
         raise RuntimeError("database password is hunter2")

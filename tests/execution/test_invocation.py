@@ -1,4 +1,4 @@
-"""What user code is told of an execution beside its payload."""
+"""An invocation gives user code headers beside the payload."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from connect.execution import Invocation
 
 
 def made(job_id: str, context: bytes) -> Invocation:
-    """An execution of request `r`."""
+    """An invocation of request `r`."""
     return Invocation("r", "run", "app", "app-fn", None, b"{}", job_id, context)
 
 

@@ -1,4 +1,6 @@
-"""The pipe between a worker and a process of its: whole messages, in order, together, and no more of them than are read."""
+"""The pipe between a worker and its process carries whole messages, in order and several at once, and serialises them only as they
+are read.
+"""
 
 import asyncio
 import socket
@@ -22,12 +24,12 @@ class Ends:
 
     @property
     def buffered(self) -> int:
-        """Bytes that are written and not yet gone."""
+        """Bytes that were written and are not sent yet."""
         assert self.pipe._transport
         return self.pipe._transport.get_write_buffer_size()
 
     async def read(self, size: int) -> bytes:
-        """So many bytes at the other end, or all to its end."""
+        """Read *size* bytes at the other end, or all to its end."""
         loop, data, more = asyncio.get_running_loop(), bytearray(), b"?"
         async with asyncio.timeout(PATIENCE):
             while more and len(data) < size:
@@ -68,8 +70,8 @@ async def test_what_is_sent_in_one_turn_is_written_at_once(ends: Ends) -> None:
     assert ends.far.recv(10_000) == b"".join(map(frame, MESSAGES))
 
 
-async def test_while_nobody_reads_messages_wait_as_they_are(ends: Ends) -> None:
-    """Of 32 MiB only what fits the socket, and a frame more, is copied."""
+async def test_while_the_other_end_does_not_read_messages_wait_as_they_are(ends: Ends) -> None:
+    """Of 32 MiB only what fits into the socket, and one frame more, is copied."""
     message = (RUN, bytes(128 * 1024))
     size = len(frame(message))
     for _ in range(256):
@@ -96,7 +98,7 @@ async def test_one_that_is_closed_before_it_is_open_is_lost_at_once() -> None:
 
 
 async def test_a_copy_of_its_end_does_not_keep_it_open(ends: Ends) -> None:
-    """As a fork of the worker's process has one."""
+    """A fork of the worker's process has such a copy."""
     with ends.near.dup():
         ends.pipe.close()
         assert await ends.read(1) == b""

@@ -1,4 +1,4 @@
-"""`isolation="process"`: a worker whose functions run in processes of their own, behind one connection."""
+"""With `isolation="process"` functions run in processes, behind one connection."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from connect.wire import SDKResponseStatus
 
 
 async def pids(gw: Gateway, count: int, seconds: float = 0.0) -> "Counter[Any]":
-    """Who served so many runs at once, each of them so long."""
+    """The process ids that served *count* runs at once, each of which took *seconds*."""
     async with asyncio.timeout(PATIENCE):
         ended = await asyncio.gather(*(gw.invoke("app-pid", {"seconds": seconds}) for _ in range(count)))
     return Counter(run.output for run in ended)
@@ -55,7 +55,7 @@ async def test_work_goes_to_the_process_with_the_fewest_in_flight(gw: Gateway, s
 async def test_a_process_that_stands_still_delays_neither_the_others_nor_a_beat_nor_a_lease(
     gw: Gateway, start: Any, door: Door
 ) -> None:
-    """User code holds the interpreter lock for 16 intervals: beats go on, leases are kept, functions run elsewhere."""
+    """User code holds its process's interpreter lock for 16 intervals."""
     gw.heartbeat_interval = gw.extend_lease_interval = "100ms"
     await start(processes=2)
     seconds = 16 * 0.1
@@ -106,7 +106,7 @@ async def test_a_shutdown_in_a_hurry_cancels_the_functions_and_answers(gw: Gatew
 
 
 async def test_what_cannot_be_stopped_ends_with_its_process(gw: Gateway, start: Any, door: Door) -> None:
-    """A sync function on a thread, and one that blocks its loop: nothing of them is left, and none is called stuck."""
+    """One function blocks a thread, one its loop. Both end with their process, and neither is reported as stuck."""
     impatient = Deadlines(pause=0.01, settle=0.3, process_end=1.5)
     worker = await start(processes=2, shutdown_timeout=0.05, flush_timeout=0.1, deadlines=impatient)
     gw.start_run("app-wait_for_ever", {"door": door.port})

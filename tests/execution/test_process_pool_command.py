@@ -1,4 +1,4 @@
-"""`python -m connect run --isolation process`: what a terminal, a supervisor and an operator see of it."""
+"""`python -m connect run --isolation process`, as a terminal, a supervisor and an operator see it."""
 
 import asyncio
 import signal
@@ -16,14 +16,14 @@ ORPHANED = 2.0
 
 
 def everyone(command: Any) -> list[psutil.Process]:
-    """The processes of a worker, itself last."""
+    """The processes of a worker, and itself as the last."""
     worker = psutil.Process(command._process.pid)
     return [*worker.children(), worker]
 
 
 @pytest.mark.parametrize("function", ["wait", "wait_unwatched", "hold_gil"])
 async def test_no_process_outlives_a_worker_that_is_killed(gw: Gateway, run: Any, door: Door, function: str) -> None:
-    """Whatever its functions are at; where the kernel helps, with the interpreter lock in hand too."""
+    """Whatever its functions do; on Linux even one that holds the interpreter lock ends."""
     command = run()
     await gw.wait_for_worker(timeout=30)
     children = everyone(command)[:-1]

@@ -1,4 +1,6 @@
-"""A process that dies gives its requests an answer, is replaced, and takes nobody along; one that cannot start is told of, once."""
+"""When a process dies its requests are answered, it is replaced, and the other processes work on. One that cannot start is reported
+once.
+"""
 
 import asyncio
 import json
@@ -93,7 +95,7 @@ async def test_one_that_dies_while_it_finishes_its_share_is_told_of(
 
 
 async def test_what_it_forks_off_does_not_hide_its_death(gw: Gateway, start: Any, door: Door) -> None:
-    """The fork outlives it, with copies of all that it had open."""
+    """The fork outlives the process, with copies of all its open files."""
     worker = await start(processes=1, retry=HEALING)
     [old] = worker.status().processes
     assert (await gw.invoke("app-fork", {"door": door.port})).status == "completed"
@@ -120,7 +122,7 @@ apps = pool_functions.apps
 
 
 class Fickle:
-    """A module that the worker imports, and whose processes do as they are told when they import it."""
+    """A module whose import, in a process, does what the test says."""
 
     def __init__(self, path: Path) -> None:
         self._todo = path / "fickle.todo"
@@ -176,7 +178,7 @@ async def test_one_that_the_system_refuses_is_an_error(start: Any, monkeypatch: 
 async def test_a_replacement_for_which_there_is_no_thread_is_tried_again_and_leaves_no_process(
     gw: Gateway, start: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The system may give a process, and then no thread to wait for its end: a container's limit counts both."""
+    """A container's limit counts threads too: a process may start, and then the thread that waits for its end may not."""
     worker = await start(processes=1, retry=HEALING)
     [old] = worker.status().processes
     before, start_thread, refused = psutil.Process().children(), threading.Thread.start, list[psutil.Process]()
@@ -249,7 +251,7 @@ async def test_one_that_is_due_stays_while_no_successor_starts(gw: Gateway, star
 
 
 async def test_a_worker_that_is_closed_while_its_processes_start_ends(door: Door, fickle: Fickle) -> None:
-    """It waits for neither the import nor the time that a process has to finish its work."""
+    """It waits neither for the import, nor as long as a process may take to finish its work."""
     fickle.does(CALL_AND_SLEEP.format(port=door.port))
     late = Deadlines(process_end=2 * PATIENCE)
     connection = connect("fickle:apps", isolation="process", processes=2, shutdown_signals=[], deadlines=late)

@@ -1,4 +1,4 @@
-"""A function in a process of its own does what it does anywhere else, whatever it does to that process."""
+"""A function in a process does what it does anywhere else, whatever it does to that process."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ MIB = 2**20
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pool() -> AsyncIterator[ProcessPool]:
-    """One process, for all tests of this file: it survives each."""
+    """One process for all tests of this file. It must survive each of them."""
     plan = PoolSettings("pool_functions:apps", count=1, recycle_after=None, signing_key=None, signals=(), traces=False)
     made = ProcessPool(plan, Deadlines(process_end=2.0), random.Random(1), asyncio.sleep)
     await made.start()
@@ -129,7 +129,7 @@ async def test_cancelling_stops_it_and_waits_for_it(pool: ProcessPool) -> None:
 
 
 async def test_an_outcome_that_comes_with_the_cancel_is_kept(pool: ProcessPool) -> None:
-    """Cancelled before the frame has left: the process does as it is told, or is done already; nothing hangs."""
+    """The cancel comes before the frame has left. The process cancels the function or has its outcome; nothing hangs."""
     for turns in range(8):
         execution = asyncio.create_task(run(pool, "echo", value=3))
         for _ in range(turns):

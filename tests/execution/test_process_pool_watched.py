@@ -1,4 +1,4 @@
-"""What is seen from outside of functions that run in processes: their spans, and their lines in a log for machines."""
+"""Functions in processes have their spans, and their lines in a log for machines."""
 
 import asyncio
 import gzip
@@ -33,7 +33,7 @@ apps = [(client, [talk])]
 async def test_spans_and_lines_come_from_the_process_that_ran_it(
     gw: Gateway, start_process: Any, tmp_path: Path
 ) -> None:
-    """The span, sent to where the environment says, is in the user's trace; the line names the process."""
+    """The span goes to the address in the environment and is in the user's trace. The line names the process."""
     (tmp_path / "talking.py").write_text(MODULE)
     came: asyncio.Queue[ExportTraceServiceRequest] = asyncio.Queue()
 

@@ -1,4 +1,4 @@
-"""The bridge to the SDK: what it takes as apps, what it says of them, and what no request can do to it."""
+"""The bridge to the SDK takes apps, describes them to the server, and survives every request."""
 
 import asyncio
 import json
@@ -242,7 +242,7 @@ async def test_an_unknown_function_is_named_and_so_are_the_known() -> None:
 
 
 class Response:
-    """A response of the SDK's handler, as it has never been seen to make one."""
+    """A response that the SDK's handler has never been seen to make."""
 
     sdk_version = None
     request_version = None

@@ -1,4 +1,4 @@
-"""Where a test and a function in another process meet: it calls at the test's door, says its pid, and may wait to be let go."""
+"""Where a test meets a function in another process: it calls at the test's door, says its pid, and may wait to be let go."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ class Visit:
         self._writer.write(b"go\n")
 
     async def last_words(self, within: float = PATIENCE) -> str:
-        """What the function said before it, or its process, went: nothing if it was not asked."""
+        """What the function sent before it, or its process, ended; nothing if it was not asked for any."""
         async with asyncio.timeout(within):
             return (await self._reader.read()).decode().strip()
 
@@ -29,7 +29,7 @@ class Visit:
 
 
 class Door:
-    """Where functions call; `port` is for their event's data."""
+    """The door. Functions get `port` in their event's data."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -48,7 +48,7 @@ class Door:
                 visit.close()
 
     async def visit(self) -> Visit:
-        """The next one that calls."""
+        """Wait for the next function that calls."""
         async with asyncio.timeout(PATIENCE):
             return await self._fresh.get()
 

@@ -36,7 +36,7 @@ FAILED = 1
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of one test under one mutation."""
+    """The result of one test under one mutation."""
 
     mutation: Mutation | None
     test: str
@@ -45,7 +45,7 @@ class Verdict:
 
     @property
     def good(self) -> bool:
-        """With a mutation it must fail, without one it must pass."""
+        """Whether the test failed with the mutation, or passed without one."""
         return self.code == (FAILED if self.mutation else 0)
 
     def __str__(self) -> str:
@@ -54,7 +54,7 @@ class Verdict:
 
 
 class Copy:
-    """A copy of the tree, to be mutilated and mended."""
+    """A copy of the tree, in which mutations are applied and undone."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -96,7 +96,7 @@ class Copy:
 
 
 def _end_strays(mark: str) -> None:
-    """The processes of tests lead groups of their own: a pytest that is killed leaves them behind."""
+    """Kill the processes that tests started in groups of their own: a pytest that is killed leaves them behind."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if process.environ().get(MARK) == mark:
@@ -104,7 +104,7 @@ def _end_strays(mark: str) -> None:
 
 
 def _reason(output: str) -> str:
-    """What pytest says went wrong, in a line; else its last one."""
+    """Why pytest failed, in one line; else the last line of its output."""
     if "+ Timeout +" in output:
         return "it hung"
     found = re.search(r"^(?:FAILED|ERROR) .*? - (.*)$", output, re.MULTILINE)
@@ -112,7 +112,7 @@ def _reason(output: str) -> str:
 
 
 def run(chosen: Iterable[Mutation]) -> list[Verdict]:
-    """Every verdict, told as it comes."""
+    """Run *chosen*, and print each verdict as it comes."""
     chosen = list(chosen)
     with tempfile.TemporaryDirectory() as scratch, concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
@@ -135,7 +135,7 @@ def run(chosen: Iterable[Mutation]) -> list[Verdict]:
 
 
 def main(words: list[str]) -> int:
-    """Run, and tell what was bad."""
+    """Run the mutations, and print those whose verdict is bad."""
     verdicts = run(m for m in mutations() if not words or any(w in f"{m.rows} {m.tests}" for w in words))
     bad = [verdict for verdict in verdicts if not verdict.good]
     taken = sum(verdict.mutation is not None for verdict in verdicts)

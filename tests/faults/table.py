@@ -1,4 +1,4 @@
-"""mutations.toml: which lines protect from which fault, and the tests that must fail without them."""
+"""Reads mutations.toml: which line protects from which fault, and which tests must fail without it."""
 
 import tomllib
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Mutation:
     tests: tuple[str, ...]
 
     def apply(self, text: str) -> str:
-        """*text* without the protecting line. Raises: ValueError: it is not there, or there twice."""
+        """*text* without the protecting line. Raises: ValueError: the line is not there exactly once."""
         if text.count(self.line) != 1:
             found = f"{self.file} has {text.count(self.line)} times, not once: {self.line!r}"
             raise ValueError(f"{found}; mend this entry of tests/faults/mutations.toml")
@@ -30,7 +30,7 @@ class Mutation:
 
 
 def mutations() -> list[Mutation]:
-    """All of them, in the file's order."""
+    """All mutations, in the file's order."""
     entries = tomllib.loads((HERE / "mutations.toml").read_text())["mutation"]
     return [
         Mutation(

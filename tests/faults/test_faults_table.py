@@ -1,4 +1,4 @@
-"""docs/faults.md, the tests that it names and the mutations that prove them fit together."""
+"""docs/faults.md, the tests that it names, and the mutations that prove them fit together."""
 
 import re
 from pathlib import Path

@@ -15,7 +15,7 @@ async def gw() -> AsyncIterator[Gateway]:
 
 @pytest.fixture
 async def another(gw: Gateway) -> AsyncIterator[Callable[..., RawWorker]]:
-    """Makes raw workers."""
+    """Make raw workers; they leave at the end of the test."""
     workers: list[RawWorker] = []
 
     def make(instance_id: str = "raw") -> RawWorker:

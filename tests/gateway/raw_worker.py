@@ -1,4 +1,4 @@
-"""A worker that says exactly what it is told to, for asking the gateway what it answers."""
+"""A worker that sends exactly the frames that a test tells it to send, to see what the gateway answers."""
 
 import asyncio
 import json
@@ -54,7 +54,7 @@ def encoded(kind: int, payload: Message | bytes = b"") -> bytes:
 
 
 class Ended(Exception):  # noqa: N818
-    """The socket is over. 1006: without a close frame."""
+    """The socket's end. 1006: it had no close frame."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(f"{code} {reason}")
@@ -151,13 +151,13 @@ class RawWorker:
         return frame.kind, shape.FromString(frame.payload) if shape else None
 
     async def expect(self, kind: int) -> Any:
-        """The payload of the very next frame, which must be of *kind*."""
+        """Read the next frame, which must be of *kind*; its payload."""
         came, payload = await self.receive()
         assert came == kind, f"expected kind {kind}, got {came} {payload}\n{self.gw.log.text()}"
         return payload
 
     async def end(self) -> tuple[int, str]:
-        """Code and reason of the end, which must come next."""
+        """Read the socket's end, which must come next; its code and reason."""
         try:
             frame = await self.receive()
         except Ended as ended:
@@ -165,7 +165,7 @@ class RawWorker:
         raise AssertionError(f"expected the end, got {frame}")
 
     async def nothing(self) -> None:
-        """Nothing was sent until now: a heartbeat's answer is the very next frame."""
+        """Check that the gateway has sent nothing: the answer to a heartbeat must be the very next frame."""
         await self.send(Kind.WORKER_HEARTBEAT)
         await self.expect(Kind.GATEWAY_HEARTBEAT)
 

@@ -1,4 +1,4 @@
-"""POST /v0/connect/start and /v0/connect/flush (PROTOCOL.md §1, 8.2)."""
+"""The gateway answers POST /v0/connect/start and /v0/connect/flush (PROTOCOL.md §1, 8.2)."""
 
 import asyncio
 import hashlib
@@ -68,7 +68,7 @@ async def test_answers_may_be_late_or_never_come(gw: Gateway, worker: RawWorker)
 
 
 async def test_answers_are_held_until_they_are_released(gw: Gateway, worker: RawWorker) -> None:
-    """What the script says at that moment is the answer."""
+    """The answer is the one that the script has at the moment of the release."""
     gw.starts.hold()
     held = asyncio.create_task(worker.start())
     gw.flushes.push(503)

@@ -1,4 +1,4 @@
-"""The handshake's checks, in their order, with their exact close codes (PROTOCOL.md §4.1)."""
+"""The gateway makes the checks of a handshake in their order, with their exact close codes (PROTOCOL.md §4.1)."""
 
 import json
 from collections.abc import Callable
@@ -74,7 +74,7 @@ async def test_a_failing_check_ends_with_its_code_and_reason(
 
 
 async def test_the_checks_come_in_order(worker: RawWorker) -> None:
-    """A forged token is found out before the apps are counted, an empty instance id before the token."""
+    """The instance id is checked before the token, and the token before the apps are counted."""
     for fields, end in [
         ({"auth_data": AuthData(session_token="forged"), "apps": []}, (1008, "connect_authentication_failed")),
         ({"auth_data": AuthData(session_token="forged"), "instance_id": ""}, INVALID),

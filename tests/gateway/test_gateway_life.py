@@ -1,4 +1,4 @@
-"""Heartbeats, draining, stopping, and what can be made to go wrong with a socket (PROTOCOL.md §5, 9)."""
+"""The gateway answers heartbeats, drains and stops; a test can make it misbehave (PROTOCOL.md §5, 9)."""
 
 import asyncio
 from collections.abc import Callable
@@ -201,7 +201,7 @@ async def test_faults_of_one_connection_spare_the_others_and_clearing_ends_them(
 
 
 async def test_a_delayed_acknowledgement_is_overtaken_by_pause(gw: Gateway, another: Another) -> None:
-    """The race of PROTOCOL.md §10: the request goes to another worker although this one runs it."""
+    """It is the race of PROTOCOL.md §10: the gateway gives the request to another worker although this one runs it."""
     pausing, other = await another().join(), another()
     gw.faults.delay(Kind.WORKER_REQUEST_ACK, 5.0)
     run = gw.start_run("app-fn")

@@ -17,7 +17,7 @@ from connect.gateway import Gateway, Kind
 
 @pytest.fixture(autouse=True)
 def forget_leaked_sockets() -> Iterator[None]:
-    """The official worker leaves the socket of its start request open on a loop that is closed: collect it here, quietly."""
+    """Collect the socket of the start request, which the official worker leaves open on a closed loop."""
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)

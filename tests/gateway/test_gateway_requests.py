@@ -1,4 +1,4 @@
-"""Requests and leases: forwarding, acknowledging, redelivery, the rules of extension (PROTOCOL.md §6.4, 7)."""
+"""The gateway forwards requests, sends them again, and extends leases by the server's rules (PROTOCOL.md §6.4, 7)."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,7 @@ REQUEST = Kind.GATEWAY_EXECUTOR_REQUEST
 
 
 async def asked(gw: Gateway, worker: RawWorker) -> GatewayExecutorRequestData:
-    """A request that the worker has been sent and has not acknowledged."""
+    """A request that was sent to the worker, which has not acknowledged it."""
     gw.start_run("app-fn")
     request: GatewayExecutorRequestData = await worker.expect(REQUEST)
     return request
@@ -39,7 +39,7 @@ async def test_requests_go_only_where_the_function_is_and_take_turns_there(gw: G
     assert {request.function_slug for request in requests} == {"app-fn"}
 
 
-async def test_a_function_that_nobody_ever_synced_is_an_error_that_names_the_synced_ones(
+async def test_a_function_that_was_never_synced_is_an_error_that_names_the_synced_ones(
     gw: Gateway, worker: RawWorker
 ) -> None:
     await worker.join()
@@ -181,7 +181,7 @@ async def test_a_finished_or_unknown_request_is_nacked_and_the_connection_stays(
     await worker.nothing()
 
 
-async def test_an_expired_lease_is_revived_by_whoever_asks(gw: Gateway, worker: RawWorker) -> None:
+async def test_an_expired_lease_is_revived_by_any_worker_that_asks(gw: Gateway, worker: RawWorker) -> None:
     gw.lease_duration, gw.lease_grace = 0.01, 10
     await worker.join()
     request = await asked(gw, worker)

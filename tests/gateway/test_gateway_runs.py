@@ -1,4 +1,4 @@
-"""Runs, driven step by step: what a request carries, and what each kind of reply leads to (PROTOCOL.md §6.2, 6.6)."""
+"""The gateway drives runs step by step: what a request holds, and what each kind of reply leads to (PROTOCOL.md §6.2, 6.6)."""
 
 import asyncio
 import hashlib
@@ -220,7 +220,7 @@ async def test_a_retry_is_announced_with_its_delay(gw: Gateway, playing: Playing
     assert (retry.slug, retry.run_id, retry.attempt, retry.attempts, retry.delay) == ("app-fn", run.id, 2, 2, 0.03)
 
 
-async def test_an_event_that_nobody_listens_to_is_noted(gw: Gateway, playing: Playing) -> None:
+async def test_an_event_without_a_listener_is_noted(gw: Gateway, playing: Playing) -> None:
     gw.send_event("shop/nobody")
     waiting = gw.start_run("app-fn")
     await playing.answers([op("WaitForEvent", "wait", name="shop/awaited", opts={"timeout": "60s"})], NOT_COMPLETED)

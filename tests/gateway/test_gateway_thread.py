@@ -1,4 +1,4 @@
-"""The gateway for code that is not asynchronous, and the pytest fixtures."""
+"""The gateway on a thread, for code that is not asynchronous; and the pytest fixtures."""
 
 import asyncio
 import threading

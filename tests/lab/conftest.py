@@ -1,4 +1,4 @@
-"""What tests of the lab share: the command as a user starts it, on a free port."""
+"""Fixtures for tests of the lab: the command as a user starts it, on a free port."""
 
 import asyncio
 import json
@@ -51,7 +51,7 @@ ELSEWHERE = {
 
 @pytest.fixture
 def lab(start_process: Any, tmp_path: Any) -> str:
-    """The address of a lab that runs `greet`, `pass-on` and `wait`; its environment leads to other servers."""
+    """The address of a lab that runs `greet`, `pass-on` and `wait`. Its environment names other servers, which it must not use."""
     (tmp_path / "mine.py").write_text(APP)
     words = ("--heartbeat", "100ms", "--extend-lease", "100ms", "--time-scale", "0.01")
     command = start_process("-m", "connect", "lab", "mine:apps", "--port", "0", *words, cwd=tmp_path, **ELSEWHERE)
@@ -61,7 +61,7 @@ def lab(start_process: Any, tmp_path: Any) -> str:
 
 
 class Client:
-    """The page's part, without a browser."""
+    """Does what the page does, without a browser."""
 
     def __init__(self, url: str, session: aiohttp.ClientSession, token: str) -> None:
         self.url = url
@@ -69,13 +69,13 @@ class Client:
         self.token = token
 
     async def post(self, path: str, body: Any = None, **headers: str) -> int:
-        """The status that a button's request is answered with."""
+        """Press a button; the status of the answer."""
         sent = {"X-Lab-Token": self.token, "Origin": self.url.rstrip("/"), **headers}
         async with self.session.post(path, json=body, headers=sent) as answer:
             return answer.status
 
     async def until(self, true: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """The first snapshot of the feed for which this holds."""
+        """Wait for a snapshot of the feed for which *condition* holds; that snapshot."""
         async with asyncio.timeout(20), self.session.get("/feed") as feed:
             async for line in feed.content:
                 if line.startswith(b"data: "):
@@ -85,13 +85,13 @@ class Client:
         raise AssertionError("the feed ended")
 
     async def reaches(self, state: str) -> dict[str, Any]:
-        """Until the worker is in *state*."""
+        """Wait until the worker is in *state*."""
         return await self.until(lambda snapshot: snapshot["status"]["state"] == state)
 
 
 @pytest.fixture
 async def client(lab: str) -> AsyncIterator[Client]:
-    """Somebody who has opened the page, once the worker takes work."""
+    """A client that has opened the page, once the worker takes work."""
     async with aiohttp.ClientSession(lab) as session:
         async with session.get("/") as page:
             found = re.search(r'name="lab-token" content="([^"]+)"', await page.text())

@@ -1,4 +1,4 @@
-"""The page in a real browser: what somebody sees and presses, with a mouse, with keys, and on a phone."""
+"""The lab's page in a real browser: what it shows, and what can be pressed with a mouse, with keys and on a phone."""
 
 import asyncio
 import shutil
@@ -39,7 +39,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 async def page(browser: Browser, lab: str) -> AsyncIterator[Page]:
-    """The lab's page, its worker ACTIVE; it must have logged no error at the end."""
+    """The lab's page, once its worker is ACTIVE. It must have logged no error at the end."""
     opened = await browser.new_page()
     complaints: list[str] = []
     opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
@@ -52,12 +52,12 @@ async def page(browser: Browser, lab: str) -> AsyncIterator[Page]:
 
 
 async def lit(page: Page) -> set[str]:
-    """The names on the states that are lit in the lifecycle's picture."""
+    """The names of the states that the picture shows as active."""
     return set(await page.locator("#connection .lit text[font-weight=bold]").all_text_contents())
 
 
 async def test_open_invoke_drain_and_see_the_states_change(page: Page) -> None:
-    """A run goes through to its output; a drain is seen on the diagram, in the timeline and as a second link."""
+    """A run ends with its output; a drain shows in the diagram, in the timeline and as a second link."""
     assert await lit(page) == {"ACTIVE"}
     await page.get_by_label("Function").select_option("app-greet")
     await page.get_by_role("button", name="Invoke", exact=True).click()
@@ -78,7 +78,7 @@ async def test_open_invoke_drain_and_see_the_states_change(page: Page) -> None:
 
 
 async def test_the_transition_just_taken_is_shown(page: Page) -> None:
-    """Its arrow and label are marked: the last one's alone, and not for ever."""
+    """Only the last transition's arrow and label are marked, and only for a while."""
     await page.get_by_role("button", name="Drain").click()
     await page.get_by_role("button", name="API down").click()
     await expect(page.locator("#state")).to_have_text("ACTIVE")
@@ -92,7 +92,7 @@ async def test_the_transition_just_taken_is_shown(page: Page) -> None:
 
 
 async def test_work_in_flight_is_shown_with_its_lease(page: Page) -> None:
-    """Function, state, age and how long its lease lasts; a shutdown waits for it, and a second one does not."""
+    """The page shows function, state, age and the time left of its lease. A shutdown waits for it; a second one does not."""
     await page.get_by_label("Function").select_option("app-wait")
     await page.get_by_role("button", name="Invoke", exact=True).click()
     row = page.locator("#flight tr")
@@ -114,7 +114,7 @@ async def test_heartbeats_are_seen_as_a_pulse(page: Page) -> None:
 
 
 async def test_everything_can_be_done_by_keyboard(page: Page) -> None:
-    """The first Tab leads past the diagram to the controls; Enter presses; what has the focus can be seen."""
+    """The first Tab leads past the diagram to the controls, Enter presses, and the focus is visible."""
     await page.keyboard.press("Tab")
     await expect(page.locator(".skip")).to_be_focused()
     await page.keyboard.press("Enter")
@@ -130,7 +130,7 @@ async def test_everything_can_be_done_by_keyboard(page: Page) -> None:
 
 
 async def test_a_workers_own_page_has_nothing_to_press(browser: Browser, start_process: Any, tmp_path: Any) -> None:
-    """And does not lead to where that would be."""
+    """It has no link to buttons either."""
     (tmp_path / "mine.py").write_text(APP)
     async with Gateway() as gateway:
         words = ("--status-page", "--http", "127.0.0.1:0")
@@ -146,7 +146,7 @@ async def test_a_workers_own_page_has_nothing_to_press(browser: Browser, start_p
 
 
 async def test_a_screen_reader_is_told(page: Page) -> None:
-    """The state is announced, every part has a name, and the pictures are said in words."""
+    """The state is announced, every part has a name, and the pictures have a text."""
     await expect(page.get_by_role("status")).to_have_text("ACTIVE")
     await expect(page.get_by_role("status")).to_have_attribute("aria-live", "polite")
     for name in ("Lifecycle", "What the world does", "In flight", "Runs", "Timeline", "Links", "Transitions seen"):
@@ -160,7 +160,7 @@ async def test_a_screen_reader_is_told(page: Page) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_it_fits_a_phone_and_can_be_read(browser: Browser, lab: str, scheme: Any) -> None:
-    """Nothing sticks out at 360 pixels; text stands out from what it is on (WCAG AA)."""
+    """Nothing is wider than 360 pixels, and every text has enough contrast (WCAG AA)."""
     page = await browser.new_page(viewport={"width": 360, "height": 780}, color_scheme=scheme)
     await page.goto(lab)
     await expect(page.locator("#state")).to_have_text("ACTIVE")
@@ -177,7 +177,7 @@ async def test_it_fits_a_phone_and_can_be_read(browser: Browser, lab: str, schem
 
 
 async def test_a_link_is_named_where_its_picture_is_wider_than_the_page(browser: Browser, lab: str) -> None:
-    """However far the picture is scrolled."""
+    """The name is visible however far the picture is scrolled."""
     page = await browser.new_page(viewport={"width": 360, "height": 780})
     await page.goto(lab)
     caption, figure = page.locator("#link-charts figcaption"), page.locator("#link-charts figure")
@@ -192,7 +192,7 @@ async def test_a_link_is_named_where_its_picture_is_wider_than_the_page(browser:
 
 @pytest.mark.parametrize("size", [{"width": 360, "height": 780}, {"width": 1440, "height": 900}])
 async def test_the_pictures_can_be_read(browser: Browser, lab: str, size: Any) -> None:
-    """Their smallest text is no smaller than a footnote's."""
+    """Their smallest text is as large as a footnote's."""
     page = await browser.new_page(viewport=size)
     await page.goto(lab)
     await expect(page.locator("#link-charts figure")).to_have_count(1)
@@ -222,7 +222,7 @@ CONTRAST = """element => {
 async def test_the_page_says_when_its_process_is_gone_and_goes_on_with_the_next(
     browser: Browser, start_process: Any, tmp_path: Any
 ) -> None:
-    """Instead of showing what was; the next one's timeline is told from its beginning, and its buttons work."""
+    """The page then shows the next process's timeline from its beginning, and its buttons work."""
     command = start_process("-m", "connect", "lab", "--port", "0", cwd=tmp_path)
     address = command.expect("the lab is at").split()[4].rstrip(",")
     page = await browser.new_page()

@@ -1,4 +1,4 @@
-"""The lab over HTTP: what each button does to the worker, and who may press it."""
+"""The lab over HTTP: each button does its work, and only the page may press it."""
 
 import asyncio
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 async def test_a_function_is_invoked_and_its_steps_are_shown(client: Any) -> None:
-    """With the event's data; the run ends with its output."""
+    """The function gets the event's data, and the run ends with its output."""
     assert await client.post("invoke", {"function": "app-greet", "data": {"name": "Ada"}}) == 200
     shown = await client.until(lambda snapshot: any(run["status"] == "completed" for run in snapshot["world"]["runs"]))
     (run,) = shown["world"]["runs"]
@@ -24,13 +24,13 @@ async def test_a_function_is_invoked_and_its_steps_are_shown(client: Any) -> Non
 
 
 async def test_events_that_functions_send_stay_in_the_lab(client: Any) -> None:
-    """Wherever the environment would have sent them."""
+    """The environment names another server, which gets none of them."""
     await client.post("invoke", {"function": "app-pass-on"})
     await client.until(lambda snapshot: any(run["output"] == "Hello, Bob" for run in snapshot["world"]["runs"]))
 
 
 async def test_a_drain_makes_a_second_link_before_the_first_is_gone(client: Any) -> None:
-    """While the API hangs both are to be seen, one in use and one being made."""
+    """While the API hangs the page shows two links: one in use, one being made."""
     await client.post("do/hang")
     await client.post("do/drain")
     shown = await client.until(lambda snapshot: len(snapshot["status"]["links"]) == 2)
@@ -42,7 +42,7 @@ async def test_a_drain_makes_a_second_link_before_the_first_is_gone(client: Any)
 
 @pytest.mark.parametrize("answer", ["refuse", "unauthorized", "too-many"])
 async def test_a_refusal_lasts_until_it_is_released(client: Any, answer: str) -> None:
-    """The worker reconnects when it is pressed again."""
+    """The worker reconnects once the button is pressed again."""
     await client.post(f"do/{answer}")
     await client.post("do/drop")
     shown = await client.until(lambda snapshot: snapshot["status"]["next_retry_in"] is not None)
@@ -53,7 +53,7 @@ async def test_a_refusal_lasts_until_it_is_released(client: Any, answer: str) ->
 
 
 async def test_a_stalled_gateway_is_noticed(client: Any) -> None:
-    """Three heartbeats go unanswered, then the link is replaced."""
+    """The link is replaced once its heartbeats went unanswered."""
     await client.post("do/mute")
     shown = await client.until(lambda snapshot: snapshot["told"].get("Connected") == 2)
     missing = {moment["target"] for moment in shown["taken"] if moment["event"] == "beat"}
@@ -75,7 +75,7 @@ async def test_lost_acks_send_replies_by_http(client: Any) -> None:
 
 
 async def test_the_worker_ends_and_another_begins(client: Any) -> None:
-    """SIGTERM waits for what is in flight, a second one cancels it; then the timeline goes on with the next worker."""
+    """SIGTERM waits for work in flight, a second one cancels it. The timeline goes on with the next worker."""
     await client.post("invoke", {"function": "app-wait"})
     await client.until(lambda snapshot: len(snapshot["status"]["in_flight"]) == 1)
     await client.post("do/sigterm")
@@ -89,7 +89,7 @@ async def test_the_worker_ends_and_another_begins(client: Any) -> None:
 
 
 async def test_a_worker_that_lives_is_not_started_again_once_it_ends() -> None:
-    """The button means now: pressed too early it does nothing, later too."""
+    """Pressed while the worker lives, the button does nothing, not even later."""
     made: list[WorkerConnection] = []
     async with Gateway() as gateway:
         shop = SampleApp(gateway.url)
@@ -112,7 +112,7 @@ async def test_a_worker_that_lives_is_not_started_again_once_it_ends() -> None:
 
 
 async def test_only_the_page_may_press(client: Any) -> None:
-    """Not without its token, not from another origin, not under another name."""
+    """A request without the token, from another origin, or under another host name is refused."""
     assert await client.post("do/drop", **{"X-Lab-Token": ""}) == 403
     assert await client.post("do/drop", **{"X-Lab-Token": "é"}) == 403
     assert await client.post("do/drop", Origin="http://evil.example") == 403
@@ -141,14 +141,14 @@ async def test_nonsense_is_refused(client: Any, path: str, body: Any, status: in
 
 
 async def test_every_button_is_explained(client: Any) -> None:
-    """In words that a mouse and a screen reader find."""
+    """A mouse and a screen reader find the explanation."""
     shown = await client.until(lambda _: True)
     assert [button["name"] for button in shown["world"]["buttons"]] == [each.name for each in CONTROLS]
     assert all(button["does"].endswith(".") for button in shown["world"]["buttons"])
 
 
 async def test_the_page_needs_nothing_from_elsewhere(client: Any) -> None:
-    """Every part comes from here, and the browser is told to take nothing else."""
+    """Every part comes from the lab, and the browser is told to load nothing else."""
     for part in ("", "app.js", "style.css", "connection.svg", "link.svg", "charts.json"):
         async with client.session.get(f"/{part}") as answer:
             assert answer.status == 200

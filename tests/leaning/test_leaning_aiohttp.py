@@ -1,4 +1,4 @@
-"""What `connect.transport.websocket` needs of aiohttp's writer, and what it does without."""
+"""What `connect.transport.websocket` needs of aiohttp's writer, and what it does with a writer that lacks it."""
 
 import importlib.metadata
 import logging
@@ -21,7 +21,7 @@ except ImportError as error:
 
 
 class Hidden:
-    """A writer that shows no transport, and takes none."""
+    """A writer that has no transport."""
 
     __slots__ = ("_inner",)
 
@@ -36,7 +36,7 @@ class Hidden:
 
 
 class Fixed(Hidden):
-    """A writer whose transport can be seen and not replaced."""
+    """A writer whose transport can be read and not replaced."""
 
     __slots__ = ()
 
@@ -46,7 +46,7 @@ class Fixed(Hidden):
 
 
 class Copied(Hidden):
-    """A writer whose transport can be replaced, and which writes through the first one all the same."""
+    """A writer whose transport can be replaced, but which goes on writing through the first one."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
@@ -55,7 +55,7 @@ class Copied(Hidden):
 
 @pytest.fixture
 def fresh() -> Iterator[None]:
-    """What is told once in a process is told again."""
+    """A warning that is given once in a process is given again."""
     websocket._warn_once.cache_clear()
     yield
     websocket._warn_once.cache_clear()
@@ -63,7 +63,7 @@ def fresh() -> Iterator[None]:
 
 @pytest.fixture(params=[Hidden, Fixed, Copied])
 def changed(request: pytest.FixtureRequest, fresh: None, monkeypatch: pytest.MonkeyPatch) -> type:
-    """An aiohttp with another writer."""
+    """aiohttp with another writer."""
     kind: type = request.param
     monkeypatch.setattr(aiohttp.client, "WebSocketWriter", kind)
     return kind
@@ -120,7 +120,7 @@ async def test_with_another_writer_a_channel_knows_of_each_frame_whether_it_was_
 
 
 async def test_a_writer_may_hand_over_parts() -> None:
-    """A transport has `writelines` too, and what else a release may ask of it."""
+    """A transport also has `writelines`, and other methods that a release may call."""
     async with connected() as (socket, _):
         piece = socket._batch
         assert piece

@@ -1,4 +1,4 @@
-"""What the command needs of typer and python-dotenv, and what it does without."""
+"""What the command needs of typer and python-dotenv, and what it does with a release that lacks it."""
 
 import importlib.metadata
 import os
@@ -21,7 +21,7 @@ TYPER = f"typer {importlib.metadata.version('typer')}"
 
 @pytest.fixture
 def half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file with a line that sets a variable, and one that is none."""
+    """A file with one line that sets a variable, and one that does not."""
     file = tmp_path / "half.env"
     file.write_text("LEANING=1\n\nBROKEN='\n")
     monkeypatch.setenv("LEANING", "")
@@ -72,7 +72,7 @@ def test_with_another_typer_a_bad_parameter_is_misuse_still(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Parameter(Exception):  # noqa: N818 - as typer's
-        """Its base is no error of misuse."""
+        """An error of a bad parameter whose base is not the error of all misuse."""
 
     monkeypatch.setattr(typer, "BadParameter", Parameter)
     monkeypatch.setattr(cli, "_UsageError", cli._usage_error())

@@ -1,4 +1,4 @@
-"""What is needed of tenacity, OpenTelemetry, pytest, protobuf and Python itself beyond their documentation."""
+"""What is needed of tenacity, OpenTelemetry, pytest, protobuf and Python beyond their documentation."""
 
 import argparse
 import importlib.metadata
@@ -64,7 +64,7 @@ def test_opentelemetry_tells_whether_a_provider_was_set_up(
 
 
 def test_without_its_stand_in_spans_are_sent_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A provider that was set up is kept, as the documentation says."""
+    """OpenTelemetry keeps the first provider that was set up, as it documents."""
     monkeypatch.delattr(trace, "ProxyTracerProvider")
     assert otel_spans._has_no_provider()
 
@@ -116,7 +116,7 @@ def test_without_them_other_forks_are_covered(monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_argparse_names_its_subparsers() -> None:
-    """As an annotation in text; type checkers alone read it."""
+    """The name stands in an annotation, which only type checkers read."""
     made = argparse.ArgumentParser().add_subparsers()
     said = f"Python {platform.python_version()}: argparse has another name for it"
     assert type(made) is argparse._SubParsersAction, said

@@ -1,4 +1,4 @@
-"""What the bridge to the SDK needs of its internals: each piece is there, and is missed by its name where it is not."""
+"""What the bridge to the SDK needs of its internals: each piece is there, and a missing one is named."""
 
 import functools
 import importlib.util
@@ -28,7 +28,7 @@ Take = Callable[[pytest.MonkeyPatch], None]
 
 
 def nothing(*_: Any, **__: Any) -> None:
-    """Has any parameters and gives nothing."""
+    """A function that takes any arguments and returns None."""
 
 
 def without(owner: Any, name: str) -> Take:
@@ -44,7 +44,7 @@ def other(name: str, **members: Any) -> Take:
 
 
 def demanding(self: Any, *, client: Any, framework: Any, functions: Any, streaming: Any, mode: Any) -> None:
-    """A handler that wants more."""
+    """A handler that needs one more argument."""
 
 
 def read_elsewhere(client: Any) -> Any:
@@ -52,11 +52,11 @@ def read_elsewhere(client: Any) -> Any:
 
 
 def fails_with(failure: Exception | None = None) -> None:
-    """A result that is told its error by another name."""
+    """A result that takes its error under another name."""
 
 
 def configured(functions: Any) -> None:
-    """Configurations without the address."""
+    """A function that makes configurations without an address."""
 
 
 def wanting(name: str, names: tuple[str, ...]) -> dict[str, None]:
@@ -152,7 +152,7 @@ def test_a_client_without_an_attribute_is_refused_by_its_name(name: str) -> None
 
 
 def test_functions_with_slots_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing could be put into one of them."""
+    """Their `call` could not be replaced on a copy."""
     members: dict[str, Any] = dict.fromkeys(sdk_internals._OF_A_FUNCTION)
     slotted = type("Function", (), {"__slots__": (), "call": hello, "call_sync": nothing, **members})
     monkeypatch.setattr(inngest, "Function", slotted)
@@ -167,7 +167,7 @@ def test_everything_that_is_missing_is_named_at_once(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("is_async", [True, False])
 async def test_the_sdk_calls_what_a_function_object_has_under_call(is_async: bool) -> None:
-    """A copy of the user's function with another `call`: without it `sys.exit()` would end the worker."""
+    """The worker replaces `call` on a copy of the user's function; without that, `sys.exit()` would end the worker."""
 
     async def leaves(ctx: inngest.Context) -> None:
         raise SystemExit(3)
@@ -180,7 +180,7 @@ async def test_the_sdk_calls_what_a_function_object_has_under_call(is_async: boo
 
 
 async def test_an_error_that_says_less_is_still_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The handler's answer to a failure: its log line needs no key but `stack`."""
+    """The log line of a failure needs only the key `stack` of the SDK's answer."""
 
     async def fails(ctx: inngest.Context) -> None:
         raise ValueError("no")
@@ -210,6 +210,6 @@ def test_every_piece_can_be_taken_away_here() -> None:
 
 
 def test_a_check_costs_next_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is made at each start: no client is constructed for it, which would load the machine's certificates."""
+    """Each start makes it, so it constructs no client, which would load the machine's certificates."""
     monkeypatch.setattr(inngest.Inngest, "__init__", functools.partial(pytest.fail, "a client was made"))
     sdk_internals.check()

@@ -1,4 +1,4 @@
-"""docs/leaning.md and the code fit together: what is leaned on is on the page, and what is on the page is leaned on, and tested."""
+"""docs/leaning.md lists every piece that the code needs of a package beyond its documentation, and a test for each."""
 
 import ast
 import re
@@ -40,12 +40,12 @@ PYTHONS = {"_exit", "_replace"}
 
 
 TEXTS = {"_statecharts_model", "_statecharts_load"}
-"""Names with an underscore that we give as text, and nobody else has."""
+"""Our own names with an underscore that stand in a text."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the page's tables; *package* is the heading above it, or what stands before the piece."""
+    """A row of the page's tables. *package* is the heading above it, or the text before the piece."""
 
     package: str
     piece: str
@@ -56,7 +56,7 @@ class Row:
 
     @property
     def quoted(self) -> list[str]:
-        """The names in its piece."""
+        """The names in the row's first cell."""
         return re.findall(r"`([^`]+)`", self.piece)
 
 
@@ -82,7 +82,7 @@ def tree(path: Path) -> ast.Module:
 
 
 def imported(path: Path) -> Iterator[tuple[str, str]]:
-    """The modules of other packages that a file imports, with the names it takes from them."""
+    """The modules of other packages that a file imports, with the names that it takes from them."""
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names)
@@ -98,7 +98,7 @@ def is_private(module: str) -> bool:
 
 
 def own_names() -> set[str]:
-    """What this package itself calls something."""
+    """The names that this package itself defines."""
     found: set[str] = set()
     for node in (node for path in FILES for node in ast.walk(tree(path))):
         match node:
@@ -114,7 +114,7 @@ def own_names() -> set[str]:
 
 
 def touched(path: Path) -> Iterator[str]:
-    """The names with an underscore that a file asks of an object, or gives as text."""
+    """The names with an underscore that a file reads from an object, or holds as text."""
     for node in ast.walk(tree(path)):
         match node:
             case ast.Attribute(attr=name) if not (

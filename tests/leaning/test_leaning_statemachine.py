@@ -1,4 +1,4 @@
-"""What is needed of python-statemachine beyond its documentation: each piece is there, and is missed by its name if it is not."""
+"""What is needed of python-statemachine beyond its documentation: each piece is there, and a missing one is named."""
 
 import importlib.metadata
 import importlib.util
@@ -39,7 +39,7 @@ TAPPED = [
 
 
 def nothing(_: object) -> None:
-    """An action."""
+    """An action that does nothing."""
 
 
 def told(*pieces: str) -> str:
@@ -47,7 +47,7 @@ def told(*pieces: str) -> str:
 
 
 class Veil:
-    """A thing without one of its attributes; so is what it holds."""
+    """An object without one of its attributes, also in the objects that it holds."""
 
     def __init__(self, thing: Any, hidden: str) -> None:
         self._thing = thing
@@ -62,7 +62,7 @@ class Veil:
 
 @pytest.fixture
 def lose(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Take the piece of this name away from the library, as far as `library` looks at it."""
+    """Hide the piece of this name from `library`."""
     library.check.cache_clear()
 
     def take(piece: str) -> None:
@@ -130,7 +130,7 @@ def test_the_package_can_be_imported_and_a_worker_says_in_one_line_what_is_missi
 
 
 def test_a_release_without_charts_is_named(start_process: Any) -> None:
-    """Python imports the package before the command can say anything, so the error's own line says it."""
+    """Python imports the package before the command can print, so the error's own line says it."""
     # -E: what records transitions in the processes of tests would import the charts first.
     process = start_process("-E", "-c", "import statemachine\ndel statemachine.StateChart\nimport connect")
     assert process.ends() == 1, process.text
@@ -191,7 +191,7 @@ def test_coverage_is_refused_in_one_line(tmp_path: Path, start_process: Any) -> 
     ],
 )
 def test_a_guards_operators_are_read_as_the_library_does(written: str, read: str) -> None:
-    """Its documentation has the three signs; that it takes them so, the engine shows."""
+    """The library documents the three signs; its engine shows how it reads them."""
 
     class Guarded(StateChart[Any]):
         here = State(initial=True)

@@ -1,4 +1,4 @@
-"""Signals are tested with a real worker: these are the fixtures of tests/worker for it."""
+"""Some tests of signals run a real worker, and use the fixtures of tests/worker."""
 
 from rig_fixtures import apps, gw, no_bug_is_reported, no_thread_is_left, quiet, start
 

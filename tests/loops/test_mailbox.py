@@ -1,4 +1,4 @@
-"""Hand-overs between two loops: in order, none lost, and few wake-ups."""
+"""A mailbox hands calls over to another loop: in order, none lost, with few wake-ups."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ from connect.loops.mailbox import Mailbox
 
 
 async def test_calls_that_come_together_share_a_wake_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hundred calls posted in one breath wake the loop once, and run in the order in which they were posted."""
+    """A hundred calls that are posted in one turn wake the loop once, and run in order."""
     loop, ran = asyncio.get_running_loop(), list[int]()
     wake, wakes = loop.call_soon_threadsafe, list[Any]()
     monkeypatch.setattr(loop, "call_soon_threadsafe", lambda *call: (wakes.append(call), wake(*call)))
@@ -25,7 +25,7 @@ async def test_calls_that_come_together_share_a_wake_up(monkeypatch: pytest.Monk
 
 
 async def test_no_call_of_another_thread_is_lost_or_overtakes_another() -> None:
-    """However posting and delivering interleave."""
+    """This holds however posting and delivering interleave."""
     loop, ran, last = asyncio.get_running_loop(), list[int](), 20_000
     mailbox, done = Mailbox(loop), asyncio.Event()
 
@@ -43,7 +43,7 @@ async def test_no_call_of_another_thread_is_lost_or_overtakes_another() -> None:
 
 
 async def test_a_call_that_raises_takes_no_other_with_it() -> None:
-    """It is reported as any callback of the loop is; those behind it still run."""
+    """The loop reports it as it does for any callback, and the calls behind it run."""
     loop, ran, reported = asyncio.get_running_loop(), list[int](), list[Any]()
     loop.set_exception_handler(lambda _, context: reported.append(context["exception"]))
     mailbox = Mailbox(loop)
@@ -56,7 +56,7 @@ async def test_a_call_that_raises_takes_no_other_with_it() -> None:
 
 
 async def test_a_closed_loop_is_refused_every_time() -> None:
-    """And keeps nothing of what was posted to it."""
+    """The mailbox keeps nothing that was posted to it."""
     loop = asyncio.new_event_loop()
     loop.close()
     mailbox = Mailbox(loop)
@@ -67,7 +67,7 @@ async def test_a_closed_loop_is_refused_every_time() -> None:
 
 
 async def test_a_poster_that_keeps_up_does_not_keep_the_loop_to_itself() -> None:
-    """As events for a listener that is slower than they come: functions on the same loop have their turn all the same."""
+    """Events may come faster than a listener handles them; functions on the same loop run all the same."""
     loop, posted, turns = asyncio.get_running_loop(), 100, 0
     mailbox, done = Mailbox(loop), asyncio.Event()
 

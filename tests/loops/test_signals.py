@@ -16,7 +16,7 @@ from connect.loops import signals
 
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
-    """Handlers and the wake-up are those of before."""
+    """Handlers and the wake-up are as before."""
     before = signal.getsignal(signal.SIGUSR1), signal.getsignal(signal.SIGUSR2)
     yield
     assert (signal.getsignal(signal.SIGUSR1), signal.getsignal(signal.SIGUSR2)) == before
@@ -63,7 +63,7 @@ async def test_a_signal_is_handled_while_user_code_blocks_the_loop() -> None:
 
 
 async def test_an_idle_loop_is_woken_by_a_signal_that_another_thread_received() -> None:
-    """Its handler runs on the main thread, which waits for I/O and nothing else then."""
+    """The main thread waits for I/O meanwhile, and must run the handler."""
     heard, over = asyncio.Event(), threading.Event()
 
     def kill_itself() -> None:
@@ -83,7 +83,7 @@ async def test_an_idle_loop_is_woken_by_a_signal_that_another_thread_received() 
 
 
 async def test_a_wakeup_that_is_there_already_is_left_alone() -> None:
-    """As uvloop has one."""
+    """uvloop has one."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.setblocking(False)

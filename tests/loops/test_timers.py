@@ -9,7 +9,7 @@ from connect.loops.timers import Ticker, Timer
 
 
 class Clock:
-    """The running loop's clock, moved by hand; `seconds` have passed since the test began. What happens is noted with its time."""
+    """The running loop's clock, which the test moves. `seconds` have passed since the test began; `note` notes them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         loop = asyncio.get_running_loop()
@@ -25,7 +25,7 @@ class Clock:
         self.noted.append(round(self.seconds, 1))
 
     async def at(self, seconds: float) -> list[float]:
-        """Put the clock there, let the loop turn; what was noted so far."""
+        """Set the clock and let the loop turn; what was noted so far."""
         self._ahead = seconds
         for _ in range(5):
             await asyncio.sleep(0)
@@ -52,7 +52,7 @@ async def test_a_ticker_ticks_once_per_interval_until_it_is_cancelled(clock: Clo
 
 
 async def test_what_a_blocked_loop_missed_is_not_made_up_for_and_the_cadence_is_kept(clock: Clock) -> None:
-    """After two and a half intervals in which the loop stood still there is one tick, and the next at three."""
+    """The loop stands still for two and a half intervals: one tick follows at once, and the next at three intervals."""
     ticker = Ticker(100.0, clock.note)
     assert await clock.at(250.0) == [250.0]
     assert await clock.at(299.0) == [250.0]

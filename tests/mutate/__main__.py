@@ -24,7 +24,7 @@ AT_ONCE = 2 * (os.cpu_count() or 1)
 
 
 def main(arguments: list[str]) -> int:
-    """Run, and tell what was bad."""
+    """Run the mutants, and print what is wrong."""
     options = _options(arguments)
     chosen = [mutant for mutant in every_mutant() if all(word in mutant.name for word in options.word)]
     if options.list:
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
 
 
 def run(chosen: Iterable[Mutant], listed: Collection[str]) -> Found:
-    """Every verdict, told as it comes; what was found before, and still holds, is not tried again."""
+    """Yield every verdict as it comes. A verdict of an earlier run that still holds is not made again."""
     chosen, verdicts = list(chosen), Verdicts()
     found = {mutant.name: verdict for mutant in chosen if (verdict := verdicts.get(mutant.name))}
     left = [mutant for mutant in chosen if mutant.name not in found]
@@ -59,7 +59,7 @@ def _tried(mutants: list[Mutant], listed: Collection[str]) -> Iterator[Verdict]:
 
 
 def _cover() -> Path:
-    """Which test takes which transition, recorded anew if anything has changed."""
+    """Which test takes which transition; recorded anew if anything has changed."""
     folder, mark = FOLDER / "cover", FOLDER / "cover-of"
     if not mark.exists() or mark.read_text() != evidence():
         _say("every test, without any mutant")

@@ -1,4 +1,4 @@
-"""Put a mutant in the place of its chart, in this process: as if somebody had written the chart that way.
+"""Replaces a chart by a mutant in this process, as if the chart had been written that way.
 
 Everything sees the changed chart, the tests too: paths that are derived from a chart are those of the mutant, so that none is found
 wrong merely because it is not what it was.
@@ -19,7 +19,7 @@ IDENTITY = "identity"
 
 
 def every_mutant() -> Iterator[Mutant]:
-    """Those of all charts of this package."""
+    """The mutants of all charts of this package."""
     for chart in statecharts.CHARTS:
         yield from mutants(model.read(chart))
 

@@ -1,4 +1,4 @@
-"""Try a mutant: is it refused, does a test kill it, or does it survive?"""
+"""Tries a mutant: is it refused, does a test kill it, or does it survive?"""
 
 import time
 from collections.abc import Collection
@@ -16,14 +16,14 @@ COMPILED = (Request.__name__,)
 
 
 class Jury:
-    """*expected*: names of mutants that no test kills, so that one failure is no proof that one does."""
+    """*expected*: mutants that no test kills, so that one failure does not prove that a test kills them."""
 
     def __init__(self, plan: Plan, expected: Collection[str]) -> None:
         self._plan = plan
         self._expected = expected
 
     def judge(self, mutant: Mutant) -> Verdict:
-        """Blocks until there is a verdict. From any thread."""
+        """Find the verdict. Blocks. May be called from any thread."""
         began = time.monotonic()
         why = refusal(mutant)
         if why:
@@ -37,7 +37,7 @@ class Jury:
 
 
 def refusal(mutant: Mutant) -> str:
-    """Why no such chart can be declared; empty where it can."""
+    """Why the library refuses such a chart; "" if it does not."""
     try:
         made = replica(mutant.chart)
         if mutant.chart.name in COMPILED:
@@ -48,7 +48,7 @@ def refusal(mutant: Mutant) -> str:
 
 
 def _failure(mutant: Mutant, tests: tuple[str, ...], *, likely: bool) -> Failure | None:
-    """The first failure among *tests*. One that is not *likely* has to come again: a machine under load fails a test, too."""
+    """The first failure of *tests*. Unless it is *likely* it has to come twice, since a test may fail on a machine under load."""
     innocent: tuple[str, ...] = ()
     while failure := fails(mutant.name, (*tests, *innocent)):
         if likely or fails(mutant.name, (failure.test,)):

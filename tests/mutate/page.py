@@ -1,4 +1,4 @@
-"""docs/mutation.md: its list of survivors is read, its figures are written."""
+"""Reads the list of survivors in docs/mutation.md, and writes its figures."""
 
 import re
 from collections import Counter
@@ -18,12 +18,12 @@ _SURVIVOR = re.compile(r"^\| `([^`]+)` \| (.+) \|$", re.MULTILINE)
 
 
 def survivors(page: Path = PAGE) -> dict[str, str]:
-    """Why no test kills them, by their names."""
+    """By name, why no test kills each of them."""
     return dict(_SURVIVOR.findall(page.read_text()))
 
 
 def faults(found: Found, listed: Collection[str], known: Collection[str]) -> Iterator[str]:
-    """Where the list of survivors is wrong, or the tests are; *known*: the names of all mutants there are."""
+    """Where the list of survivors, or the tests, are wrong. *known*: the names of all mutants."""
     for mutant, verdict in found:
         if verdict.outcome == "survived" and mutant.name not in listed:
             yield f"survives: {mutant.name}; write the test that kills it, or list it in {PAGE.name} with the reason"
@@ -35,7 +35,7 @@ def faults(found: Found, listed: Collection[str], known: Collection[str]) -> Ite
 
 
 def write(found: Found, page: Path = PAGE) -> None:
-    """Put the figures in."""
+    """Write the figures into the page."""
     page.write_text(_FIGURES.sub(lambda _: figures(found), page.read_text()))
 
 

@@ -1,4 +1,4 @@
-"""Which tests are run with a mutant, and in which order: those first that go where it is changed."""
+"""Chooses which tests run with a mutant, and in which order: first those that take the changed transition."""
 
 import json
 import os
@@ -27,7 +27,7 @@ FIRST = 10
 
 @dataclass(frozen=True)
 class Round:
-    """What pytest is given. *likely*: to find the mutant, so that a failure needs no second one to be believed."""
+    """Tests for pytest. *likely*: they probably find the mutant, so one failure is enough."""
 
     tests: tuple[str, ...]
     likely: bool = False
@@ -43,7 +43,7 @@ class Plan:
         self._names = {model.read(chart).name: names(model.read(chart)) for chart in statecharts.CHARTS}
 
     def rounds(self, mutant: Mutant) -> Iterator[Round]:
-        """One after the other, until a test fails."""
+        """Tests, round after round, until one fails."""
         takers = self.takers(mutant)
         yield Round(takers[:FIRST], likely=True)
         yield Round(takers[FIRST:])
@@ -51,7 +51,7 @@ class Plan:
         yield Round((MODEL, f"--deselect={OF_THE_CHART_ALONE}"))
 
     def takers(self, mutant: Mutant) -> tuple[str, ...]:
-        """Tests that take a transition which runs through the change, those first that take few others."""
+        """Tests that take a transition which the change affects; first those that take few others."""
         own = self._names[mutant.chart.name]
         names = [own[edge] for edge in mutant.touched]
         takers = {test for name in names for test in self._takers.get(name, ())}
@@ -59,7 +59,7 @@ class Plan:
 
 
 def record(folder: Path) -> None:
-    """Run every test with the charts unchanged, but made as mutants are, and leave in *folder* which transitions each takes.
+    """Run every test with unchanged charts that are made as mutants are, and write into *folder* which transitions each takes.
 
     Raises: RuntimeError: a test fails, so mutants would prove nothing.
     """
@@ -75,5 +75,5 @@ def record(folder: Path) -> None:
 
 
 def _apart(tests: Iterable[str]) -> list[str]:
-    """Those whose names do not come from a chart."""
+    """The tests whose names do not come from a chart."""
     return [test for test in tests if not test.startswith(MODEL)]

@@ -1,4 +1,4 @@
-"""A pytest plugin: tests run with a mutant in place of its chart.
+"""A pytest plugin that runs tests with a mutant in place of its chart.
 
     MUTANT="Connection: exit of stopping without disarm_deadline" python -m pytest -p tests.mutate.plugin tests/worker
 

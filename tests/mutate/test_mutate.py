@@ -1,4 +1,4 @@
-"""The runner of mutants: what a trial finds, and that docs/mutation.md is about mutants that there are."""
+"""The runner of mutants finds what it should, and docs/mutation.md names only mutants that exist."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""One process, one mutant, some tests: do they all pass?"""
+"""Runs some tests with one mutant, in one process: do they all pass?"""
 
 import contextlib
 import multiprocessing
@@ -30,7 +30,7 @@ class Failure:
 
 
 def fails(mutant: str, tests: Sequence[str]) -> Failure | None:
-    """Run *tests* with the mutant of that name until one fails. Blocks. Raises: RuntimeError: pytest could not run them."""
+    """Run *tests* with the mutant *name* until one fails. Blocks. Raises: RuntimeError: pytest could not run them."""
     with tempfile.TemporaryDirectory() as scratch:
         notes, output = Path(scratch, "notes"), Path(scratch, "output")
         process = _FORKS.Process(target=_run, args=(mutant, tuple(tests), notes, output))
@@ -48,14 +48,14 @@ def fails(mutant: str, tests: Sequence[str]) -> Failure | None:
 
 
 class Notes:
-    """A plugin that writes down which test runs, and what a failure said, so that it is known of a process that was killed."""
+    """A plugin that writes down which test runs and how one failed, so that it is known even if the process is killed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._failed = False
 
     def pytest_configure(self) -> None:
-        """A failure is enough: nobody needs the shortest example of it."""
+        """Do not look for the shortest example of a failure: any will do."""
         from hypothesis import Phase, settings
 
         settings.register_profile("mutant", phases=[Phase.explicit, Phase.generate])
@@ -79,7 +79,7 @@ class Notes:
 
 
 def _run(mutant: str, tests: tuple[str, ...], notes: Path, output: Path) -> None:
-    """In the process of the trial; it ends at once, whatever threads a mutant has left."""
+    """Run the tests in the trial's process, and end it at once, whatever threads a mutant has left."""
     os.chdir(ROOT)
     with output.open("w") as sink:
         os.dup2(sink.fileno(), 1)

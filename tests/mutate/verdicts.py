@@ -1,4 +1,4 @@
-"""What became of mutants, kept in a folder so that a run which was interrupted goes on where it was.
+"""Keeps the verdicts on mutants in a folder, so that a run that was interrupted can go on.
 
 A verdict holds as long as nothing has changed of what it rests on: the charts, the worker, and the tests: for a mutant that a test
 has killed that test's file alone, and what all tests share.
@@ -21,7 +21,7 @@ Outcome = Literal["refused", "killed", "survived"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """*refused*: no such chart can be declared. *killed*: *test* fails, and *why*."""
+    """*refused*: the library refuses such a chart. *killed*: *test* fails, and *why*."""
 
     mutant: str
     outcome: Outcome
@@ -35,7 +35,7 @@ class Verdict:
 
 
 class Verdicts:
-    """Those that still hold. May be used from any thread."""
+    """The verdicts that still hold. May be used from any thread."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         folder.mkdir(exist_ok=True)
@@ -45,12 +45,12 @@ class Verdicts:
         self._kept = {name: (digest, Verdict(**verdict)) for name, (digest, verdict) in kept.items()}
 
     def get(self, mutant: str) -> Verdict | None:
-        """What became of it."""
+        """The verdict on a mutant, if there is one."""
         digest, verdict = self._kept.get(mutant, ("", None))
         return verdict if verdict and digest == evidence(verdict.test) else None
 
     def add(self, verdict: Verdict) -> None:
-        """Keep it."""
+        """Keep a verdict."""
         with self._lock:
             self._kept[verdict.mutant] = evidence(verdict.test), verdict
             kept = {name: (digest, asdict(verdict)) for name, (digest, verdict) in self._kept.items()}
@@ -60,7 +60,7 @@ class Verdicts:
 
 
 def evidence(test: str = "") -> str:
-    """A digest of what a verdict rests on; *test* is the node id of the one that killed, if one did."""
+    """A digest of the files that a verdict rests on. *test*: the node id of the test that killed the mutant."""
     file = test.partition("::")[0]
     paths = [path for path in _files() if not file or not _is_test(path) or path == ROOT / file]
     digest = hashlib.sha256()

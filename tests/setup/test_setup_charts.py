@@ -1,4 +1,4 @@
-"""What a pull request shows of the lifecycle: `.ci/charts`, on a clone whose chart was changed."""
+"""`.ci/charts` shows what a pull request changes in the charts."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def charts(clone: Path, base: str) -> set[str]:
-    """The files that it leaves."""
+    """Run it in a clone with a changed chart; the files that it writes."""
     command = [clone / ".ci" / "charts", base, "difference"]
     subprocess.run(command, cwd=clone, env={**os.environ, "PYTHON": sys.executable}, check=True)
     return {file.name for file in (clone / "difference").iterdir()}

@@ -1,4 +1,4 @@
-"""A set-up that fails says why in one line, and the same command repairs what it left half made."""
+"""A set-up that fails says why in one line; the same command then repairs what was left half made."""
 
 import os
 import runpy
@@ -21,7 +21,7 @@ SetUp = Callable[..., Ran]
 
 @pytest.fixture
 def wheels(tmp_path: Path) -> Path:
-    """A folder with what can be installed; there is no index."""
+    """A folder with wheels to install from; there is no index."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     return folder
@@ -29,7 +29,7 @@ def wheels(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def set_up(tmp_path: Path, wheels: Path) -> SetUp:
-    """Install what *lock* lists into `environment`, by this Python as it is, or *pretence*."""
+    """Install *lock* into `environment`, with this Python as it is or with a *pretence*."""
 
     def go(lock: str, *, pretence: str = "pass", **env: str) -> Ran:
         (tmp_path / "lock.txt").write_text(lock)
@@ -60,7 +60,7 @@ def _clean() -> dict[str, str]:
 
 
 def said(ran: Ran) -> str:
-    """What a set-up that failed said: one line."""
+    """The one line that a failed set-up prints."""
     assert ran.returncode == 1
     assert ran.stderr.startswith("set-up: ")
     assert ran.stderr.count("\n") == 1, ran.stderr
@@ -68,7 +68,7 @@ def said(ran: Ran) -> str:
 
 
 def frozen(folder: Path) -> Iterable[str]:
-    """What is installed in the environment of *folder*, without pip's own."""
+    """What is installed in the environment of *folder*, without pip's own packages."""
     freeze = [str(folder / "environment" / "bin" / "python"), "-m", "pip", "freeze"]
     return subprocess.run(freeze, env=_clean(), capture_output=True, text=True, check=True).stdout.split()
 
@@ -146,7 +146,7 @@ def test_a_file_other_than_the_locked_one_is_named(set_up: SetUp, wheels: Path) 
 
 
 def test_nothing_is_compiled(set_up: SetUp, wheels: Path) -> None:
-    """A package without a wheel for this machine is named; no compiler is asked for."""
+    """The message names a package that has no wheel for this machine; no compiler is run."""
     (wheels / "shop-1.0.tar.gz").write_bytes(b"")
 
     told = said(set_up("shop==1.0 --hash=sha256:" + "0" * 64))
@@ -220,7 +220,7 @@ def test_a_lock_that_is_not_there_is_named(set_up: SetUp, tmp_path: Path) -> Non
 
 
 def test_what_python_finds_elsewhere_is_installed_all_the_same(set_up: SetUp, wheels: Path, tmp_path: Path) -> None:
-    """And what is wrong there is not the lock's fault."""
+    """A fault in a package elsewhere is not the lock's fault."""
     lock = locked(wheel(wheels, "shop", "1.0"))
     for name, requires in (("shop", ()), ("ros", ("nosuch",))):
         with zipfile.ZipFile(wheel(wheels, name, "1.0", requires=requires)) as archive:
@@ -252,7 +252,7 @@ def test_a_folder_that_cannot_be_written_is_named(set_up: SetUp, tmp_path: Path)
 
 
 def test_a_log_that_cannot_be_kept_hides_no_cause(set_up: SetUp) -> None:
-    """As on a disk that is full."""
+    """The disk may be full."""
     full = RAISES.format("open", "OSError(28, 'No space left on device')")
 
     told = said(set_up("shop==1.0 --hash=sha256:" + "0" * 64, pretence=full))

@@ -1,4 +1,4 @@
-"""Every place that installs takes a lock as it is; the locks are whole; and all places agree on the Pythons."""
+"""Every place that installs uses a lock as it is, the locks are complete, and all places agree on the Pythons."""
 
 import re
 import tomllib
@@ -24,7 +24,7 @@ RESOLVED_ON_PURPOSE = {
 
 
 def installs(place: Path) -> list[str]:
-    """What follows `pip install`, each time."""
+    """What follows each `pip install`."""
     return [found.strip() for found in re.findall(r"pip install ([^;&\n\\]*)", place.read_text())]
 
 
@@ -40,7 +40,7 @@ def test_what_is_resolved_on_purpose_is_there() -> None:
 
 
 def test_make_knows_each_lock_and_makes_it_anew() -> None:
-    """`make lock` writes all of them, and asks for the newest."""
+    """`make lock` writes all of them, with the newest releases."""
     recipe = (ROOT / "Makefile").read_text().partition("\nlock: ")[2].partition("\n\n")[0].replace("\\\n", " ")
     commands = [line for line in recipe.splitlines() if line.startswith("\t$(RESOLVE)")]
 
@@ -61,7 +61,7 @@ def test_a_lock_pins_and_hashes_everything_and_names_no_address(lock: Path) -> N
 
 
 def test_an_extra_that_is_needed_stays_in_the_lock() -> None:
-    """Without it an old pip looks for the newest release that has it."""
+    """An old pip would otherwise look for the newest release that has the extra."""
     assert "coverage[toml]==" in (ROOT / "requirements" / "dev.txt").read_text()
 
 

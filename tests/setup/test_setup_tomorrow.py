@@ -1,4 +1,4 @@
-"""The set-up of tomorrow: `make` installs what is locked, whatever newer releases an index offers by then."""
+"""`make` installs what is locked, even if an index offers newer releases."""
 
 import os
 import re
@@ -24,7 +24,7 @@ PIPS = [version for version in HASHES if sys.version_info < {"23.2": (3, 13)}.ge
 
 @pytest.fixture(scope="module", params=PIPS)
 def pip(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """A release of pip, and a folder that it is imported from."""
+    """A release of pip, and the folder from which it is imported."""
     folder = tmp_path_factory.mktemp("pip")
     lock = folder / "pip.txt"
     lock.write_text(f"pip=={request.param} --hash=sha256:{HASHES[request.param]}\n")
@@ -40,7 +40,7 @@ def pip(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def offered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A newer release of everything that is locked, under the extras that somebody asks for."""
+    """Wheels of a newer release of every locked package, with the extras that are asked for."""
     folder = tmp_path_factory.mktemp("newer")
     for name, extras, _ in PINNED.findall((ROOT / "requirements" / "dev.txt").read_text()):
         wheel(folder, name, "99999.0", extras=extras.split(",") if extras else ())
@@ -51,7 +51,7 @@ def offered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_make_installs_what_is_locked_though_newer_releases_are_offered(
     pip: tuple[str, Path], offered: Path, tmp_path: Path
 ) -> None:
-    """Today's newest is in the lock; tomorrow's is ignored, with the pip of an old Python and with a new one."""
+    """This holds with the pip of an old Python and with a new one."""
     version, folder = pip
     links = " ".join([str(offered), os.environ.get("PIP_FIND_LINKS", "")])
     variables = {**os.environ, "PIP_FIND_LINKS": links, "PYTHONPATH": str(folder)}

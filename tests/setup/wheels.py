@@ -1,4 +1,4 @@
-"""Wheels made for a test: a name, a version, and what they ask for."""
+"""Makes wheels for a test: a name, a version, and requirements."""
 
 import base64
 import hashlib

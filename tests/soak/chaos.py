@@ -1,4 +1,4 @@
-"""What the world does to a gateway and its worker, at random and from a seed."""
+"""Makes every kind of fault happen to a gateway and its worker, at random, from a seed."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ PATIENCE = 300.0
 
 
 class Chaos:
-    """Wreaks each kind of fault equally often, and counts what took effect."""
+    """Makes each kind of fault equally often, and counts those that took effect."""
 
     def __init__(self, gateway: Gateway, chance: random.Random) -> None:
         self._gateway = gateway
@@ -59,7 +59,7 @@ class Chaos:
         return {**self._hits, "nack": given_up}
 
     async def wreak(self, pause: float, work: float) -> None:
-        """One fault after the other, until cancelled; at least *pause* seconds and *work* new requests lie between two.
+        """Make one fault after the other, until cancelled, with at least *pause* seconds and *work* new requests between two.
 
         By the clock alone, faults would come ever thicker the slower a machine is, until a worker gets nothing done between them.
         """
@@ -71,7 +71,7 @@ class Chaos:
             kind = self._deck.pop()
             try:
                 await self._do(kind)
-            except LookupError:  # nobody is connected just now, or nothing is in flight
+            except LookupError:  # no worker is connected, or nothing is in flight
                 self._deck.insert(0, kind)
             self._read_log()
 
@@ -109,7 +109,7 @@ class Chaos:
         asyncio.get_running_loop().call_later(0.3, connection.resume)
 
     async def _nack(self) -> None:
-        """Refuse the lease of what takes its time, and has most of it to come: a nack of what is done would change nothing."""
+        """Refuse the lease of a request that has most of its work before it: a nack of one that is done would change nothing."""
         slow = [each for each in self._open() if each.message.function_slug == "soak-slow"]
         if not slow:
             raise LookupError
@@ -120,7 +120,7 @@ class Chaos:
         await link.send(Kind.WORKER_REQUEST_EXTEND_LEASE_ACK, refusal)
 
     async def _redeliver(self) -> None:
-        """Not what was nacked: its execution was cancelled, and a second start of it would be right."""
+        """Send a request again, but none that was nacked: its execution was cancelled, so a second start would be right."""
         request = self._chance.choice(self._open())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._gateway.redeliver(request.id), 0.5)

@@ -30,7 +30,7 @@ HASTE = 200
 
 
 class Faults(logging.Handler):
-    """Counts what the worker's log calls a bug of its own."""
+    """Counts the log lines about bugs of the worker."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Faults(logging.Handler):
 
 
 class Growth:
-    """The process's memory, and the tasks on the connection's own loop, measured every second."""
+    """Measures every second the process's memory, and the tasks on the connection's own loop."""
 
     def __init__(self, worker: WorkerConnection) -> None:
         self._worker = worker
@@ -63,7 +63,7 @@ class Growth:
 
 
 def alive(kind: type[Any]) -> int:
-    """How many objects of *kind* there still are."""
+    """How many objects of *kind* exist."""
     gc.collect()
     return sum(isinstance(each, kind) for each in gc.get_objects())
 

@@ -1,4 +1,4 @@
-"""The soak: every fault there is, at random, under load, and then the books of both sides are compared.
+"""The soak: every kind of fault, at random, under load; then the books of both sides are compared.
 
 Two books are kept apart: the gateway's ledger in this process; in the worker's, what user functions count and the worker reports.
 A lost request would show as one that the gateway saw accepted and that ends in neither book.
@@ -95,7 +95,7 @@ async def test_nothing_is_lost_and_nothing_is_done_twice(
 
 @contextlib.asynccontextmanager
 async def soaked(gateway: Gateway, book: Path, isolation: str) -> AsyncIterator[Callable[[], Any]]:
-    """The worker's process; yields what ends it gracefully and returns how it says that it ended."""
+    """The worker's process. Yields a function that ends it gracefully and returns its last line, decoded."""
     worker = await asyncio.create_subprocess_exec(
         sys.executable,
         str(HERE / "soaked.py"),
@@ -119,7 +119,7 @@ async def soaked(gateway: Gateway, book: Path, isolation: str) -> AsyncIterator[
 
 
 async def load(gateway: Gateway, enough: Callable[[], bool]) -> list[str]:
-    """Run after run, as many at a time as `AT_ONCE` says; returns how each ended."""
+    """Start run after run, `AT_ONCE` at a time; how each ended."""
     ends: list[str] = []
 
     async def one_after_the_other(slug: str) -> None:
@@ -131,7 +131,7 @@ async def load(gateway: Gateway, enough: Callable[[], bool]) -> list[str]:
 
 
 def read(book: Path) -> Books:
-    """What the worker's process noted."""
+    """What the worker's process wrote into its book."""
     books: Books = {}
     for line in book.read_text().splitlines():
         request_id, what = line.split()
@@ -140,12 +140,14 @@ def read(book: Path) -> Books:
 
 
 def came_again(entry: Entry, book: Counter[str]) -> bool:
-    """It lost its lease, which was reported, and was forwarded once more: a second start is right, the first was cancelled."""
+    """Whether a request lost its lease, which was reported, and was forwarded again. Its second start is right, since the first was
+    cancelled.
+    """
     return book["lease-lost"] > 0 and len(entry.dispatched) > 1
 
 
 def lost(gateway: Gateway, books: Books) -> list[str]:
-    """Ids of requests that the worker took and that came to nothing, without a word."""
+    """Ids of requests that the worker accepted and never answered or reported."""
     nothing: Counter[str] = Counter()
     taken = {entry.id for entry in gateway.ledger.accepted} | books.keys()
     noted = ((request_id, books.get(request_id, nothing)) for request_id in taken)
@@ -157,7 +159,7 @@ def lost(gateway: Gateway, books: Books) -> list[str]:
 
 
 def judge(gateway: Gateway, books: Books, ends: list[str]) -> None:
-    """The gateway's ledger against what the worker told and its functions counted."""
+    """Compare the gateway's ledger with the worker's events and with what its functions counted."""
     assert lost(gateway, books) == []
     assert {entry.id for entry in gateway.ledger.accepted} <= books.keys(), "acknowledged, but never told of"
     assert gateway.ledger.strangers == []
@@ -171,7 +173,7 @@ def judge(gateway: Gateway, books: Books, ends: list[str]) -> None:
 
 
 def judge_worker(told: dict[str, Any]) -> None:
-    """How the worker itself ended: without a bug, and with nothing left over."""
+    """Check that the worker ended without a bug and left nothing over."""
     assert told["bugs"] == []
     assert told["unexpected"] == 0
     assert (told["outbox"], told["in_flight"]) == (0, 0)

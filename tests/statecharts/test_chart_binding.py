@@ -1,4 +1,4 @@
-"""`Bound`: what it refuses, in which order it runs, and that nothing is silent."""
+"""`Bound` refuses charts and actors that the library would misuse, and runs the rest in a known order."""
 
 from typing import Any, ClassVar
 
@@ -9,7 +9,7 @@ from statecharts import Bound, Unexpected
 
 
 class Door(StateChart[Any]):
-    """A small chart with everything that `Bound` has to deal with."""
+    """A small chart that has everything `Bound` must handle."""
 
     shut = State("SHUT", initial=True, enter="latch")
 
@@ -29,7 +29,7 @@ class Door(StateChart[Any]):
 
 
 class Hand:
-    """Takes notes; `fires` says which event an action fires, `breaks` which action raises."""
+    """Notes its actions. `fires`: the event that an action fires; `breaks`: the action that raises."""
 
     def __init__(self, fires: dict[str, str] | None = None, breaks: str = "") -> None:
         self.notes: list[str] = []
@@ -67,7 +67,7 @@ def started(**kwargs: Any) -> Hand:
 
 
 def test_starting_enters_the_initial_state_and_runs_its_entry_actions() -> None:
-    """Before `start` there is no state; after it the entry actions are done."""
+    """Before `start` there is no state."""
     hand = Hand()
     assert (hand.door.states, hand.notes) == ((), [])
     hand.door.start()
@@ -75,20 +75,20 @@ def test_starting_enters_the_initial_state_and_runs_its_entry_actions() -> None:
 
 
 def test_states_are_named_outermost_first() -> None:
-    """`states` is the whole configuration, `top` its outermost name."""
+    """`states` is the whole configuration, `top` the name of its outermost state."""
     hand = started()
     hand.door.fire("push")
     assert hand.door.states == ("WIDE", "AJAR")
 
 
 def test_an_unknown_event_is_a_lookup_error_that_names_the_events() -> None:
-    """A misspelt event is a bug of the sender, in every state, at once."""
+    """A misspelt event is a bug of its sender, in every state."""
     with pytest.raises(LookupError, match=r"no event 'shove'; it declares .*push"):
         started().door.fire("shove")
 
 
 def test_an_unexpected_event_is_reported_with_state_event_and_what_was_allowed() -> None:
-    """The report names all three, and the state stays."""
+    """The state stays."""
     hand = started()
     hand.door.fire("swing")
     assert hand.reports == [Unexpected("Door", ("SHUT",), "swing", ("error_execution", "push", "remove"))]
@@ -99,7 +99,7 @@ def test_an_unexpected_event_is_reported_with_state_event_and_what_was_allowed()
 
 
 def test_an_event_whose_guards_all_refuse_is_reported() -> None:
-    """No guard can swallow an event: where none holds, that is unexpected too."""
+    """Guards cannot make an event disappear."""
     hand = started()
     hand.is_heavy = False
     hand.door.fire("push")
@@ -109,7 +109,7 @@ def test_an_event_whose_guards_all_refuse_is_reported() -> None:
 
 @pytest.mark.parametrize("events", [["push", "push"], ["push", "jam", "push"], ["remove", "jam"]])
 def test_an_ignored_event_is_not_reported(events: list[str]) -> None:
-    """In the state that ignores it, in a state inside that one, and wherever everything is ignored."""
+    """It is ignored in the state that lists it, in inner states, and wherever all events are ignored."""
     hand = started()
     for event in events:
         hand.door.fire(event)
@@ -117,7 +117,7 @@ def test_an_ignored_event_is_not_reported(events: list[str]) -> None:
 
 
 def test_an_event_fired_before_the_start_is_kept() -> None:
-    """It is taken once the initial state is entered."""
+    """The chart takes it once the initial state is entered."""
     hand = Hand()
     hand.door.fire("push")
     assert hand.notes == []
@@ -128,7 +128,7 @@ def test_an_event_fired_before_the_start_is_kept() -> None:
 
 @pytest.mark.parametrize("action", ["latch", "creak"])
 def test_an_event_fired_from_inside_an_action_waits_until_the_action_is_done(action: str) -> None:
-    """Nothing re-enters a chart, not even while the initial state is entered."""
+    """This also holds while the initial state is entered."""
     hand = started(fires={action: "push" if action == "latch" else "remove"})
     if action == "creak":
         hand.door.fire("push")
@@ -139,7 +139,7 @@ def test_an_event_fired_from_inside_an_action_waits_until_the_action_is_done(act
 
 @pytest.mark.parametrize("action", ["latch", "creak"])
 def test_an_action_that_raises_takes_error_execution_with_its_error(action: str) -> None:
-    """The failure is a declared transition and carries the exception, at the start as well as later."""
+    """The transition is declared and gets the exception, at the start as well as later."""
     hand = started(breaks=action)
     if action == "creak":
         hand.door.fire("push")
@@ -149,7 +149,7 @@ def test_an_action_that_raises_takes_error_execution_with_its_error(action: str)
 
 
 def test_two_charts_may_share_an_actor() -> None:
-    """Each keeps its state in a field of its own, so neither adopts the other's."""
+    """Each chart keeps its state in a field of its own."""
 
     class Window(StateChart[Any]):
         closed = State(initial=True)
@@ -164,7 +164,7 @@ def test_two_charts_may_share_an_actor() -> None:
 
 
 def test_each_move_is_told_once_its_transition_is_complete() -> None:
-    """`moved` hears of event, source and target, by names and outermost first."""
+    """`moved` gets event, source and target, by names, outermost first."""
     told: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = []
     hand = Hand()
     door = Bound(Door, hand, hand.reports.append, lambda move: told.append((move.event, move.source, move.target)))
@@ -175,7 +175,7 @@ def test_each_move_is_told_once_its_transition_is_complete() -> None:
 
 
 class Missing:
-    """Lacks `note`; the rest is there."""
+    """An actor without `note`."""
 
     def latch(self) -> None: ...
     def creak(self) -> None: ...
@@ -184,25 +184,25 @@ class Missing:
 
 
 class Whole(Missing):
-    """All that the chart asks for."""
+    """An actor with all that the chart asks for."""
 
     def note(self, error: Exception) -> None: ...
 
 
 class Async(Whole):
-    """One action would flip the library's engine."""
+    """One asynchronous action would switch the library to its asynchronous engine."""
 
     async def latch(self) -> None: ...  # type: ignore[override]
 
 
 class Hollow(Whole):
-    """The library takes an attribute for an action that does nothing."""
+    """The library would accept an attribute as an action that does nothing."""
 
     creak = None  # type: ignore[assignment]
 
 
 class Conventional(Whole):
-    """The library would call this on its own account."""
+    """The library would call this method by its name."""
 
     def on_enter_ajar(self) -> None: ...
 
@@ -216,19 +216,19 @@ class Conventional(Whole):
         (Conventional, "on_enter_ajar: would be called by naming convention"),
     ],
 )
-def test_an_actor_that_the_library_would_betray_is_refused(actor: type[Any], complaint: str) -> None:
-    """At construction, by name: not in production, in silence."""
+def test_an_actor_that_the_library_would_misuse_is_refused(actor: type[Any], complaint: str) -> None:
+    """`Bound` names the fault when it is made; the library would misuse the actor silently."""
     with pytest.raises(TypeError, match=f"^Door chart: {complaint}$"):
         Bound(Door, actor(), print)
 
 
 def test_a_whole_actor_is_taken() -> None:
-    """The refusals above are about what each actor adds or lacks."""
+    """So the refusals above are about what each actor adds or lacks."""
     Bound(Door, Whole(), print).start()
 
 
 def test_an_action_named_like_a_state_or_event_is_refused() -> None:
-    """The library would take the state for a true guard, and send the event."""
+    """The library would take a state for a true guard, and send an event."""
 
     class Twisted(StateChart[Any]):
         on = State(initial=True, enter="flip")
@@ -240,7 +240,7 @@ def test_an_action_named_like_a_state_or_event_is_refused() -> None:
 
 
 def test_a_state_id_used_twice_is_refused() -> None:
-    """The later one would win, without an error."""
+    """The library would use the later one without an error."""
 
     class Doubled(StateChart[Any]):
         class both(State.Parallel):  # noqa: N801
@@ -255,7 +255,7 @@ def test_a_state_id_used_twice_is_refused() -> None:
 
 
 def test_a_transition_without_event_and_guard_is_refused() -> None:
-    """It would be taken at once: what is left of an event that was assigned twice."""
+    """It would be taken at once. It is left over where an event is assigned twice."""
 
     class Hasty(StateChart[Any]):
         begin = State(initial=True)

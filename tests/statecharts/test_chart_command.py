@@ -1,4 +1,4 @@
-"""The command, run as people run it: what it shows, and the one line it says when it cannot."""
+"""`python -m statecharts`, run as people run it: what it shows, and the one line that it prints if it cannot."""
 
 import os
 import re
@@ -23,7 +23,7 @@ def run(*arguments: str, cwd: Path = ROOT, **environment: str) -> "subprocess.Co
 
 @pytest.mark.parametrize("arguments", [(), *((command,) for command in COMMANDS)], ids=lambda it: "".join(it) or "none")
 def test_help_shows_an_example_that_works(arguments: tuple[str, ...], tmp_path: Path) -> None:
-    """The last line of each help can be pasted."""
+    """The last line of each help can be pasted into a shell."""
     shown = run(*arguments, "--help")
     assert (shown.returncode, shown.stderr) == (0, "")
     *_, heading, example = shown.stdout.splitlines()
@@ -36,7 +36,7 @@ def test_help_shows_an_example_that_works(arguments: tuple[str, ...], tmp_path: 
 
 @pytest.fixture
 def charts(tmp_path: Path) -> Path:
-    """A folder with modules that are good, empty, broken and quarrelsome."""
+    """A folder with good, empty, broken and contradictory modules."""
     (tmp_path / "empty.py").write_text("from statemachine import StateChart\nclass Empty(StateChart): pass\n")
     (tmp_path / "torn.py").write_text("def half(:\n")
     (tmp_path / "leaves.py").write_text("import sys\nsys.exit(0)\n")
@@ -106,7 +106,7 @@ BAD = {
 
 @pytest.mark.parametrize("line", BAD)
 def test_bad_input_is_one_line_and_exit_code_2(line: str, charts: Path) -> None:
-    """It names what is wrong, on stderr, and nothing else is said anywhere."""
+    """The line on stderr names what is wrong; there is no other output."""
     result = run(*line.split(), cwd=charts, GIT_CEILING_DIRECTORIES=str(charts.parent))
     assert (result.returncode, result.stdout) == (2, "")
     (said,) = result.stderr.splitlines()
@@ -134,7 +134,7 @@ def test_a_file_that_is_no_text_is_stale(charts: Path) -> None:
 
 @pytest.mark.parametrize("line", ["draw good:Good --format svg", "diff good:Good also:Good --format svg"])
 def test_without_graphviz_an_svg_says_what_to_install(line: str, charts: Path) -> None:
-    """For three systems, in one line."""
+    """One line says so for three systems."""
     result = run(*line.split(), cwd=charts, PATH="")
     assert (result.returncode, result.stdout) == (2, "")
     (said,) = result.stderr.splitlines()
@@ -156,14 +156,14 @@ def test_without_graphviz_an_svg_says_what_to_install(line: str, charts: Path) -
     ],
 )
 def test_all_but_an_svg_works_without_graphviz(line: str, charts: Path) -> None:
-    """And without git, for modules; whatever the terminal can encode."""
+    """Modules also need no git, and any encoding of the terminal will do."""
     result = run(*line.split(), cwd=charts, PATH="", PYTHONIOENCODING="ascii", LC_ALL="C")
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
-    """Nothing is said of a pipe that nobody reads: `| true` is gone before the first line comes."""
+    """The reader of a pipe may end early, as in `| true`; the command prints no error."""
     command = f"'{sys.executable}' -m statecharts diff statecharts:Link statecharts:Request | true"
     result = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S602
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
@@ -173,7 +173,7 @@ DOCS = ROOT / "docs" / "chart-tools.md"
 
 
 def _sessions() -> list[tuple[str, list[str]]]:
-    """Each command of the page with what it shows of its output."""
+    """Each command of the page, with the output that the page shows."""
     shown = [
         line
         for block in re.findall(r"```console\n(.*?)```", DOCS.read_text(), re.DOTALL)
@@ -185,7 +185,7 @@ def _sessions() -> list[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize(("command", "shown"), [session for session in _sessions() if session[1]])
 def test_the_page_shows_what_the_command_says(command: str, shown: list[str]) -> None:
-    """Line by line, but for what it leaves out."""
+    """Every line of the page is compared; the page may leave lines out."""
     said = run(*command.split()[3:]).stdout.splitlines()
     assert [line for line in shown if line not in (*said, "…")] == []
 
@@ -194,7 +194,7 @@ EXAMPLE = ("diff", "d8d3233~1", "d8d3233", "--chart", "statecharts:Request")
 
 
 def test_the_change_that_the_page_shows_is_what_the_command_makes_of_it() -> None:
-    """The table, and the picture by the text that it was drawn from. Mend it with the command that the page names."""
+    """The table and the text of the picture are compared. The page names the command that writes both."""
     table, drawn = run(*EXAMPLE), run(*EXAMPLE, "--format", "dot")
     if table.returncode == 2:
         pytest.skip("the checkout does not reach back to that change")

@@ -1,4 +1,4 @@
-"""The three charts as declarations: what they import, what they ask of their actors, what they ignore."""
+"""The three charts import nothing to act with, and ask their actors for exactly what they name."""
 
 import ast
 import inspect
@@ -20,7 +20,7 @@ each_chart = pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.__
 
 @each_chart
 def test_a_declaration_imports_nothing_but_statemachine_and_typing(chart: Chart) -> None:
-    """A chart cannot act, because it can reach nothing to act with."""
+    """So a chart cannot do anything by itself."""
     tree = ast.parse(inspect.getsource(sys.modules[chart.__module__]))
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
@@ -29,14 +29,14 @@ def test_a_declaration_imports_nothing_but_statemachine_and_typing(chart: Chart)
 
 @each_chart
 def test_the_protocol_names_exactly_what_the_chart_asks_for(chart: Chart) -> None:
-    """An action that the chart no longer names cannot linger in its protocol, and none can be missing."""
+    """The protocol has no action that the chart does not name, and lacks none."""
     members = {name for name, member in vars(PROTOCOLS[chart]).items() if inspect.isfunction(member) and name[0] != "_"}
     assert members == model.actions(model.read(chart)) | model.guards(model.read(chart))
 
 
 @each_chart
 def test_what_is_ignored_names_states_and_events_of_the_chart(chart: Any) -> None:
-    """A misspelt entry would ignore nothing, and nobody would notice."""
+    """A misspelt entry would ignore nothing."""
     plain = model.read(chart)
     assert set(chart.ignored) <= {state.id for state in plain.states}
     assert {event for events in chart.ignored.values() for event in events} <= {*plain.events, "*"}
@@ -44,7 +44,7 @@ def test_what_is_ignored_names_states_and_events_of_the_chart(chart: Any) -> Non
 
 @each_chart
 def test_nothing_is_both_ignored_and_declared(chart: Any) -> None:
-    """An ignored event has no transition where it is ignored, be it the state's own or that of a box around it."""
+    """An ignored event has no transition in that state or in an outer one."""
     plain = model.read(chart)
     declared = {(state, edge.event) for edge in plain.edges for state in _within(plain, edge.source)}
     ignored = {(state, event) for state, events in chart.ignored.items() for event in events}
@@ -58,7 +58,7 @@ def _within(plain: model.ChartModel, box: str) -> list[str]:
 
 @each_chart
 def test_a_state_ignores_nothing_twice(chart: Any) -> None:
-    """What a box ignores, its inner states need not repeat."""
+    """Inner states need not repeat what an outer one ignores."""
     plain = model.read(chart)
     for state, events in chart.ignored.items():
         for box in grid.around(plain, state)[1:]:
@@ -67,7 +67,7 @@ def test_a_state_ignores_nothing_twice(chart: Any) -> None:
 
 @pytest.mark.parametrize("chart", [Connection, Link], ids=lambda chart: chart.__name__)
 def test_every_state_answers_an_action_that_raised(chart: Chart) -> None:
-    """Without an arrow for `error_execution` the library drops the exception, and nobody hears of it."""
+    """Without a transition for `error_execution` the library drops the exception."""
     plain = model.read(chart)
     deaf = [leaf for leaf in grid.leaves(plain) if not grid.candidates(plain, leaf, "error_execution")]
     assert deaf == [state.id for state in plain.states if state.kind == "final"]
@@ -75,7 +75,7 @@ def test_every_state_answers_an_action_that_raised(chart: Chart) -> None:
 
 @each_chart
 def test_every_candidate_can_be_reached(chart: Chart) -> None:
-    """A transition behind one that has no guard would never be tried."""
+    """A transition behind one without a guard would never be tried."""
     edges = model.read(chart).edges
     for source, event in {(edge.source, edge.event) for edge in edges}:
         guards = [edge.guard for edge in edges if (edge.source, edge.event) == (source, event)]

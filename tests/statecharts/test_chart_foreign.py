@@ -1,4 +1,4 @@
-"""The tools on charts of other people's making: nothing is left out, and none of their code runs."""
+"""The tools read charts of other people: they leave nothing out, and run none of their code."""
 
 import json
 import re
@@ -50,7 +50,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> 
 
 @each_chart
 def test_every_transition_is_in_the_table(chart: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """One row each, below its state's: event, guard, targets, actions."""
+    """Each has a row below its state: event, guard, targets, actions."""
     plain = model.read(chart)
     rows = [line for line in said(capsys, "table", name_of(chart)).splitlines() if line.startswith("|  | ")]
     assert len(rows) == len(plain.edges)
@@ -65,7 +65,7 @@ def test_every_transition_is_in_the_table(chart: Any, capsys: pytest.CaptureFixt
 
 @each_chart
 def test_every_transition_is_in_the_picture(chart: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """An arrow between its ends, in DOT and in Mermaid; or in DOT a line in its state."""
+    """Each is an arrow, in DOT and in Mermaid, or in DOT a line in its state."""
     plain = model.read(chart)
     picture = said(capsys, "draw", name_of(chart), "--format", "dot")
     text = said(capsys, "draw", name_of(chart), "--format", "mermaid")
@@ -79,7 +79,7 @@ def test_every_transition_is_in_the_picture(chart: Any, capsys: pytest.CaptureFi
 
 @each_chart
 def test_every_event_is_in_the_grid(chart: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """And every state that one can be in is a column."""
+    """Every state that can be active is a column."""
     plain = model.read(chart)
     head, _, *rows = [line for line in said(capsys, "grid", name_of(chart)).splitlines() if line.startswith("|")]
     assert set(plain.events) <= {line.split("`")[1] for line in rows if "`" in line}
@@ -88,7 +88,7 @@ def test_every_event_is_in_the_grid(chart: Any, capsys: pytest.CaptureFixture[st
 
 @each_chart
 def test_the_data_is_the_chart(chart: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """Read back from JSON it is equal, but for what only a file holds."""
+    """Read back from JSON it is equal, except for what only a file holds."""
     text = said(capsys, "draw", name_of(chart), "--format", "json")
     assert model.from_json(text) == model.read(chart)
     assert json.loads(text)["name"] == chart.__name__
@@ -97,7 +97,7 @@ def test_the_data_is_the_chart(chart: Any, capsys: pytest.CaptureFixture[str]) -
 @needs_dot
 @each_chart
 def test_a_whole_folder_is_drawn_and_fresh(chart: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Page, grid, Mermaid, DOT, SVG, JSON and the index; drawn anew they are the same."""
+    """Page, grid, Mermaid, DOT, SVG, JSON and index are the same when they are drawn again."""
     arguments = ("draw", name_of(chart), "--into", str(tmp_path))
     said(capsys, *arguments)
     stem = chart.__name__.lower()
@@ -117,7 +117,7 @@ DEAD = {
 
 @each_chart
 def test_a_way_is_found_to_every_transition_but_the_hidden_ones(chart: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """Which are named; and each way, gone by a replica of the chart, takes its transition last."""
+    """The hidden ones are named. A replica of the chart that goes a way takes that way's transition last."""
     plain = model.read(chart)
     graph, ways = paths.explore(chart)
     found = routes.shortest(graph, ways)
@@ -132,7 +132,7 @@ def test_a_way_is_found_to_every_transition_but_the_hidden_ones(chart: Any, caps
 
 @each_chart
 def test_a_replica_has_the_same_states_and_transitions(chart: Any) -> None:
-    """In another order of events, and with names for guards that are more than names."""
+    """Its events may be in another order, and complex guards get names."""
     plain, twin = model.read(chart), model.read(replica(model.read(chart)))
     assert [(state.id, state.kind, state.parent, state.entry) for state in twin.states] == [
         (state.id, state.kind, state.parent, state.entry) for state in plain.states
@@ -144,7 +144,7 @@ def test_a_replica_has_the_same_states_and_transitions(chart: Any) -> None:
 @each_chart
 @pytest.mark.parametrize("other", FOREIGN, ids=lambda chart: chart.__name__)
 def test_any_two_charts_can_be_compared(chart: Any, other: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every transition of both is in the union, and the pictures of it can be written."""
+    """Every transition of both is in the union, and its pictures can be written."""
     old, new = model.read(chart), model.read(other)
     found = diff(old, new)
     ends = {(edge.source, target) for one in (old, new) for edge in one.edges for target in edge.targets}
@@ -165,7 +165,7 @@ def test_a_new_chart_is_all_added(chart: Any) -> None:
 
 
 def test_what_the_engine_sends_itself_is_never_sent() -> None:
-    """All regions must end before a route takes the transition that waits for it."""
+    """A route ends all regions before it takes the transition that waits for them."""
     graph, ways = paths.explore(Breakfast)
     found = routes.shortest(graph, ways)
     assert [move.event for move in found["Breakfast: cooking --done_state_cooking--> served"]] == [
@@ -183,14 +183,14 @@ def test_a_guard_that_asks_for_a_state_is_answered_by_the_chart() -> None:
 
 
 def test_guards_that_compare_are_asked_by_what_they_say(capsys: pytest.CaptureFixture[str]) -> None:
-    """The library compares nothing here: each comparison is a name that holds or does not, and is shown as it was written."""
+    """Each comparison is treated as a name that holds or does not, and is shown as it was written."""
     assert question("a<=b and not (c or d >1)") == "a_at_most_b and not (c or d_above_1)"
     assert atoms("a<=b and In('x') and c") == {"a<=b": "a_at_most_b"}
     assert "`submit`, `decide` [amount > limit, partner], `appeal` [partner]" in said(capsys, "paths", name_of(Claim))
 
 
 def test_history_is_read_with_its_depth_and_its_beginning() -> None:
-    """H for the substate, H* for all of them; where it leads at first is no transition that anybody takes."""
+    """H is for the substate, H* for all of them. Where it leads at first is not a transition."""
     plain = model.read(Player)
     assert {state.id: nesting.title(state) for state in plain.states if state.is_history} == {
         "last_mode": "H Last mode",
@@ -202,7 +202,7 @@ def test_history_is_read_with_its_depth_and_its_beginning() -> None:
 
 
 def test_methods_found_by_their_names_are_actions_like_others() -> None:
-    """`on_enter_running`, `before_transition`; and what is invoked lives as long as its state."""
+    """Such are `on_enter_running` and `before_transition`; an invoked task lives as long as its state."""
     plain = model.read(Download)
     assert plain.state("running").entry == ("on_enter_running",)
     assert plain.state("checking").invoke == ("compute_hash",)
@@ -213,7 +213,7 @@ GUARDS = [f"guard_{number}" for number in range(24)]
 
 
 class Sorter(StateChart[Any]):
-    """One event, and two dozen guards to choose by."""
+    """One event, and two dozen guards that choose its transition."""
 
     start = State(initial=True)
     end = State(final=True)
@@ -222,13 +222,13 @@ class Sorter(StateChart[Any]):
 
 
 def test_many_guards_do_not_multiply() -> None:
-    """Only the answers that are asked for are tried: one more than there are guards, not two to their power."""
+    """The search tries one combination more than there are guards, not two to their power."""
     graph, _ = paths.explore(Sorter)
     assert len(graph[frozenset({"start"})]) == len(GUARDS) + 1
 
 
 class Spinner(StateChart[Any]):
-    """Never comes to rest once it is told to go."""
+    """Once it is told to go, it never stops."""
 
     still = State(initial=True)
     tick = State()
@@ -239,7 +239,7 @@ class Spinner(StateChart[Any]):
 
 
 class Restless(StateChart[Any]):
-    """Never comes to rest at all."""
+    """It never stops."""
 
     tick = State(initial=True)
     tock = State()
@@ -249,7 +249,7 @@ class Restless(StateChart[Any]):
 
 
 def test_what_never_comes_to_rest_is_left_out_or_refused() -> None:
-    """A walk through a chart ends."""
+    """So a walk through a chart always ends."""
     graph, _ = paths.explore(Spinner)
     assert graph == {frozenset({"still"}): {}}
     with pytest.raises(UnusableError, match="Restless cannot be walked: its eventless transitions never come to rest"):
@@ -257,7 +257,7 @@ def test_what_never_comes_to_rest_is_left_out_or_refused() -> None:
 
 
 class Hasty(StateChart[Any]):
-    """Goes on by itself before anybody says anything; its errors and ends go by their dotted names."""
+    """It moves by itself before any event. Its errors and ends have their dotted names."""
 
     class errand(State.Compound):  # noqa: N801
         dressed = State(initial=True)
@@ -273,7 +273,7 @@ class Hasty(StateChart[Any]):
 
 
 def test_what_happens_before_any_event_needs_no_route() -> None:
-    """It is said so; and events that are declared under their dotted names are the engine's own all the same."""
+    """The tools say so. Events that are declared under dotted names are the engine's own all the same."""
     page = routes.render(Hasty)
     assert "| Errand · Dressed | `(always)` |  | Errand · Outside | (at the beginning) |" in page
     assert "| Errand | `done.state.errand` |  | Rest | `back` |" in page
@@ -281,7 +281,7 @@ def test_what_happens_before_any_event_needs_no_route() -> None:
 
 
 class Graph(StateChart[Any]):
-    """Called by words that Graphviz and Mermaid keep for themselves."""
+    """Its states and events have names that Graphviz and Mermaid reserve."""
 
     root = State(initial=True)
     state = State()
@@ -298,7 +298,7 @@ class Graph(StateChart[Any]):
 
 
 class Inbox(StateChart[Any]):
-    """Its states are called like what other charts declare about themselves."""
+    """Its states have names that other charts use to declare something about themselves."""
 
     tasks = State(initial=True)
     ignored = State(final=True)
@@ -321,7 +321,7 @@ def test_states_may_be_called_like_what_a_chart_says_of_itself() -> None:
 
 @needs_dot
 def test_no_name_of_a_state_or_a_chart_is_in_the_way() -> None:
-    """Graphviz takes them, each is a node of its own; Mermaid gets ids that are none of its words."""
+    """Graphviz draws a node for each; Mermaid gets ids that it does not reserve."""
     plain = model.read(Graph)
     drawing = dot.render(plain)
     result = subprocess.run(["dot", "-Tplain"], input=drawing, capture_output=True, text=True, check=True)  # noqa: S607
@@ -336,7 +336,7 @@ def test_no_name_of_a_state_or_a_chart_is_in_the_way() -> None:
 
 
 def test_an_arrow_to_several_states_at_once_is_drawn_to_each() -> None:
-    """The library has them where a chart comes from a document: one target in each region."""
+    """A chart from a document may have such arrows: one target in each region."""
     regions = {
         region: {"states": {f"{region}_{n}": {"initial": n == 1} for n in (1, 2)}, "initial": True}
         for region in ("left", "right")

@@ -1,4 +1,4 @@
-"""Every pair of configuration and event is decided: a transition, ignored on purpose, or reported. Never silently nothing."""
+"""Every pair of configuration and event leads to a transition, is ignored on purpose, or is reported."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ CELLS = [
 
 
 def outcomes(chart: Any, here: Configuration, event: str) -> set[str]:
-    """What `Bound` makes of *event* in *here*, over all valuations of the guards."""
+    """What `Bound` does with *event* in the configuration *here*, for every combination of the guards."""
     return {_outcome(chart, here, move) for move in EXPLORED[chart][0][here] if move.event == event}
 
 

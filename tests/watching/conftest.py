@@ -1,4 +1,4 @@
-"""A worker whose HTTP port is open, and what asks it. The other fixtures are those of tests/worker."""
+"""Fixtures for a worker with an open HTTP port, and for requests to it. The others are those of tests/worker."""
 
 import socket
 from collections.abc import AsyncIterator, Callable

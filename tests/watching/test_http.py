@@ -1,4 +1,4 @@
-"""The worker's own HTTP port: probes and status tell the truth, the address is checked, and no other site can read them."""
+"""The worker's HTTP port: probes and status are true, its address is checked, and pages of other sites cannot read it."""
 
 import socket
 import threading
@@ -17,7 +17,7 @@ from connect.watching.http import address, is_loopback, readiness
 
 
 async def test_ready_while_it_takes_work_and_not_before(gw: Gateway, serve: Any, get: Any) -> None:
-    """503 names the state and the reason; alive it is all the time."""
+    """503 comes with the state and the reason. /livez answers all the time."""
     gw.starts.standing = DOWN
     worker = await serve(ready=False)
     await worker.hears(events.Reconnecting)
@@ -32,7 +32,7 @@ async def test_ready_while_it_takes_work_and_not_before(gw: Gateway, serve: Any,
 
 
 async def test_ready_during_a_hand_over_not_during_a_shutdown(gw: Gateway, held: Held, serve: Any, get: Any) -> None:
-    """A gateway's drain is no reason to take the worker out of service; its own shutdown is."""
+    """The worker stays in service while the gateway drains, and not during its own shutdown."""
     worker = await serve()
     run = await at_work(gw, held)
     gw.starts.standing = DOWN
@@ -49,7 +49,7 @@ async def test_ready_during_a_hand_over_not_during_a_shutdown(gw: Gateway, held:
 
 
 async def test_the_status_is_the_workers_own(gw: Gateway, held: Held, serve: Any, get: Any) -> None:
-    """As JSON, with what is in flight."""
+    """It is JSON, and lists the requests in flight."""
     await serve(signing_key="signkey-test-00112233445566778899aabbccddeeff")
     run = await at_work(gw, held)
     code, status = await get("/status")
@@ -61,7 +61,7 @@ async def test_the_status_is_the_workers_own(gw: Gateway, held: Held, serve: Any
 
 
 async def test_probes_answer_while_user_code_blocks(gw: Gateway, apps: Apps, serve: Any, get: Any) -> None:
-    """They run beside the connection, where no function can hold them up."""
+    """They run on the connection's loop, which no function can block."""
     inside, release = threading.Event(), threading.Event()
 
     @apps.function("block")
@@ -87,7 +87,7 @@ async def test_probes_answer_while_user_code_blocks(gw: Gateway, apps: Apps, ser
 
 
 async def test_a_port_in_use_is_refused_before_anything_is_dialled(gw: Gateway, start: Any, port: int) -> None:
-    """With the address, and what to do."""
+    """The message has the address, and what to do."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))
         taken.listen()
@@ -110,7 +110,7 @@ async def test_an_address_that_is_none_is_refused(start: Any, http: str) -> None
 
 
 async def test_on_loopback_it_answers_to_no_other_name(serve: Any, port: int) -> None:
-    """A page that was lured here by DNS rebinding learns nothing."""
+    """DNS rebinding can lead a page of another site here; it must learn nothing."""
     await serve()
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers={"Host": "evil.example"}) as session:
         for path in ("/status", "/metrics", "/livez"):
@@ -119,7 +119,7 @@ async def test_on_loopback_it_answers_to_no_other_name(serve: Any, port: int) ->
 
 
 async def test_any_loopback_address_answers_to_its_own_name(start: Any, port: int) -> None:
-    """All of 127.0.0.0/8 is this machine alone."""
+    """Every address in 127.0.0.0/8 is this machine's."""
     await start(http=f"127.0.0.2:{port}")
     async with aiohttp.ClientSession(f"http://127.0.0.2:{port}") as session:
         async with session.get("/livez") as answer:

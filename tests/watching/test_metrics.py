@@ -1,4 +1,4 @@
-"""`/metrics` counts what the gateway saw, to the request."""
+"""`/metrics` agrees with what the gateway saw, to the request."""
 
 import asyncio
 from dataclasses import replace
@@ -30,7 +30,7 @@ async def total(get: Any, name: str, **labels: str) -> float:
 
 @pytest.mark.usefixtures("quiet")
 async def test_metrics_agree_with_the_gateway_to_the_request(gw: Gateway, apps: Apps, serve: Any, get: Any) -> None:
-    """Under load, with failures, drains, losses and replies that had to be flushed."""
+    """The worker is under load, with failures, drains, losses and replies that had to be flushed."""
 
     @apps.function("fail")
     async def fail(ctx: Any) -> None:
@@ -75,7 +75,7 @@ async def test_metrics_agree_with_the_gateway_to_the_request(gw: Gateway, apps: 
 async def test_leases_are_counted_as_the_gateway_grants_and_refuses_them(
     gw: Gateway, held: Held, serve: Any, get: Any
 ) -> None:
-    """With how late each extension was asked for."""
+    """How late each extension was asked for is counted, too."""
     worker = await serve()
     await at_work(gw, held)
     await worker.hears(events.LeaseExtended, 2)
@@ -89,7 +89,7 @@ async def test_leases_are_counted_as_the_gateway_grants_and_refuses_them(
 
 
 async def test_time_is_counted_in_the_state_in_which_it_was_spent(gw: Gateway, serve: Any, get: Any) -> None:
-    """States that were never entered have none, heartbeats and leases their own times."""
+    """A state that was never entered has no time. Heartbeats and leases have times of their own."""
     worker = await serve()
     gw.starts.standing = DOWN
     gw.connections[0].drop()

@@ -1,4 +1,4 @@
-"""The live page of a worker: it shows the worker from its start, and nothing on it can be pressed."""
+"""A worker's live page shows the worker from its start, and has no buttons."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from connect.gateway import Gateway
 
 
 async def test_the_live_page_is_served_read_only(gw: Gateway, serve: Any, get: Any, port: int) -> None:
-    """The same page as the lab's, without its buttons: nothing there takes a POST."""
+    """It is the lab's page without its buttons, and no path takes a POST."""
     await serve(status_page=True)
     code, page = await get("/")
     assert (code, 'name="lab-token" content=""' in page) == (200, True)
@@ -26,7 +26,7 @@ async def test_the_live_page_is_served_read_only(gw: Gateway, serve: Any, get: A
 
 
 async def test_a_feed_that_is_asked_for_with_nonsense_starts_at_the_beginning(serve: Any, port: int) -> None:
-    """Nobody can make the worker log errors by asking."""
+    """A request cannot make the worker log errors."""
     await serve(status_page=True)
     async with (
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
@@ -39,7 +39,7 @@ async def test_a_feed_that_is_asked_for_with_nonsense_starts_at_the_beginning(se
 
 
 async def test_a_page_that_knew_another_process_is_told_all_of_this_one(serve: Any, port: int) -> None:
-    """The number that it remembers was the other's."""
+    """The number that the page remembers belongs to the other process."""
     await serve(status_page=True)
     async with (
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,

@@ -1,4 +1,4 @@
-"""OpenTelemetry: executions in the trace of whoever sent the event, connecting and draining beside them."""
+"""OpenTelemetry: executions are in the trace of the event's sender; connecting and draining have spans of their own."""
 
 import asyncio
 import gzip
@@ -27,7 +27,7 @@ SENT = {"traceparent": f"00-{TRACE_ID}-{SPAN_ID}-01"}
 
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[TracerProvider]:
-    """A tracer provider for this test alone: what worker and user code find when they ask for one."""
+    """A tracer provider for this test alone, which the worker and user code find."""
     made = TracerProvider()
     monkeypatch.setattr(trace, "get_tracer", lambda name, version=None: made.get_tracer(name, version))
     yield made
@@ -43,7 +43,7 @@ def spans(provider: TracerProvider) -> InMemorySpanExporter:
 
 
 def named(spans: InMemorySpanExporter, name: str) -> list[ReadableSpan]:
-    """Those with this name, in the order in which they ended."""
+    """The spans with this name, in the order in which they ended."""
     return [span for span in spans.get_finished_spans() if span.name == name]
 
 
@@ -55,7 +55,7 @@ def isolation(request: pytest.FixtureRequest) -> Any:
 async def test_an_execution_is_a_child_of_the_users_trace(
     gw: Gateway, start: Any, spans: InMemorySpanExporter, isolation: Any
 ) -> None:
-    """With who, what and how it ended, linked to the connection that brought it."""
+    """The span says what ran and how it ended, and links to the span of the connection that brought it."""
     gw.user_trace_ctx = json.dumps(SENT).encode()
     await start(traces=True, isolation=isolation)
     run = await gw.invoke("app-echo", {"value": 1})
@@ -79,7 +79,7 @@ async def test_an_execution_is_a_child_of_the_users_trace(
 async def test_what_user_code_opens_is_inside(
     gw: Gateway, apps: Apps, start: Any, provider: TracerProvider, spans: InMemorySpanExporter, isolation: Any
 ) -> None:
-    """In async functions, and in sync ones on their threads."""
+    """This holds in async functions, and in sync ones on their threads."""
 
     @apps.function("async")
     async def on_a_loop(ctx: Any) -> None:
@@ -100,7 +100,7 @@ async def test_what_user_code_opens_is_inside(
 
 
 async def test_a_failure_is_an_error(gw: Gateway, apps: Apps, start: Any, spans: InMemorySpanExporter) -> None:
-    """With what the reply says."""
+    """The span has the reply's text."""
 
     @apps.function("fail")
     async def fail(ctx: Any) -> None:
@@ -117,7 +117,7 @@ async def test_a_failure_is_an_error(gw: Gateway, apps: Apps, start: Any, spans:
 async def test_connecting_again_and_draining_have_spans(
     gw: Gateway, held: Held, start: Any, spans: InMemorySpanExporter
 ) -> None:
-    """Each attempt that failed is an event of its span; a drain lasts until the next link is in use, or the end."""
+    """Each failed attempt is an event of the span. A drain lasts until the next link is in use, or until the end."""
     worker = await start(traces=True)
     gw.starts.standing = DOWN
     gw.connections[0].drop()
@@ -140,7 +140,7 @@ async def test_connecting_again_and_draining_have_spans(
 
 @pytest.fixture
 async def collector() -> AsyncIterator[tuple[str, list[ExportTraceServiceRequest]]]:
-    """An endpoint for OTLP over HTTP, and what it was sent."""
+    """An OTLP endpoint over HTTP, and what it was sent."""
     got: list[ExportTraceServiceRequest] = []
 
     async def take(request: web.Request) -> web.Response:
@@ -163,7 +163,7 @@ async def collector() -> AsyncIterator[tuple[str, list[ExportTraceServiceRequest
 async def test_spans_arrive_over_otlp(
     gw: Gateway, start: Any, provider: TracerProvider, collector: tuple[str, list[ExportTraceServiceRequest]]
 ) -> None:
-    """As a collector decodes them."""
+    """A collector decodes them."""
     endpoint, got = collector
     exporter = OTLPSpanExporter(endpoint)
     await start(traces=True)
@@ -179,7 +179,7 @@ async def test_spans_arrive_over_otlp(
 
 
 def test_a_provider_of_the_users_own_is_left_alone(monkeypatch: pytest.MonkeyPatch, provider: TracerProvider) -> None:
-    """`--traces` sets one up only where there is none."""
+    """`--traces` sets a provider up only if there is none."""
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
     monkeypatch.setattr(trace, "set_tracer_provider", lambda _: pytest.fail("replaced it"))
     otel_spans.export()

@@ -1,4 +1,4 @@
-"""Bytes ⇄ messages: nothing is lost on the way, and no bytes do any harm."""
+"""Frames are encoded and decoded without loss, and no bytes raise anything but a ProtocolError."""
 
 import contextlib
 from typing import Any

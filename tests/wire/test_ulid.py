@@ -1,4 +1,4 @@
-"""ULIDs: what a fresh one says, and which texts are one."""
+"""A fresh ULID holds its time; texts that are no ULID are told apart."""
 
 import time
 
@@ -25,7 +25,7 @@ from connect.wire import ulid
     ],
 )
 def test_a_ulid_says_its_time(text: str, at: float | None) -> None:
-    """In either case; what is no ULID says nothing."""
+    """Upper and lower case mean the same. A text that is no ULID has no time."""
     assert ulid.timestamp(text) == at
 
 
@@ -44,7 +44,7 @@ def test_a_fresh_one_is_made_for_now_and_is_like_no_other() -> None:
 
 @given(st.floats(0, 1e9), st.floats(1, 1e9))
 def test_later_ones_come_later_in_the_alphabet(at: float, later: float) -> None:
-    """Of two leases for one request the newer is the greater."""
+    """So of two leases of one request the newer is the greater."""
     assert ulid.new(at) < ulid.new(at + later)
 
 

@@ -1,4 +1,4 @@
-"""What only tests of the whole worker use: the servers of the drop-in tests, and ways to break a frame or an action."""
+"""Fixtures for tests of the whole worker alone: servers for the drop-in tests, and ways to break a frame or an action."""
 
 import asyncio
 import functools
@@ -45,7 +45,7 @@ async def embedded(gw: Gateway) -> AsyncIterator[Server]:
 
 @pytest.fixture
 async def run() -> AsyncIterator[Callable[..., Any]]:
-    """Start a worker that `connect` made, by default wait until it is ACTIVE; at the end close it and see it end."""
+    """Start a worker that `connect` made, and wait until it is ACTIVE unless told otherwise; at the end close it."""
     started: list[Running] = []
 
     async def begin(connection: Any, *, ready: bool = True) -> Running:
@@ -86,7 +86,7 @@ def break_write(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture
 def breaks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """`breaks(owner, name, nth)`: the *nth* call of that action raises. What the worker says of it: `rig.reported`."""
+    """`breaks(owner, name, nth)`: the *nth* call of that action raises. `rig.reported` checks what the worker logs then."""
 
     def arm(owner: type[Any], name: str, nth: int = 1) -> None:
         action, calls = getattr(owner, name), Counter[str]()

@@ -1,4 +1,4 @@
-"""What the drop-in tests are made of: a server, an app on it, and a function that is watched."""
+"""What the drop-in tests use: a server, an app on it, and a function that is watched."""
 
 import asyncio
 import uuid
@@ -16,7 +16,7 @@ DEV_ENV = "00000000-0000-4000-b000-000000000000"
 
 @dataclass(eq=False)
 class Server:
-    """A server to connect to, a client of it, and an app whose ids nobody else uses."""
+    """A server to connect to, a client of it, and an app whose ids no other test uses."""
 
     url: str
     long_step: float
@@ -42,7 +42,7 @@ class Server:
         await self.client.send(inngest.Event(name=self.app_id))
 
     async def instances(self) -> list[str]:
-        """The instance ids that the server knows as connected."""
+        """The instance ids of the workers that the server knows."""
         if self.gateway:
             return [connection.worker.instance_id for connection in self.gateway.connections]
         url = f"{self.url}/v0/connect/envs/{DEV_ENV}/conns"
@@ -51,13 +51,13 @@ class Server:
 
 
 async def within(awaitable: Any, seconds: float = 5.0) -> Any:
-    """Await it, for so long at most."""
+    """Await *awaitable*, with a time limit."""
     async with asyncio.timeout(seconds):
         return await awaitable
 
 
 class Watched:
-    """A function that tells when it runs and when it has ended, and that waits in between if it is to."""
+    """A function that says when it runs and when it has ended, and that can be made to wait in between."""
 
     def __init__(self, server: Server, *, waits: bool = False) -> None:
         self.began, self.ended, self.go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -77,5 +77,5 @@ class Watched:
 
 
 async def completed(gw: Gateway) -> None:
-    """Until the only run of the gateway has succeeded."""
+    """Wait until the gateway's only run has succeeded."""
     await gw.until(lambda: [each.status for each in gw.runs] == ["completed"])

@@ -1,4 +1,4 @@
-"""Bad input from a peer, or from the user's own code: it is told, or borne, and costs no work."""
+"""Bad input from a peer, or from the user's own code, is reported and costs no work."""
 
 import asyncio
 import contextlib
@@ -56,7 +56,7 @@ async def test_a_gateway_url_without_a_path_gets_one(gw: Gateway, start: Any) ->
 
 # -- frames ------------------------------------------------------------------------------------------------------------------
 
-NOBODY = "01JZZZZZZZZZZZZZZZZZZZZZZZ"
+UNKNOWN = "01JZZZZZZZZZZZZZZZZZZZZZZZ"
 FRAMES: dict[str, bytes | str] = {
     **GARBAGE,
     "seven mebibytes of a kind unknown": wire.ConnectMessage(
@@ -64,15 +64,15 @@ FRAMES: dict[str, bytes | str] = {
     ).SerializeToString(),  # type: ignore[arg-type]
     "seven mebibytes of text": "x" * (7 * 1024 * 1024),
     "reply ACK for a request unknown": wire.ConnectMessage(
-        kind=Kind.WORKER_REPLY_ACK, payload=wire.WorkerReplyAckData(request_id=NOBODY).SerializeToString()
+        kind=Kind.WORKER_REPLY_ACK, payload=wire.WorkerReplyAckData(request_id=UNKNOWN).SerializeToString()
     ).SerializeToString(),
     "lease ACK for a request unknown": wire.ConnectMessage(
         kind=Kind.WORKER_REQUEST_EXTEND_LEASE_ACK,
-        payload=wire.WorkerRequestExtendLeaseAckData(request_id=NOBODY, new_lease_id=NOBODY).SerializeToString(),
+        payload=wire.WorkerRequestExtendLeaseAckData(request_id=UNKNOWN, new_lease_id=UNKNOWN).SerializeToString(),
     ).SerializeToString(),
     "nack for a request unknown": wire.ConnectMessage(
         kind=Kind.WORKER_REQUEST_EXTEND_LEASE_ACK,
-        payload=wire.WorkerRequestExtendLeaseAckData(request_id=NOBODY).SerializeToString(),
+        payload=wire.WorkerRequestExtendLeaseAckData(request_id=UNKNOWN).SerializeToString(),
     ).SerializeToString(),
     "a kind below zero": bytes((8, *[255] * 9, 1)),
 }
@@ -81,7 +81,7 @@ FRAMES: dict[str, bytes | str] = {
 @pytest.mark.parametrize("name", FRAMES)
 @pytest.mark.usefixtures("quiet")
 async def test_a_frame_without_sense_changes_nothing(gw: Gateway, start: Any, held: Any, name: str) -> None:
-    """The link stays, and so does what is in flight."""
+    """The link stays, and so does the work in flight."""
     worker = await start(deadlines=PATIENT)
     run = gw.start_run("app-hold")
     await held.running()
@@ -141,7 +141,7 @@ anything = st.binary(max_size=100) | st.builds(
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(frames=st.lists(anything, min_size=5, max_size=30))
 async def test_no_bytes_at_all_stop_a_worker(gw: Gateway, start: Any, frames: list[bytes]) -> None:
-    """Frames made of chance; some of them are true ones, a GATEWAY_CLOSING for instance."""
+    """The frames are random; some of them are valid, such as a GATEWAY_CLOSING."""
     worker = await start(deadlines=QUICK)
     for frame in frames:
         with contextlib.suppress(ConnectionError):
@@ -252,7 +252,7 @@ async def test_a_gateway_that_hangs_up_in_the_middle_of_its_greeting_is_an_error
 
 @asynccontextmanager
 async def an_old_proxy(port: int) -> AsyncIterator[str]:
-    """HTTP/1.0 in its ways: one connection at a time, one request on each, and its end is the end of the answer; its URL."""
+    """A proxy that speaks HTTP/1.0: one connection at a time, one request on each, and its end ends the answer; its URL."""
     turn = asyncio.Lock()
     tasks: set[asyncio.Task[Any]] = set()
 
@@ -352,10 +352,8 @@ async def test_a_flush_turns_to_the_fallback_key_at_once(gw: Gateway, start: Any
 # -- secrets -----------------------------------------------------------------------------------------------------------------
 
 
-async def test_no_secret_is_told_to_anybody(
-    gw: Gateway, start: Any, held: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A life with every trouble that has to do with keys, at DEBUG, and everything that can be asked of the worker."""
+async def test_no_secret_is_shown(gw: Gateway, start: Any, held: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """The worker meets every trouble with keys, and logs at DEBUG."""
     caplog.set_level(logging.DEBUG)
     gw.signing_keys = (FALLBACK,)
     worker = await start(
@@ -384,7 +382,7 @@ async def test_no_secret_is_told_to_anybody(
 
 @pytest.fixture
 async def suspicious_proxy() -> AsyncIterator[str]:
-    """A proxy that nobody may pass, as an address with a password."""
+    """The address, with a password, of a proxy that refuses every request."""
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -396,7 +394,7 @@ async def suspicious_proxy() -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("stage", ["start", "socket"])
-async def test_no_password_of_a_proxy_or_an_address_is_told_to_anybody(
+async def test_no_password_of_a_proxy_or_an_address_is_shown(
     gw: Gateway,
     start: Any,
     suspicious_proxy: str,
@@ -404,7 +402,7 @@ async def test_no_password_of_a_proxy_or_an_address_is_told_to_anybody(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """aiohttp names a proxy that refuses it with all that its address holds."""
+    """aiohttp's error shows the whole address of a proxy that refuses."""
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("HTTPS_PROXY", suspicious_proxy)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

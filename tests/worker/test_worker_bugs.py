@@ -1,4 +1,4 @@
-"""A bug in an action: the worker finishes what it has, and start() raises InternalError."""
+"""After a bug in an action the worker finishes its work, and start() raises InternalError."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("quiet")
 
 
 def is_internal(worker: Running) -> None:
-    """start() raised InternalError, with the bug as its cause."""
+    """Whether start() raised InternalError with the bug as its cause."""
     error = worker.task.exception()
     assert isinstance(error, InternalError)
     assert isinstance(error.__cause__, ZeroDivisionError)
@@ -50,7 +50,7 @@ async def test_a_bug_while_connecting_closes_at_once(start: Any, breaks: Any, ca
 async def test_a_bug_while_active_leaves_start_once_work_is_finished(
     gw: Gateway, held: Held, start: Any, breaks: Any, caplog: Any
 ) -> None:
-    """Entering ACTIVE for the second time goes wrong, with a function running: it finishes, its reply arrives, then the error."""
+    """An action raises when ACTIVE is entered for the second time. The function that runs then finishes, and its reply arrives."""
     breaks(Connection, "flush_replies", nth=2)
     worker = await start()
     run = await at_work(gw, held)
@@ -115,7 +115,7 @@ async def test_a_bug_while_stopping_closes_at_once_and_reports_what_is_lost(
 async def test_a_bug_in_a_request_leaves_start_once_the_other_work_is_finished(
     gw: Gateway, held: Held, start: Any, breaks: Any, caplog: Any
 ) -> None:
-    """The request chart's actions are no exception: the one request is lost, loudly, the rest is finished."""
+    """The request with the bug is lost, which is logged; the others are finished."""
     worker = await start()
     run = await at_work(gw, held)
     breaks(Request, "send_reply")
@@ -131,7 +131,7 @@ async def test_a_bug_in_a_request_leaves_start_once_the_other_work_is_finished(
 
 
 async def test_a_bug_as_a_link_comes_up_is_a_failed_attempt(start: Any, breaks: Any, caplog: Any) -> None:
-    """The link ends before anybody heard that it was ready: the dial loop does not wait for it for ever."""
+    """The link ends before it was reported as ready. The dial loop does not wait for it."""
     breaks(Link, "report_ready")
     worker = await start()
     assert isinstance(worker.heard(events.Reconnecting)[0].error, ZeroDivisionError)

@@ -12,7 +12,7 @@ from connect.gateway import Gateway, Kind, Opened
 
 @pytest.mark.usefixtures("quiet")
 async def test_a_drained_gateway_is_left_only_for_a_link_that_takes_work(gw: Gateway, start: Any) -> None:
-    """While requests go on without a pause: none is dispatched twice, and none waits."""
+    """Requests come without a pause; none is dispatched twice, and none waits."""
     worker = await start()
     running, results = True, []
 

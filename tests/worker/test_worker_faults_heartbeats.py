@@ -12,7 +12,7 @@ from connect.gateway import Gateway, Kind, Opened
 
 
 async def test_user_code_that_blocks_delays_no_heartbeat_and_no_lease(gw: Gateway, apps: Any) -> None:
-    """A burst of runs, one of which blocks its loop for longer than the gateway's patience; that loop is a thread's here."""
+    """One of several runs blocks the user's loop, here a thread's, for longer than the gateway waits for a heartbeat."""
     gw.heartbeat_interval = gw.extend_lease_interval = "400ms"
     gw.lease_duration, gw.lease_grace, gw.heartbeat_timeout = 2.0, 0.5, 2.0
 
@@ -69,7 +69,7 @@ async def test_two_unanswered_heartbeats_are_borne(gw: Gateway, start: Any) -> N
 
 
 async def test_heartbeats_that_are_answered_late_are_answered(gw: Gateway, start: Any) -> None:
-    """Two and a half intervals late, as by a gateway that has them wait behind data."""
+    """The answers are two and a half intervals late, as if they waited behind data."""
     gw.heartbeat_interval = "400ms"
     gw.faults.delay(Kind.GATEWAY_HEARTBEAT, 1.0, None)
     worker = await start()

@@ -63,7 +63,7 @@ async def test_a_lease_answer_that_was_lost_is_asked_for_again(gw: Gateway, star
 
 
 async def test_a_lease_answer_that_was_overtaken_brings_no_older_lease(gw: Gateway, start: Any, held: Any) -> None:
-    """It comes last of all: what is asked from then on reaches the gateway, but no answer reaches the worker."""
+    """It is the last answer that reaches the worker; the worker's later extensions still reach the gateway."""
     worker = await start()
     run = gw.start_run("app-hold")
     await held.running()
@@ -106,7 +106,7 @@ async def test_a_late_lease_answer_brings_no_request_back(
 
 
 async def test_no_lease_is_extended_over_two_links_at_once(gw: Gateway, start: Any, held: Any) -> None:
-    """A server of before inngest/inngest#4687: one extension with a superseded id, and the lease is lost.
+    """A server of before inngest/inngest#4687 takes the lease away if it is extended once with an old id.
 
     The old link still owes an answer when the new one takes over; until it has come, at least one extension would be due.
     """

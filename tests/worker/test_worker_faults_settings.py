@@ -52,7 +52,7 @@ async def test_a_worker_without_apps_is_not_made() -> None:
 
 
 async def test_a_worker_runs_off_the_main_thread(gw: Gateway, apps: Any) -> None:
-    """With its default signals, which only the main thread may ask for."""
+    """It has its default signals, for which only the main thread may set handlers."""
     made = connect([(apps.client, apps.functions)])
     ended: list[BaseException | None] = []
 

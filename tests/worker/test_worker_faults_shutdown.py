@@ -69,7 +69,7 @@ async def test_closed_is_told_after_every_reply_was_delivered(gw: Gateway, start
 
 
 async def test_sigterm_lets_a_long_step_finish(gw: Gateway, start: Any, held: Any) -> None:
-    """Longer than its lease and than the gateway's patience with a silent worker."""
+    """The step takes longer than its lease, and longer than the gateway waits for a heartbeat."""
     gw.heartbeat_interval = gw.extend_lease_interval = "200ms"
     gw.lease_duration, gw.lease_grace, gw.heartbeat_timeout = 1.5, 0.5, 1.5
     worker = await start(shutdown_signals=[signal.SIGTERM])
@@ -181,7 +181,7 @@ async def test_a_link_lost_during_shutdown_is_replaced_and_paused(gw: Gateway, s
 
 
 async def test_a_drain_during_shutdown_gets_a_replacement(gw: Gateway, start: Any, held: Any) -> None:
-    """It carries what is left to do, and takes no work."""
+    """The replacement carries the rest of the work, and takes no new work."""
     gw.heartbeat_interval = "200ms"
     worker = await start()
     run = gw.start_run("app-hold")
@@ -267,7 +267,7 @@ def _fail_start(gw: Gateway) -> None:
 async def test_start_can_be_cancelled_while_it_connects(
     gw: Gateway, start: Any, obstruct: Callable[[Gateway], None]
 ) -> None:
-    """Also while it waits to try again: for a minute here."""
+    """It can also be cancelled while it waits for a minute to try again."""
     obstruct(gw)
     minute = tenacity.AsyncRetrying(wait=tenacity.wait_fixed(60))
     worker = await start(ready=False, deadlines=PATIENT, retry=minute)

@@ -1,4 +1,4 @@
-"""The main path, end to end."""
+"""The main path of a worker, from end to end."""
 
 from typing import Any
 

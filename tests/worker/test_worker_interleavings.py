@@ -1,4 +1,4 @@
-"""Drains, losses and shutdowns, each in the middle of another: every row of STATECHARTS.md §7.1."""
+"""A drain, a loss or a shutdown happens in the middle of another: every row of STATECHARTS.md §7.1."""
 
 import asyncio
 import threading
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("quiet")
 
 
 async def test_drain_during_shutdown(gw: Gateway, held: Held, start: Any) -> None:
-    """The replacement is paused, never announced; the work ends on it."""
+    """The replacement is paused and never announced as ready; the work ends on it."""
     worker = await start()
     run = await at_work(gw, held)
     await worker.close()
@@ -49,7 +49,7 @@ async def test_drain_during_shutdown(gw: Gateway, held: Held, start: Any) -> Non
 
 
 async def test_shutdown_during_drain(gw: Gateway, held: Held, start: Any) -> None:
-    """The draining link, still the current one, carries the last reply; no replacement is waited for."""
+    """The draining link is still the current one and carries the last reply. The worker waits for no replacement."""
     worker = await start()
     run = await at_work(gw, held)
     gw.starts.standing = DOWN
@@ -69,7 +69,7 @@ async def test_shutdown_during_drain(gw: Gateway, held: Held, start: Any) -> Non
 
 
 async def test_ready_after_shutdown_in_a_drain(gw: Gateway, held: Held, start: Any) -> None:
-    """The link that was being made when shutdown began is paused, never announced, and takes the reply."""
+    """The link in the making is paused, never announced as ready, and carries the reply."""
     worker = await start()
     run = await at_work(gw, held)
     gw.starts.standing = DOWN
@@ -88,7 +88,7 @@ async def test_ready_after_shutdown_in_a_drain(gw: Gateway, held: Held, start: A
 
 
 async def test_loss_during_drain(gw: Gateway, held: Held, start: Any) -> None:
-    """The old link dies before the new one is ready: the work lives on and is answered over the new one."""
+    """The old link is lost before the new one is ready. The work goes on, and the new link carries the reply."""
     worker = await start()
     run = await at_work(gw, held)
     gw.starts.standing = DOWN
@@ -105,7 +105,7 @@ async def test_loss_during_drain(gw: Gateway, held: Held, start: Any) -> None:
 
 
 async def test_loss_during_shutdown(gw: Gateway, held: Held, start: Any) -> None:
-    """A new link is made although the worker shuts down: the lease has to live, and the reply to arrive."""
+    """The worker makes a new link, to extend the lease and to send the reply."""
     worker = await start()
     run = await at_work(gw, held)
     await worker.close()
@@ -120,7 +120,7 @@ async def test_loss_during_shutdown(gw: Gateway, held: Held, start: Any) -> None
 
 
 async def test_shutdown_during_backoff_while_idle(gw: Gateway, start: Any) -> None:
-    """The wait is cut short: CLOSED at once."""
+    """The worker is CLOSED at once; it does not wait for the next attempt."""
     worker = await start(retry=patient())
     gw.starts.standing = DOWN
     gw.connections[0].drop()
@@ -134,7 +134,7 @@ async def test_shutdown_during_backoff_while_idle(gw: Gateway, start: Any) -> No
 
 
 async def test_shutdown_during_backoff_with_work(gw: Gateway, held: Held, start: Any) -> None:
-    """The work ends without any link, its reply is flushed, and then the worker is CLOSED."""
+    """The work ends without a link, its reply is flushed, and then the worker is CLOSED."""
     worker = await start(retry=patient())
     run = await at_work(gw, held)
     gw.starts.standing = DOWN
@@ -150,7 +150,7 @@ async def test_shutdown_during_backoff_with_work(gw: Gateway, held: Held, start:
 
 
 async def test_second_drain_while_draining(gw: Gateway, held: Held, start: Any) -> None:
-    """The repeat changes nothing: one replacement, one hand-over."""
+    """The second one changes nothing: there is one replacement."""
     worker = await start()
     run = await at_work(gw, held)
     old = gw.connections[0]
@@ -170,7 +170,7 @@ async def test_second_drain_while_draining(gw: Gateway, held: Held, start: Any) 
 
 
 async def test_drain_of_the_replacement(gw: Gateway, start: Any) -> None:
-    """The first link, still waiting for an answer, is dropped when its replacement drains: never three links."""
+    """The first link still waits for an answer, and is dropped when its replacement drains: there are never three links."""
     worker = await start(deadlines=replace(QUICK, reply_ack=30.0, settle=30.0))
     gw.faults.lose(Kind.WORKER_REPLY_ACK)
     await gw.invoke("app-echo", {"value": 1})
@@ -188,7 +188,7 @@ async def test_drain_of_the_replacement(gw: Gateway, start: Any) -> None:
 
 
 class Stubborn:
-    """An executor whose work cannot be stopped; `begun` tells that it was asked for some."""
+    """An executor whose executions cannot be cancelled. `begun` is set when one begins."""
 
     def __init__(self) -> None:
         self.begun = threading.Event()
@@ -210,7 +210,7 @@ class Stubborn:
 
 
 async def test_nothing_helps(gw: Gateway, start: Any) -> None:
-    """Work that ends neither by itself nor by cancelling is reported as lost, and the worker closes all the same."""
+    """Work that neither ends nor can be cancelled is reported as lost, and the worker closes all the same."""
     executor = Stubborn()
     worker = await start(executor=executor, shutdown_timeout=0.05, flush_timeout=0.1)
     run = gw.start_run("app-echo")

@@ -1,4 +1,4 @@
-"""What the worker says in its log, and when."""
+"""The worker's log lines, and when they are written."""
 
 import logging
 import signal
@@ -21,7 +21,7 @@ def said(caplog: pytest.LogCaptureFixture, level: int = logging.INFO) -> list[st
 
 
 def about(lines: list[str], *texts: str) -> list[int]:
-    """Where, in this order, the lines are that say *texts*."""
+    """The positions of the lines that contain *texts*, in the order of *texts*."""
     return [next(number for number, line in enumerate(lines) if text in line) for text in texts]
 
 

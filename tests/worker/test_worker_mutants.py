@@ -1,4 +1,4 @@
-"""What only a changed chart would break: each test here kills mutants that every other test of the worker lets live.
+"""Each test here kills mutants of the charts that no other test of the worker kills.
 
 See docs/mutation.md.
 """
@@ -24,7 +24,7 @@ STAGES: dict[str, Callable[[Gateway], None]] = {
 
 
 def deadlines_of_links() -> int:
-    """How many of them the running loop has in store."""
+    """How many deadlines of links the running loop has scheduled."""
     scheduled: list[asyncio.TimerHandle] = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
     callbacks = [handle._callback for handle in scheduled if not handle.cancelled()]  # type: ignore[attr-defined]
     return sum(getattr(callback, "__func__", None) is Link._stage_timed_out for callback in callbacks)
@@ -32,7 +32,7 @@ def deadlines_of_links() -> int:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
-    """Set as soon as a link has begun its start request."""
+    """An event that is set as soon as a link has begun its start request."""
     begun, post = asyncio.Event(), Link.post_start
 
     def post_start(link: Link) -> None:
@@ -85,7 +85,7 @@ SAID = {
 async def test_a_handshake_that_fails_is_over(
     gw: Gateway, start: Any, breaks: Any, caplog: pytest.LogCaptureFixture, failure: str
 ) -> None:
-    """However it fails: the next attempt is another link's, and nothing goes on in this one."""
+    """However it fails, the next attempt has a link of its own, and the failed one does nothing more."""
     worker = await start(retry=patient(), deadlines=PATIENT)
     FAILURES[failure](gw)
     if failure == "a bug":
@@ -105,7 +105,7 @@ async def test_a_handshake_that_fails_is_over(
 async def test_a_link_that_was_up_and_is_lost_is_over(
     gw: Gateway, start: Any, breaks: Any, caplog: pytest.LogCaptureFixture, event: str
 ) -> None:
-    """Dropped, silent or broken: it moves to CLOSED and nowhere else."""
+    """A link that is dropped, silent or broken moves to CLOSED and nowhere else."""
     gw.heartbeat_interval = "50ms" if event == "beat" else "200ms"
     if event == "error_execution":
         breaks(Link, "send_heartbeat")
@@ -124,7 +124,7 @@ async def test_a_link_that_was_up_and_is_lost_is_over(
 
 @pytest.mark.parametrize("missing", [0, 1, 2])
 async def test_an_answered_heartbeat_makes_up_for_all_before_it(gw: Gateway, start: Any, missing: int) -> None:
-    """After it, as at first, it takes three unanswered ones to lose the link."""
+    """After an answer it takes three unanswered heartbeats again to lose the link."""
     gw.heartbeat_interval = "200ms"
     if missing:
         gw.faults.lose(Kind.GATEWAY_HEARTBEAT, count=missing)
@@ -142,7 +142,7 @@ async def test_an_answered_heartbeat_makes_up_for_all_before_it(gw: Gateway, sta
 async def test_a_reply_that_waits_for_its_next_flush_does_not_wait_once_a_link_is_up(
     gw: Gateway, start: Any, held: Held, stopping: bool
 ) -> None:
-    """A start request that was answered says that the API is back, to a worker that stops too."""
+    """A start request that was answered shows that the API is back, also to a worker that stops."""
     worker = await start(retry=patient(), deadlines=PATIENT)
     await at_work(gw, held)
     if stopping:
@@ -160,7 +160,7 @@ async def test_a_reply_that_waits_for_its_next_flush_does_not_wait_once_a_link_i
 
 
 async def test_a_link_that_is_retired_and_settled_is_over(gw: Gateway, start: Any) -> None:
-    """It says goodbye by itself, and is not first taken up again for somebody to close it."""
+    """It closes by itself; no other part of the worker has to close it."""
     worker = await start(deadlines=PATIENT)
     await gw.drain()
     await worker.hears(events.Connected, 2)

@@ -1,4 +1,4 @@
-"""A drop-in for `inngest.connect`: what its own tests hold it to, asked of this worker through the official names alone.
+"""A drop-in for `inngest.connect`: the official client's own tests, asked of this worker through the official names alone.
 
 What an honest server suffices for runs against the embedded gateway, and against the server that INNGEST_DEV names where it is
 set (`-m real_server`). What needs a gateway that misbehaves runs against the embedded one.
@@ -23,7 +23,7 @@ from connect.gateway import Answer, Gateway, Kind, in_thread
 
 
 def test_every_parameter_of_the_official_connect_is_here() -> None:
-    """Same names, same kinds, same defaults; what is added is keyword-only and optional."""
+    """It has the same names, kinds and defaults. Other parameters are keyword-only and optional."""
     ours, official = inspect.signature(connect).parameters, inspect.signature(inngest.connect.connect).parameters
     for name, parameter in official.items():
         assert (ours[name].kind, ours[name].default) == (parameter.kind, parameter.default), name
@@ -52,7 +52,7 @@ def test_every_state_of_the_official_client_is_here() -> None:
 
 
 async def test_connect(server: Server, run: Any) -> None:
-    """The whole life by its official names."""
+    """A whole life, by the official names."""
     connection = connect([(server.client, [Watched(server).function])], instance_id=server.app_id, shutdown_signals=[])
     assert connection.get_state() is CONNECTING
     with pytest.raises(Exception, match="connection not established"):
@@ -80,7 +80,7 @@ async def test_run(server: Server, run: Any) -> None:
 
 
 async def test_multi_step_run(server: Server, run: Any) -> None:
-    """Each step is executed once, however often the function is entered; the last of them sees the results of all."""
+    """Each step runs once, however often the function is entered; the last step gets the results of all."""
     executed: list[str] = []
     result: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -103,7 +103,7 @@ async def test_multi_step_run(server: Server, run: Any) -> None:
 
 
 async def test_run_in_cloud_mode(server: Server, run: Any) -> None:
-    """With a signing key; the execution requests are the same."""
+    """It has a signing key; the execution requests are the same."""
     await server.client._http_client._http_client.aclose()
     server.client = server.make_client(is_production=True, signing_key="deadbeef")
     watched = Watched(server)
@@ -115,7 +115,7 @@ async def test_run_in_cloud_mode(server: Server, run: Any) -> None:
 
 @pytest.mark.timeout(150)
 async def test_long_step_across_many_lease_extensions(server: Server, run: Any) -> None:
-    """A step that outlasts its lease's extensions is executed once."""
+    """A step that takes longer than several lease extensions runs once."""
     watched = Watched(server, waits=True)
     await run(connect([(server.client, [watched.function])], instance_id=server.app_id))
     await server.trigger()
@@ -146,7 +146,7 @@ async def test_sync_functions_run_side_by_side(server: Server, run: Any) -> None
 
 
 async def test_close_waits_for_an_execution(server: Server, run: Any) -> None:
-    """The worker ends once the function has; it is CLOSING, to those who ask in the official words, from close() on."""
+    """The worker ends after the function. From close() on it is CLOSING by the official names."""
     watched = Watched(server, waits=True)
     connection = connect([(server.client, [watched.function])], instance_id=server.app_id)
     worker = await run(connection)
@@ -249,7 +249,7 @@ async def test_two_drains_in_a_row(embedded: Server, gw: Gateway, run: Any) -> N
 
 @pytest.mark.usefixtures("quiet")
 async def test_drain_during_shutdown(embedded: Server, gw: Gateway, run: Any) -> None:
-    """Work that is still under way gets a live connection, which takes nothing new."""
+    """The work gets a new connection, which takes no new work."""
     watched = Watched(embedded, waits=True)
     connection = connect([(embedded.client, [watched.function])])
     worker = await run(connection)
@@ -266,14 +266,14 @@ async def test_drain_during_shutdown(embedded: Server, gw: Gateway, run: Any) ->
 
 
 async def second_connection(gw: Gateway) -> Any:
-    """The replacement, once it has introduced itself."""
+    """Wait for the replacement's WORKER_CONNECT; the replacement."""
     await gw.wait_for(Kind.WORKER_CONNECT, count=2)
     return gw.connections[-1]
 
 
 @pytest.mark.usefixtures("quiet")
 async def test_flush_after_an_abort(embedded: Server, gw: Gateway, run: Any) -> None:
-    """A reply that finds no connection goes out over HTTP."""
+    """A reply without a connection goes over HTTP."""
     watched = Watched(embedded, waits=True)
     connection = connect([(embedded.client, [watched.function])])
     await run(connection)
@@ -293,7 +293,7 @@ async def test_flush_after_an_abort(embedded: Server, gw: Gateway, run: Any) -> 
 
 @pytest.mark.usefixtures("quiet")
 async def test_no_flush_of_acknowledged_replies(embedded: Server, gw: Gateway, run: Any) -> None:
-    """What the gateway has confirmed is not sent again: not when the connection is lost, not at the end."""
+    """A confirmed reply is not sent again, neither when the connection is lost nor at the end."""
     watched = Watched(embedded)
     connection = connect([(embedded.client, [watched.function])])
     await run(connection)

@@ -1,4 +1,4 @@
-"""A drop-in for `inngest.connect`: what it asks of the API, and what it refuses at once."""
+"""A drop-in for `inngest.connect`: its requests to the API, and what it refuses at once."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ CAFEBABE = "65ab12a8ff3263fbc257e5ddf0aa563c64573d0bab1f1115b9b107834cfa6971"
 
 
 def authorizations(gw: Gateway) -> list[str | None]:
-    """What each start request brought."""
+    """The Authorization header of each start request."""
     return [call.headers.get("authorization") for call in gw.calls("start")]
 
 
@@ -52,7 +52,7 @@ async def test_unauthorized_leaves_start(embedded: Server, gw: Gateway, run: Any
 
 
 async def test_rewrite_gateway_endpoint(embedded: Server, gw: Gateway, run: Any) -> None:
-    """Given what the server granted, it returns what to dial."""
+    """It gets the address that the server granted, and returns the one to dial."""
     gw.advertise = lambda _: "ws://gateway.invalid:1/v0/connect"
     granted: list[str] = []
 

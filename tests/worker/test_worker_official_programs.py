@@ -1,4 +1,4 @@
-"""A drop-in for `inngest.connect`: whole programs, as processes of their own, ended by signals."""
+"""A drop-in for `inngest.connect`: whole programs in processes of their own, which signals end."""
 
 import asyncio
 import os
@@ -48,7 +48,7 @@ OURS = PROGRAM.replace("from inngest.connect import", "from connect import")
 
 
 async def spawn(server: Server, program: str, **environment: str) -> asyncio.subprocess.Process:
-    """The program as a process of its own, connected to *server*."""
+    """Start the program as a process, and wait until it is connected to *server*."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
@@ -68,7 +68,7 @@ async def spawn(server: Server, program: str, **environment: str) -> asyncio.sub
 
 
 async def lives_and_ends(server: Server, program: str, number: signal.Signals, **environment: str) -> None:
-    """It connects, runs a function, is told to stop in the middle of it, finishes it, and exits with 0."""
+    """The program connects and runs a function, gets a signal meanwhile, finishes the function, and exits with 0."""
     process = await spawn(server, program, **environment)
     assert process.stdin
     assert process.stdout
@@ -95,7 +95,7 @@ async def lives_and_ends(server: Server, program: str, number: signal.Signals, *
 async def test_a_program_for_the_official_client_runs_with_only_its_import_changed(
     embedded: Server, gw: Gateway
 ) -> None:
-    """The one line, and nothing else."""
+    """One line of it is changed."""
     changed = [pair for pair in zip(PROGRAM.splitlines(), OURS.splitlines(), strict=True) if pair[0] != pair[1]]
     assert changed == [
         ("from inngest.connect import ConnectionState, connect", "from connect import ConnectionState, connect")
@@ -106,7 +106,7 @@ async def test_a_program_for_the_official_client_runs_with_only_its_import_chang
 
 
 async def test_the_program_is_one_for_the_official_client(embedded: Server, gw: Gateway) -> None:
-    """It proves nothing unless the official client runs it too."""
+    """The test above proves something only if the official client runs the program too."""
     gw.heartbeat_interval = "60s"  # it keeps its own time, whatever it is told
     await lives_and_ends(embedded, PROGRAM, signal.SIGTERM)
 

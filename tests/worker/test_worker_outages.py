@@ -1,4 +1,4 @@
-"""What trying again cannot mend, and what it can: before the first ACTIVE, after it, and while the API is away."""
+"""Which errors end a worker before its first ACTIVE, which it outlives, and how it outlives an API that is away."""
 
 import asyncio
 from typing import Any
@@ -50,7 +50,7 @@ async def test_connect_timeout_leaves_start_with_the_last_cause(gw: Gateway, sta
 
 
 async def test_connect_timeout_ends_with_the_first_active(gw: Gateway, start: Any) -> None:
-    """It bounds the first connecting only: an outage later is waited out."""
+    """It limits the first connecting only; the worker waits for the end of a later outage."""
     worker = await start(connect_timeout=60.0)
     gw.starts.standing = DOWN
     gw.connections[0].drop()
@@ -62,7 +62,7 @@ async def test_connect_timeout_ends_with_the_first_active(gw: Gateway, start: An
 
 
 def refuse(gw: Gateway, cause: str) -> None:
-    """Have every attempt from here on end in what trying again cannot mend."""
+    """Have every attempt from now on fail with an error that a retry cannot mend."""
     match cause:
         case "unauthorized":
             gw.signing_keys = ("cc" * 32,)
@@ -73,7 +73,7 @@ def refuse(gw: Gateway, cause: str) -> None:
 
 
 def relent(gw: Gateway) -> None:
-    """Take any worker again."""
+    """Accept every worker again."""
     gw.signing_keys, gw.apps_limit = (), 10
     gw.faults.clear()
 
@@ -85,7 +85,7 @@ HOPELESS = [("unauthorized", AuthenticationFailed), ("sync failed", SyncFailed),
 async def test_rejected_before_the_first_active_leaves_start(
     gw: Gateway, start: Any, cause: str, error: type[Exception]
 ) -> None:
-    """A bad deploy fails at once and loudly: every key is tried once, anything else once."""
+    """A bad deploy fails at once: every key is tried once, anything else once."""
     refuse(gw, cause)
     worker = await start(ready=False, signing_key=PRIMARY, signing_key_fallback=FALLBACK, retry=patient())
     await closed(worker)
@@ -100,7 +100,7 @@ async def test_rejected_before_the_first_active_leaves_start(
 async def test_rejected_after_the_first_active_is_retried_for_ever(
     gw: Gateway, start: Any, cause: str, error: type[Exception]
 ) -> None:
-    """A worker that has worked does not leave for what an operator may mend."""
+    """An operator may mend the cause meanwhile."""
     worker = await start(signing_key=PRIMARY, signing_key_fallback=FALLBACK)
     refuse(gw, cause)
     gw.connections[0].drop()
@@ -114,7 +114,7 @@ async def test_rejected_after_the_first_active_is_retried_for_ever(
 
 
 async def test_rejected_while_there_was_no_active_but_another_failure_first(gw: Gateway, start: Any) -> None:
-    """Failures that may pass do not hide one that will not."""
+    """A failure that may pass comes first, and does not hide the one that does not."""
     gw.starts.push(500)
     refuse(gw, "unauthorized")
     worker = await start(ready=False)
@@ -138,7 +138,7 @@ async def test_an_api_that_is_down_at_start_is_waited_for(gw: Gateway, start: An
 
 
 async def test_an_outage_in_the_middle_loses_no_work(gw: Gateway, held: Held, start: Any) -> None:
-    """Server and gateway vanish with a function running, which ends meanwhile: its reply arrives when they are back."""
+    """Server and gateway are gone while a function ends; its reply arrives when they are back."""
     worker = await start()
     run = await at_work(gw, held)
     await gw.stop()
@@ -173,7 +173,7 @@ async def test_an_outage_during_shutdown_holds_the_reply_until_the_api_is_back(
 
 
 async def test_a_link_that_is_ready_cuts_the_flushers_wait_short(gw: Gateway, start: Any) -> None:
-    """It is a reason to think that the API is back."""
+    """It shows that the API is back."""
     worker = await start(retry=patient())
     gw.faults.lose(Kind.WORKER_REPLY_ACK, count=None)
     gw.flushes.push(DOWN)
@@ -187,7 +187,7 @@ async def test_a_link_that_is_ready_cuts_the_flushers_wait_short(gw: Gateway, st
 
 @pytest.mark.parametrize("mebibytes", [1, 4])
 async def test_a_large_reply_is_flushed_as_any_other(gw: Gateway, start: Any, mebibytes: int) -> None:
-    """Where warnings are errors too: aiohttp has one for large bodies that it is given as bytes."""
+    """Warnings are errors here, and aiohttp warns of a large body of bytes."""
     gw.payload_limit = 16 * 1024 * 1024
     worker = await start()
     gw.faults.lose(Kind.WORKER_REPLY, count=None)
@@ -201,7 +201,7 @@ async def test_a_large_reply_is_flushed_as_any_other(gw: Gateway, start: Any, me
 async def test_three_immediate_reconnects_then_backoff(
     gw: Gateway, start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A gateway that takes and drops makes no hot loop: the fourth replacement within ten seconds waits, each one longer."""
+    """A gateway that takes and drops causes no hot loop: the fourth replacement within ten seconds waits, each later one longer."""
     waits: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -221,7 +221,7 @@ async def test_three_immediate_reconnects_then_backoff(
 
 
 async def test_a_lost_link_is_replaced_at_once(gw: Gateway, start: Any) -> None:
-    """With the built-in policy, too: no table, no second to settle."""
+    """The built-in policy does not wait for it."""
     worker = await start(retry=None)
     loop = asyncio.get_running_loop()
     gw.connections[0].drop()
@@ -232,7 +232,7 @@ async def test_a_lost_link_is_replaced_at_once(gw: Gateway, start: Any) -> None:
 
 
 async def test_no_state_is_entered_after_closed(gw: Gateway, start: Any) -> None:
-    """Whatever comes after CLOSED changes nothing: Closed is the last event."""
+    """No later event changes the state: Closed is the last event."""
     worker = await start()
     await worker.close(wait=True)
     await closed(worker)

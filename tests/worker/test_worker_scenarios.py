@@ -1,4 +1,4 @@
-"""The scenarios that this worker was asked for, each a test named after it."""
+"""The scenarios that this worker must master, each in a test that is named after it."""
 
 import asyncio
 import gc
@@ -36,7 +36,7 @@ def told(record: Record) -> str:
 
 
 def reply_of(gw: Gateway, run: Any) -> SDKResponse:
-    """What the worker answered the last request of *run*."""
+    """The reply to the last request of *run*."""
     reply = gw.ledger[run.requests[-1]].reply
     assert reply is not None
     return reply
@@ -47,7 +47,7 @@ def reply_of(gw: Gateway, run: Any) -> SDKResponse:
 
 @pytest.mark.usefixtures("quiet")
 async def test_three_phase_handshake(gw: Gateway, start: Any) -> None:
-    """HELLO is answered by WORKER_CONNECT, READY by WORKER_READY; the connect frame says all that the grant and the SDK know."""
+    """WORKER_CONNECT follows HELLO, WORKER_READY follows READY; WORKER_CONNECT says all that the grant and the SDK know."""
     await start(instance_id="me", max_worker_concurrency=7)
     assert [told(record) for record in gw.log] == [
         "start 200",
@@ -72,7 +72,7 @@ async def test_three_phase_handshake(gw: Gateway, start: Any) -> None:
 @pytest.mark.parametrize("stage", ["start", "socket", "hello", "ready"])
 @pytest.mark.usefixtures("quiet")
 async def test_setup_timeout(gw: Gateway, start: Any, stage: str) -> None:
-    """Silence in any stage ends that attempt after its deadline; the next one connects."""
+    """Silence in any stage ends the attempt after that stage's deadline; the next attempt connects."""
     match stage:
         case "start":
             gw.starts.push(HANG)
@@ -91,8 +91,8 @@ async def test_setup_timeout(gw: Gateway, start: Any, stage: str) -> None:
 
 
 @pytest.mark.usefixtures("quiet")
-async def test_setup_timeout_for_ready_is_doubled_and_excludes_nobody(gw: Gateway, start: Any) -> None:
-    """A gateway that keeps READY back may be syncing: the same group is asked again, with more patience each time."""
+async def test_setup_timeout_for_ready_is_doubled_and_excludes_no_gateway(gw: Gateway, start: Any) -> None:
+    """A gateway that does not send READY may be syncing: the worker asks the same group again, and waits longer each time."""
     gw.faults.lose(Kind.GATEWAY_CONNECTION_READY, count=3)
     worker = await start(ready=False, deadlines=replace(QUICK, ready=0.05, ready_max=0.15))
     await worker.hears(events.Reconnecting, 3)
@@ -137,7 +137,7 @@ async def test_function_error_gives_500(gw: Gateway, apps: Apps, start: Any) -> 
 
 @pytest.mark.usefixtures("quiet")
 async def test_switch_from_setup_to_active_handling(gw: Gateway, start: Any) -> None:
-    """Once the gateway said READY the frames of the setup mean nothing any more, and those of work are acted on."""
+    """After READY the frames of the handshake are ignored, and those of work are handled."""
     worker = await start()
     gateway_side = gw.connections[0]
     await gateway_side.send(Kind.GATEWAY_HELLO)
@@ -151,7 +151,7 @@ async def test_switch_from_setup_to_active_handling(gw: Gateway, start: Any) -> 
 
 @pytest.mark.usefixtures("quiet")
 async def test_work_before_ready_is_not_handled(gw: Gateway, start: Any) -> None:
-    """An executor request during the setup is out of order: the attempt ends, nothing runs, and the next one connects."""
+    """A request during the handshake ends the attempt; nothing runs, and the next attempt connects."""
     gw.faults.lose(Kind.GATEWAY_CONNECTION_READY)
     worker = await start(ready=False)
     await gw.wait_for(Kind.WORKER_CONNECT)
@@ -164,7 +164,7 @@ async def test_work_before_ready_is_not_handled(gw: Gateway, start: Any) -> None
 
 
 async def test_lease_extensions_at_the_interval(gw: Gateway, held: Held, start: Any) -> None:
-    """While a function runs its lease is extended once per interval, each time by the newest id it has, and no longer than that."""
+    """While a function runs its lease is extended once per interval, with the newest id, and not longer."""
     gw.heartbeat_interval = "60s"
     worker = await start()
     run = gw.start_run("app-hold")
@@ -193,7 +193,7 @@ async def test_lease_extensions_at_the_interval(gw: Gateway, held: Held, start: 
 
 @pytest.mark.usefixtures("quiet")
 async def test_state_changes_tied_to_socket_events(gw: Gateway, start: Any) -> None:
-    """`to=ACTIVE` is caused by the gateway's ready message and by nothing before it."""
+    """Only the gateway's ready message causes ACTIVE."""
     gw.faults.lose(Kind.GATEWAY_CONNECTION_READY)
     worker = await start(ready=False, deadlines=replace(QUICK, ready=30.0))
     await gw.wait_for(Kind.WORKER_CONNECT)
@@ -216,7 +216,7 @@ async def test_state_changes_tied_to_socket_events(gw: Gateway, start: Any) -> N
 )
 @pytest.mark.usefixtures("quiet")
 async def test_socket_error_leads_to_reconnecting(gw: Gateway, start: Any, code: int | None, reason: str) -> None:
-    """Whatever ends the socket, a normal close included, the worker reconnects."""
+    """The worker reconnects after every end of the socket, also after a normal close."""
     worker = await start()
     lost = gw.connections[0].id
     if code is None:
@@ -253,7 +253,7 @@ async def test_event_order_connecting_link_opened_active_connected(gw: Gateway, 
 
 @pytest.mark.usefixtures("quiet")
 async def test_fallback_signing_key(gw: Gateway, start: Any) -> None:
-    """A refused key gives way to the other one at once, and the one that was accepted is kept."""
+    """After a refusal the worker uses the other key at once, and keeps the key that was accepted."""
     gw.signing_keys = (FALLBACK,)
     worker = await start(signing_key=PRIMARY, signing_key_fallback=FALLBACK)
     first, second = gw.calls("start")
@@ -269,7 +269,7 @@ async def test_fallback_signing_key(gw: Gateway, start: Any) -> None:
 
 @pytest.mark.usefixtures("quiet")
 async def test_failed_gateways_are_excluded(gw: Gateway, start: Any) -> None:
-    """A group whose handshake failed is avoided until a link is ready; a group that lost its link likewise."""
+    """The worker avoids a group whose handshake failed or whose link was lost, until a link is ready."""
     gw.groups = ("bad", "good")
     gw.faults.cut(Kind.GATEWAY_HELLO)
     worker = await start()
@@ -290,12 +290,12 @@ async def test_an_excluded_gateway_that_is_offered_anyway_is_taken(gw: Gateway, 
 
 
 def excluded(gw: Gateway) -> list[list[str]]:
-    """The groups that each start request wanted to avoid."""
+    """The groups that each start request asked to avoid."""
     return [list(call.message.exclude_gateways) for call in gw.calls("start")]  # type: ignore[union-attr]
 
 
 async def test_the_clients_own_api_base_url_is_used(gw: Gateway, start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the environment nor a default is asked for where the client names its API."""
+    """A client that names its API needs neither the environment nor a default."""
     monkeypatch.setenv("INNGEST_API_BASE_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("INNGEST_DEV", "http://127.0.0.1:1")
     apps = Apps(gw)
@@ -308,7 +308,7 @@ async def test_the_clients_own_api_base_url_is_used(gw: Gateway, start: Any, mon
 
 
 async def test_429_is_connection_limit_reached(gw: Gateway, start: Any) -> None:
-    """The plan's limit is no reason to give up, only to wait at the long end; closing cuts that wait short."""
+    """The worker waits as long as it ever does and does not give up; closing ends the wait."""
     gw.starts.push(429)
     worker = await start(ready=False, retry=None)
     limited = await worker.hears(events.Reconnecting)
@@ -341,12 +341,12 @@ def sockets() -> set[Any]:
 
 
 def timers(loop: Any) -> list[Any]:
-    """What is scheduled on *loop* and not cancelled."""
+    """The timers of *loop* that are not cancelled."""
     return [handle for handle in loop._scheduled if not handle.cancelled()]
 
 
 async def eventful_life(gw: Gateway, held: Held, worker: Running) -> None:
-    """Work, a drain, a loss, and a shutdown while a function runs: everything that starts something.
+    """A life with work, a drain, a loss, and a shutdown while a function runs, so that everything is started.
 
     The first link still waits for an answer when all is over.
     """
@@ -369,7 +369,7 @@ async def eventful_life(gw: Gateway, held: Held, worker: Running) -> None:
 async def test_clean_up_on_termination_leaves_no_task_timer_socket_or_thread(
     gw: Gateway, held: Held, start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The connection's loop is empty when its life is over: what `_dispose` would cancel is nothing."""
+    """The connection's loop is empty at the end: `_dispose` has nothing to cancel."""
     gw.heartbeat_interval = "1s"
     left: list[Any] = []
     dispose = connect.worker._dispose
@@ -394,7 +394,7 @@ async def test_clean_up_on_termination_leaves_no_task_timer_socket_or_thread(
 
 
 async def test_clean_up_on_one_loop_leaves_no_task_or_timer(gw: Gateway, held: Held, start: Any) -> None:
-    """With `isolation="none"` the caller's loop is the connection's: it is left as it was found."""
+    """With `isolation="none"` the connection uses the caller's loop, and leaves it as it was."""
     gw.heartbeat_interval = "1s"
     loop = asyncio.get_running_loop()
     tasks, armed = asyncio.all_tasks(), len(timers(loop))
@@ -408,7 +408,7 @@ async def test_clean_up_on_one_loop_leaves_no_task_or_timer(gw: Gateway, held: H
 
 
 async def test_every_move_of_the_charts_is_told(gw: Gateway, start: Any) -> None:
-    """The connection's and its links', the ones that stay inside a state too, each with where it came from and went."""
+    """The events say where the connection and each link came from and went, also within a state."""
     worker = await start()
     await worker.hears(events.HeartbeatAnswered, 2)
     moves = worker.heard(events.Moved)
@@ -422,7 +422,7 @@ async def test_every_move_of_the_charts_is_told(gw: Gateway, start: Any) -> None
 
 
 async def test_every_lease_that_is_extended_is_told(gw: Gateway, held: Held, start: Any) -> None:
-    """As often as the gateway granted it, with how late it was asked for."""
+    """There is an event for each lease that the gateway extended, with how late it was asked for."""
     worker = await start()
     run = await at_work(gw, held)
     await worker.hears(events.LeaseExtended, 3)

@@ -1,4 +1,4 @@
-"""Shutdown: before there is anything to shut down, twice, by signals, by a cancelled start(), and once more."""
+"""Shutdown: before the first link, before start(), twice, by signals, by a cancelled start(), and again after the end."""
 
 import asyncio
 import contextlib
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.usefixtures("quiet")
 
 
 def obstruct(gw: Gateway, stage: str) -> Any:
-    """Keep the first link from getting past *stage*; returns what to wait for to know that it is there."""
+    """Keep the first link from getting past *stage*; the event that shows that it is there."""
     match stage:
         case "start":
             gw.starts.standing = HANG
@@ -62,7 +62,7 @@ def obstruct(gw: Gateway, stage: str) -> Any:
 
 @pytest.mark.parametrize("stage", ["start", "socket", "hello", "ready", "backoff"])
 async def test_shutdown_before_the_first_link(gw: Gateway, start: Any, stage: str) -> None:
-    """Nothing can be in flight yet: CLOSED at once, whatever is being waited for, and start() returns."""
+    """No work can be in flight yet: the worker is CLOSED at once, and start() returns."""
     there = obstruct(gw, stage)
     worker = await start(
         ready=False,
@@ -82,7 +82,7 @@ async def test_shutdown_before_the_first_link(gw: Gateway, start: Any, stage: st
 
 @pytest.mark.parametrize("isolation", ["thread", "none"])
 async def test_shutdown_before_start(gw: Gateway, apps: Apps, isolation: Any) -> None:
-    """A worker that was closed is never started: start() returns at once, and nothing was asked of the server."""
+    """start() returns at once, and the server is asked nothing."""
     connection = connect([(apps.client, apps.functions)], shutdown_signals=[], isolation=isolation)
     await connection.close(wait=True)
     assert connection.get_state() is CLOSED
@@ -94,8 +94,8 @@ async def test_shutdown_before_start(gw: Gateway, apps: Apps, isolation: Any) ->
 
 
 @pytest.mark.parametrize("isolation", ["thread", "none"])
-async def test_shutdown_in_the_same_breath_as_start(gw: Gateway, start: Any, isolation: str) -> None:
-    """close() before the connection's loop runs is not forgotten."""
+async def test_shutdown_in_the_same_turn_as_start(gw: Gateway, start: Any, isolation: str) -> None:
+    """close() is called before the connection's loop runs."""
     worker = await start(ready=False, isolation=isolation)
     await asyncio.sleep(0)
     await worker.close()
@@ -105,7 +105,7 @@ async def test_shutdown_in_the_same_breath_as_start(gw: Gateway, start: Any, iso
 
 
 async def test_sigterm_twice_cancels_user_code_and_still_answers(gw: Gateway, held: Held, start: Any) -> None:
-    """The first one waits for the work; the second cancels it, and the server learns that another worker may have it."""
+    """The first signal waits for the work, the second cancels it. The reply tells the server that another worker may run it."""
     handler = signal.getsignal(signal.SIGTERM)
     worker = await start(shutdown_signals=[signal.SIGTERM])
     run = await at_work(gw, held)
@@ -121,7 +121,7 @@ async def test_sigterm_twice_cancels_user_code_and_still_answers(gw: Gateway, he
 
 
 def retriable(gw: Gateway, run: Run) -> None:
-    """The last request of *run* was answered: cancelled, try again."""
+    """Check that the last request of *run* was answered as cancelled, and may be tried again."""
     reply = gw.ledger[run.requests[-1]].reply
     assert reply is not None
     assert (reply.status, reply.no_retry, reply.retry_after) == (SDKResponseStatus.ERROR, False, "1")
@@ -173,7 +173,7 @@ async def test_start_cancelled_while_it_dials(gw: Gateway, start: Any) -> None:
 
 
 async def test_close_is_idempotent(gw: Gateway, start: Any) -> None:
-    """From any loop, as often as one likes, before and after the end."""
+    """It may be called from any loop, any number of times, before and after the end."""
     worker = await start()
     await asyncio.gather(*(worker.close(wait=True) for _ in range(3)))
     await asyncio.to_thread(lambda: asyncio.run(worker.close(wait=True)))
@@ -213,7 +213,7 @@ async def test_a_second_start_is_misuse(gw: Gateway, start: Any) -> None:
 async def test_a_block_that_is_cancelled_before_it_is_entered_leaves_no_worker_behind(
     gw: Gateway, apps: Apps, isolation: Any
 ) -> None:
-    """`async with` under a timeout: nobody could ever close a worker that went on dialling."""
+    """A timeout cancels `async with`; the program would have no way to close a worker that went on."""
     gw.starts.standing = HANG
     worker = connect([(apps.client, apps.functions)], isolation=isolation, shutdown_signals=[])
     with pytest.raises(TimeoutError):
@@ -223,7 +223,7 @@ async def test_a_block_that_is_cancelled_before_it_is_entered_leaves_no_worker_b
 
 
 async def test_waiting_for_the_end_and_giving_up_leaves_nothing_behind(gw: Gateway, start: Any) -> None:
-    """However often: a program may look once a second for as long as the worker lives."""
+    """A program may wait again every second for as long as the worker lives."""
     worker = await start()
 
     async def look() -> None:
@@ -263,7 +263,7 @@ async def test_an_executor_that_cannot_be_stopped_is_an_error_of_start_and_the_e
 
 
 async def test_a_snapshot_is_taken_while_what_it_shows_goes_away(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`status()` on one thread, the connection on another: what was there a moment ago may be gone at the next look."""
+    """`status()` runs on one thread while the connection changes on another."""
     worker = await start()
     inner = worker.connection._connection
     looks = {"old": iter([inner._links.current, None]), "retry_at": iter([0.0, None])}

@@ -1,4 +1,4 @@
-"""A gateway that stops reading: what the worker keeps for it is bounded, and once it reads again nothing is lost."""
+"""The gateway stops reading: the worker keeps a limited number of bytes for it, and loses nothing once it reads again."""
 
 import asyncio
 from typing import Any
@@ -29,7 +29,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def large(apps: Apps) -> Held:
-    """`app-large`: when it is let go it returns a mebibyte."""
+    """`app-large` returns a mebibyte when the test lets it go."""
     held = Held(apps)
 
     @apps.function("large")
@@ -44,7 +44,7 @@ def large(apps: Apps) -> Held:
 
 @pytest.fixture
 def weigh(apps: Apps) -> None:
-    """`app-weigh`: how long the text is that it is given."""
+    """`app-weigh` returns the length of the text that it is given."""
 
     @apps.function("weigh")
     async def weigh(ctx: inngest.Context) -> int:
@@ -52,7 +52,7 @@ def weigh(apps: Apps) -> None:
 
 
 def unsent(worker: Running) -> int:
-    """Bytes that the worker keeps for its sockets: frames that wait, and what the transport has not got rid of."""
+    """Bytes that the worker keeps for its sockets: frames that wait, and what the transport has not sent."""
     channels = [link._channel for link in worker.connection._connection._links.alive]
     frames = sum(len(frame) for each in channels for frame, *_ in each._outgoing)
     return frames + sum(each._socket._batch._transport.get_write_buffer_size() for each in channels)
@@ -65,7 +65,7 @@ def unacked(worker: Running) -> int:
 
 
 async def stalled(gw: Gateway, start: Any, large: Held) -> tuple[Running, list[Any]]:
-    """A worker, on the test's loop, that has far more to say than a gateway that does not listen takes."""
+    """A worker on the test's loop that has far more to send than its gateway, which does not read, takes."""
     worker = await start(isolation="none")
     runs = [gw.start_run("app-large") for _ in range(RUNS)]
     await gw.wait_for(Kind.WORKER_REQUEST_ACK, count=RUNS)
@@ -75,7 +75,7 @@ async def stalled(gw: Gateway, start: Any, large: Held) -> tuple[Running, list[A
 
 
 async def clogged(gw: Gateway, worker: Running) -> None:
-    """Until a frame is stuck: the system's buffers are full too. Flushes that fail are the clock, and bring more to write."""
+    """Wait until a frame is stuck and the system's buffers are full too. Failed flushes trigger the check, and add frames."""
     [link] = worker.connection._connection._links.alive
 
     async def first_frame() -> Any:
@@ -95,7 +95,7 @@ async def completed(runs: list[Any]) -> list[Any]:
 
 
 async def test_replies_that_a_link_does_not_take_go_over_http(gw: Gateway, start: Any, large: Held) -> None:
-    """Without waiting for the gateway to read, or for its silence to be noticed."""
+    """They wait neither until the gateway reads nor until its silence is noticed."""
     worker, runs = await stalled(gw, start, large)
     await gw.wait_for(lambda record: record in gw.calls("flush"))
     assert unsent(worker) <= MOST
@@ -106,7 +106,7 @@ async def test_replies_that_a_link_does_not_take_go_over_http(gw: Gateway, start
     assert len(gw.connections) == 1
 
 
-async def test_replies_that_nobody_takes_are_kept_once_and_delivered_when_it_reads(
+async def test_replies_that_are_not_taken_are_kept_once_and_delivered_when_it_reads(
     gw: Gateway, start: Any, large: Held
 ) -> None:
     gw.flushes.standing = DOWN
@@ -145,7 +145,7 @@ async def test_requests_whose_ack_cannot_be_written_are_left_with_the_gateway(
 async def test_a_request_whose_ack_is_stuck_when_its_link_ends_was_never_accepted(
     gw: Gateway, start: Any, held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else it would wait for ever to begin, its lease extended over every later link, while another worker has it."""
+    """It would otherwise never begin, and its lease would be extended over every later link, while another worker runs it."""
     worker, home, stuck = await start(), asyncio.get_running_loop(), asyncio.Event()
     send_bytes = aiohttp.ClientWebSocketResponse.send_bytes
 

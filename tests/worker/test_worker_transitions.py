@@ -29,12 +29,12 @@ async def opened(gw: Gateway) -> Connection:
 
 
 def nack(request_id: str) -> wire.WorkerRequestExtendLeaseAckData:
-    """A lease answer without a new lease."""
+    """An answer to a lease extension without a new lease."""
     return wire.WorkerRequestExtendLeaseAckData(request_id=request_id)
 
 
 async def ended(worker: Running) -> None:
-    """Close the worker and see it end."""
+    """Close the worker and wait for its end."""
     async with asyncio.timeout(10):
         await worker.connection.close(wait=True)
 
@@ -189,7 +189,7 @@ async def test_a_lease_lost_before_the_ack_is_written_can_leave_the_request_alon
 
 @pytest.fixture
 async def clogged(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], asyncio.Event]:
-    """`clogged(kind)`: a frame of *kind* is never taken off the worker's hands, as by a socket that is full; tells of the first."""
+    """`clogged(kind)`: a frame of *kind* is never taken from the worker, as by a full socket; an event for the first."""
     send_bytes = aiohttp.ClientWebSocketResponse.send_bytes
     stuck: dict[int, asyncio.Event] = {}
     home = asyncio.get_running_loop()
@@ -209,7 +209,7 @@ async def clogged(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], asyncio.Ev
 async def test_a_request_whose_ack_is_stuck_at_the_end_is_reported(
     gw: Gateway, held: Held, start: Any, clogged: Any
 ) -> None:
-    """ACKED --discard--> DISCARDED: the worker gives up waiting for a socket that takes nothing."""
+    """ACKED --discard--> DISCARDED: the worker stops waiting for a socket that takes nothing."""
     worker = await start(shutdown_timeout=0.1, flush_timeout=0.1)
     stuck = clogged(Kind.WORKER_REQUEST_ACK)
     run = gw.start_run("app-hold")
@@ -225,7 +225,7 @@ async def test_a_request_whose_ack_is_stuck_at_the_end_is_reported(
 async def test_a_request_whose_ack_is_stuck_on_a_link_that_ends_was_never_accepted(
     gw: Gateway, held: Held, start: Any, clogged: Any
 ) -> None:
-    """ACKED --ack_failed--> ABANDONED, when the link is closed: it is not kept, nor its lease, for the life of the worker."""
+    """ACKED --ack_failed--> ABANDONED when the link is closed: the worker keeps neither the request nor its lease."""
     worker = await start()
     stuck = clogged(Kind.WORKER_REQUEST_ACK)
     gw.start_run("app-hold")
@@ -277,7 +277,7 @@ async def test_a_lease_lost_while_it_runs_can_leave_the_function_alone(gw: Gatew
 async def test_a_function_that_cannot_be_stopped_runs_once_however_often_its_lease_is_lost(
     gw: Gateway, apps: Apps, start: Any
 ) -> None:
-    """EXECUTING --lease_lost--> CANCELLED, twice: the second request, too, only waits for the run that the first one began."""
+    """EXECUTING --lease_lost--> CANCELLED, twice: the second request, too, waits for the run that the first one began."""
     gw.heartbeat_interval = "60s"
     calls, release = list[str](), threading.Event()
 
@@ -349,7 +349,7 @@ async def test_a_reply_that_is_not_confirmed_when_time_is_up_is_reported(gw: Gat
 
 
 @pytest.mark.usefixtures("quiet")
-async def test_a_buffered_reply_goes_out_over_the_link_again_until_somebody_has_it(
+async def test_a_buffered_reply_goes_out_over_the_link_again_until_it_is_delivered(
     gw: Gateway, held: Held, start: Any
 ) -> None:
     """BUFFERED --redelivered, flush_failed--> stays, both with a link, then --reply_acked--> CONFIRMED."""
@@ -370,8 +370,8 @@ async def test_a_buffered_reply_goes_out_over_the_link_again_until_somebody_has_
     assert not worker.heard(events.ReplyLost)
 
 
-async def test_a_lease_is_extended_until_somebody_has_the_reply(gw: Gateway, start: Any) -> None:
-    """REPLIED and BUFFERED, too, hold the lease: a server that let it lapse would take the work for lost (PROTOCOL.md §7)."""
+async def test_a_lease_is_extended_until_the_reply_is_delivered(gw: Gateway, start: Any) -> None:
+    """In REPLIED and BUFFERED, too, the lease is extended: if it lapsed the server would run the work again (PROTOCOL.md §7)."""
     gw.heartbeat_interval = "60s"
     worker = await start()
     gw.faults.lose(Kind.WORKER_REPLY, count=None)
@@ -389,7 +389,7 @@ async def test_a_lease_is_extended_until_somebody_has_the_reply(gw: Gateway, sta
 
 @pytest.mark.usefixtures("quiet")
 async def test_a_redelivery_over_a_retired_link_waits_for_the_flush(gw: Gateway, held: Held, start: Any) -> None:
-    """BUFFERED --redelivered--> stays, without a link: the retired one is read to its end, but takes no reply."""
+    """BUFFERED --redelivered--> stays, without a current link: the retired one is still read, and takes no reply."""
     worker = await start(deadlines=replace(QUICK, settle=30.0))
     held_run = gw.start_run("app-hold")
     await held.running()
@@ -436,7 +436,7 @@ async def test_a_reply_that_the_server_refuses_for_good_is_reported(gw: Gateway,
 
 @pytest.mark.usefixtures("quiet")
 async def test_a_retired_link_does_not_wait_for_what_is_no_longer_needed(gw: Gateway, start: Any) -> None:
-    """FLUSHED, entered: the REPLY_ACK that never came is owed no more, so the link ends with its drain."""
+    """FLUSHED, entered: the REPLY_ACK that never came is no longer owed, so the link ends with its drain."""
     worker = await start(deadlines=replace(QUICK, settle=3600.0))
     gw.faults.lose(Kind.WORKER_REPLY_ACK)
     await gw.invoke("app-echo", {"value": 1})

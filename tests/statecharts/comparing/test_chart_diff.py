@@ -1,4 +1,4 @@
-"""What differs between two versions of a chart: found, signed, marked, and read from git without touching anything."""
+"""The difference of two charts is found complete, and is marked with signs in tables and pictures."""
 
 import subprocess
 from collections import Counter
@@ -23,7 +23,7 @@ each_chart = pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.__
 
 
 class Before(StateChart[Any]):
-    """A door as it was."""
+    """A door, in the old version."""
 
     shut = State("SHUT", initial=True, enter=["light_off", "lock"])
     ajar = State("AJAR")
@@ -39,7 +39,7 @@ class Before(StateChart[Any]):
 
 
 class After(StateChart[Any]):
-    """The same door, rebuilt."""
+    """The same door in the new version."""
 
     shut = State("CLOSED", initial=True, enter=["lock"])
     wide = State("OPEN", enter="light_on")
@@ -65,7 +65,7 @@ def lines(found: Diff) -> list[str]:
 
 
 def test_every_kind_of_change_is_listed_state_by_state(door: Diff) -> None:
-    """In the order of the new chart, what was removed where it stood."""
+    """The order is the new chart's; what was removed is listed where it stood."""
     assert lines(door) == [
         "± CLOSED state: renamed: SHUT → CLOSED; entry: -light_off, lock",
         "± CLOSED `push` [unlocked]: target: AJAR → OPEN",
@@ -85,7 +85,7 @@ def test_every_kind_of_change_is_listed_state_by_state(door: Diff) -> None:
 
 
 def test_the_summary_counts_them(door: Diff) -> None:
-    """States first."""
+    """States are counted first."""
     assert comparison.summary(door) == (
         "1 state added, 1 state removed, 3 states changed, 2 transitions removed, 4 transitions changed, "
         "1 order changed, 1 ignored list changed, 1 task changed"
@@ -93,7 +93,7 @@ def test_the_summary_counts_them(door: Diff) -> None:
 
 
 def test_a_transition_that_leads_elsewhere_is_one_row_and_two_arrows(door: Diff) -> None:
-    """The old one dashed and red, the new one green."""
+    """The old arrow is dashed and red, the new one green."""
     arrows = {
         edge.targets: door.marks[edge] for edge in door.union.edges if (edge.source, edge.event) == ("shut", "push")
     }
@@ -101,7 +101,7 @@ def test_a_transition_that_leads_elsewhere_is_one_row_and_two_arrows(door: Diff)
 
 
 def test_what_changed_carries_its_signs_in_the_union(door: Diff) -> None:
-    """Names of actions and guards within the one line that a picture has for them."""
+    """In a picture the names of actions and guards carry signs within their one line."""
     changed = {edge for edge, mark in door.marks.items() if mark is CHANGED}
     assert {(edge.event, edge.guard, edge.actions) for edge in changed if isinstance(edge, model.EdgeModel)} == {
         ("knock", "awake", ("answer", "+open_up")),
@@ -112,13 +112,13 @@ def test_what_changed_carries_its_signs_in_the_union(door: Diff) -> None:
 
 
 def test_the_union_keeps_what_was_removed_where_it_stood(door: Diff) -> None:
-    """Behind the state that it followed."""
+    """A removed state stands behind the state that it followed."""
     assert [state.id for state in door.union.states] == ["shut", "ajar", "wide", "off", "gone"]
 
 
 @needs_dot
 def test_the_pictures_show_both_versions_with_their_signs(door: Diff) -> None:
-    """In DOT, which Graphviz takes, and in Mermaid."""
+    """They are DOT, which Graphviz accepts, and Mermaid."""
     picture, text = dot.render(door.union, door.marks), mermaid.render(door.union, door.marks)
     for line in ("- AJAR", "+ OFF", "± SHUT → CLOSED", "± OPEN"):
         assert line in picture
@@ -131,7 +131,7 @@ def test_the_pictures_show_both_versions_with_their_signs(door: Diff) -> None:
 
 @each_chart
 def test_a_chart_does_not_differ_from_itself(chart: Any) -> None:
-    """Read twice, or once from JSON; and the union is the chart."""
+    """It is read twice, or once from JSON; the union is the chart."""
     plain = model.read(chart)
     same = diff(plain, model.from_json(model.to_json(plain)))
     assert (same.changes, same.marks) == ((), {})
@@ -153,7 +153,7 @@ def test_a_chart_that_exists_once_is_all_added_or_all_removed(chart: Any) -> Non
     ("one", "other"), [(Connection, Link), (Link, Request), (Request, Connection), (Before, After)]
 )
 def test_backwards_everything_is_the_other_way_round(one: Any, other: Any) -> None:
-    """What one direction calls added, the other calls removed; even charts that share hardly a state are compared."""
+    """What one direction calls added the other calls removed, also for charts that share hardly a state."""
     there, back = (diff(model.read(a), model.read(b)) for a, b in ((one, other), (other, one)))
     turned = {ADDED: REMOVED, REMOVED: ADDED, CHANGED: CHANGED}
     assert sorted(turned[change.mark].sign + change.subject for change in there.changes) == sorted(
@@ -192,7 +192,7 @@ charts = st.builds(
 
 @given(old=charts, new=charts)
 def test_of_any_two_charts_nothing_is_lost(old: model.ChartModel, new: model.ChartModel) -> None:
-    """Every state is in the union once; added less removed is what the numbers differ by; the signs lead back to both charts."""
+    """Every state is in the union once, the counts fit, and the signs lead back to both charts."""
     found = diff(old, new)
     counts = Counter((change.subject, change.mark) for change in found.changes)
     assert sorted(state.id for state in found.union.states) == sorted({state.id for state in old.states + new.states})
@@ -207,7 +207,7 @@ def test_of_any_two_charts_nothing_is_lost(old: model.ChartModel, new: model.Cha
 
 @given(one=charts, data=st.data())
 def test_order_counts_among_candidates_and_nowhere_else(one: model.ChartModel, data: st.DataObject) -> None:
-    """States and transitions may be declared in any order, as long as the same event meets the same candidates in turn."""
+    """States and transitions may be declared in any order, as long as an event meets its candidates in the same order."""
     edges, states = (data.draw(st.permutations(items)) for items in (one.edges, one.states))
     other = replace(one, edges=tuple(edges), states=tuple(states))
     changes = diff(one, other).changes
@@ -217,7 +217,7 @@ def test_order_counts_among_candidates_and_nowhere_else(one: model.ChartModel, d
 
 @given(one=charts, other=charts)
 def test_no_change_means_that_the_charts_behave_alike(one: model.ChartModel, other: model.ChartModel) -> None:
-    """The same states, candidates and ignored events."""
+    """They have the same states, candidates and ignored events."""
     alike = set(one.states) == set(other.states) and _candidates(one) == _candidates(other) and _ignored(one, other)
     assert (diff(one, other).changes == ()) is alike
 

@@ -1,4 +1,4 @@
-"""Charts of git revisions: read from git alone, in a process of their own, whatever that process meets."""
+"""Charts of git revisions are read from git alone, in a process of their own, whatever their code does."""
 
 import json
 import os
@@ -29,7 +29,7 @@ LOCKED = f"{DOOR}    lock = shut.to.itself(on='turn_key')\n"
 
 
 class Repository:
-    """A repository in a folder of its own."""
+    """A git repository in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -41,7 +41,7 @@ class Repository:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
 
     def write(self, **files: str) -> None:
-        """Write modules by their paths."""
+        """Write modules at these paths."""
         for name, text in files.items():
             path = self.folder / f"{name}.py"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ class Repository:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
-    """With a chart at `first`, and one transition more at `second`, checked out."""
+    """A repository with a chart at `first`, and with one transition more at `second`, which is checked out."""
     made = Repository(tmp_path)
     (tmp_path / "pyproject.toml").write_text('[tool.statecharts]\ncharts = ["doors:Door"]\n')
     made.commit("first", doors=DOOR)
@@ -92,7 +92,7 @@ ADDED_LOCK = "| + | Shut | `lock` | → Shut / turn_key |"
     ids=" ".join,
 )
 def test_a_change_between_two_versions_is_shown(repository: Repository, arguments: tuple[str, ...]) -> None:
-    """Revisions in every way that git names them, with the chart beside them, listed, or asked for."""
+    """A revision may be named in every way that git allows; the chart is named beside it, listed, or asked for."""
     result = repository.diff(*arguments)
     assert (result.returncode, result.stderr) == (1, "")
     assert "1 transition added." in result.stdout
@@ -101,13 +101,13 @@ def test_a_change_between_two_versions_is_shown(repository: Repository, argument
 
 
 def test_versions_that_do_not_differ_are_exit_code_0(repository: Repository) -> None:
-    """And no picture."""
+    """There is no picture then."""
     result = repository.diff("second")
     assert (result.returncode, result.stdout) == (0, "## Door\n\n`second` → the working tree: no difference.\n")
 
 
 def test_the_working_tree_is_compared_as_it_is_and_left_as_it_is(repository: Repository) -> None:
-    """With what is not committed; no checkout, no stash, no worktree, and nothing new beside the files."""
+    """Uncommitted changes count. The command makes no checkout, no stash, no worktree and no new file."""
     repository.write(doors=DOOR, notes="mine = 1\n")
     before = repository.state()
     result = repository.diff("second", PYTHONDONTWRITEBYTECODE="1")
@@ -117,7 +117,7 @@ def test_the_working_tree_is_compared_as_it_is_and_left_as_it_is(repository: Rep
 
 
 def test_a_subfolder_will_do(repository: Repository) -> None:
-    """The project is found above it, in both versions; it need not exist in the old one."""
+    """The project above it is found in both versions. The folder need not exist in the old one."""
     (repository.folder / "deep" / "down").mkdir(parents=True)
     result = repository.diff("first", under="deep/down")
     assert (result.returncode, result.stderr) == (1, "")
@@ -125,7 +125,7 @@ def test_a_subfolder_will_do(repository: Repository) -> None:
 
 
 def test_a_chart_in_another_file_is_found_by_its_name(repository: Repository) -> None:
-    """A module that became a package is still called so; one that is called otherwise can be named on each side."""
+    """A module that became a package keeps its name. A module that was renamed can be named for each side."""
     repository.git("rm", "--quiet", "doors.py")
     repository.commit("package", **{"doors/__init__": "from doors.front import Door\n", "doors/front": LOCKED})
     assert ADDED_LOCK in repository.diff("first", "package").stdout
@@ -133,7 +133,7 @@ def test_a_chart_in_another_file_is_found_by_its_name(repository: Repository) ->
 
 
 def test_a_chart_that_one_version_lacks_is_all_added_or_all_removed(repository: Repository) -> None:
-    """Whether the module or the name is missing; two names that differ must both exist."""
+    """Its module may be missing, or its name. Two names that differ must both exist."""
     repository.commit("third", doors="", gates=LOCKED)
     there, back = repository.diff("first", "third"), repository.diff("third", "first")
     assert (there.returncode, back.returncode) == (1, 1)
@@ -150,7 +150,7 @@ def test_a_chart_that_one_version_lacks_is_all_added_or_all_removed(repository: 
 
 
 def test_a_module_that_only_the_working_tree_has_is_not_taken_from_there(repository: Repository) -> None:
-    """Though the import path leads there: it is followed into the revision."""
+    """The import path leads there; it is made to lead into the revision."""
     repository.write(**{"src/gates": LOCKED})
     path = str(repository.folder / "src")
     result = repository.diff("second", "--chart", "gates:Door", PYTHONPATH=path)
@@ -162,7 +162,7 @@ def test_a_module_that_only_the_working_tree_has_is_not_taken_from_there(reposit
 
 
 def test_what_an_installed_package_finds_in_the_working_tree_is_not_of_the_revision(tmp_path: Path) -> None:
-    """An editable install may lead there past the import path; such a chart counts as missing."""
+    """An editable install may lead there by another way; such a chart counts as missing."""
     tree, answer = tmp_path / "unpacked" / "tree", tmp_path / "unpacked" / "answer.json"
     tree.mkdir(parents=True)
     (tmp_path / "gates.py").write_text(LOCKED)
@@ -176,7 +176,7 @@ def test_what_an_installed_package_finds_in_the_working_tree_is_not_of_the_revis
 
 
 def test_a_package_of_our_name_in_the_revision_is_not_ours(repository: Repository) -> None:
-    """It is read by the tool that runs, not by what the revision has in its place."""
+    """The tool that runs reads the chart, whatever package the revision has in its place."""
     broken = "raise RuntimeError('an old one')\n"
     repository.commit("third", **{"statecharts/__init__": "", "statecharts/model": broken, "statecharts/doors": LOCKED})
     environment = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(ROOT)}
@@ -198,7 +198,7 @@ def test_a_package_of_our_name_in_the_revision_is_not_ours(repository: Repositor
     ],
 )
 def test_what_a_revision_cannot_say_is_one_line(repository: Repository, code: str, why: str) -> None:
-    """Exit code 2, the revision first."""
+    """The exit code is 2, and the line begins with the revision."""
     repository.commit("third", doors=f"{code}\n")
     result = repository.diff("third", "second")
     assert (result.returncode, result.stdout) == (2, "")
@@ -206,7 +206,7 @@ def test_what_a_revision_cannot_say_is_one_line(repository: Repository, code: st
 
 
 def test_what_a_module_prints_or_the_environment_asks_for_does_not_disturb(repository: Repository) -> None:
-    """Its output goes nowhere, and Python's own variables do not reach it."""
+    """The module's output is dropped, and Python's own variables do not reach it."""
     repository.commit("third", doors=f"import sys; print('hello'); print('hello', file=sys.stderr)\n{DOOR}")
     result = repository.diff("third", "second", PYTHONINSPECT="1", PYTHONWARNINGS="error", PYTHONOPTIMIZE="2")
     assert "1 transition added." in result.stdout
@@ -214,7 +214,7 @@ def test_what_a_module_prints_or_the_environment_asks_for_does_not_disturb(repos
 
 
 def test_a_module_that_takes_for_ever_is_given_up(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process is killed."""
+    """Its process is killed."""
     repository.commit("third", doors="import time\ntime.sleep(3600)\n")
     monkeypatch.chdir(repository.folder)
     monkeypatch.setattr(revision, "_SECONDS", 0.5)
@@ -223,7 +223,7 @@ def test_a_module_that_takes_for_ever_is_given_up(repository: Repository, monkey
 
 
 def test_an_unknown_revision_and_a_missing_git_are_one_line(repository: Repository) -> None:
-    """They say what to do."""
+    """The line says what to do."""
     unknown = repository.diff("nowhere")
     assert unknown.returncode == 2
     assert unknown.stderr == "statecharts: 'nowhere' is no git revision here; a chart is written MODULE:CHART\n"
@@ -233,7 +233,7 @@ def test_an_unknown_revision_and_a_missing_git_are_one_line(repository: Reposito
 
 
 def test_a_picture_shows_one_chart(repository: Repository) -> None:
-    """Of several the command wants one named; data and text hold all."""
+    """If there are several the command asks for a name. Data and text hold all of them."""
     names = ("--chart", "doors:Door", "--chart", "doors:Gate")
     repository.commit("third", doors=LOCKED + LOCKED.partition("\n")[2].replace("Door", "Gate"))
     result = repository.diff("first", *names, "--format", "mermaid")
@@ -257,7 +257,7 @@ def test_a_picture_shows_one_chart(repository: Repository) -> None:
     ],
 )
 def test_a_version_is_a_revision_a_chart_or_both(text: str, expected: Version) -> None:
-    """The last @ divides them."""
+    """The last @ divides the two."""
     assert revision.version(text) == expected
 
 
@@ -272,7 +272,7 @@ def _own_history() -> list[str]:
 
 @pytest.mark.parametrize("commit", _own_history())
 def test_every_version_of_our_own_charts_can_be_read(commit: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that the checkout's history holds, by the tool as it is now."""
+    """The present tool reads every version in the checkout's history."""
     monkeypatch.chdir(ROOT)
     names = ["statecharts:Connection", "statecharts:Link", "statecharts:Request"]
     found = revision.charts(commit, names)

@@ -1,4 +1,4 @@
-"""What tests of transition coverage share: a chart with something of everything, a flat one, and what a session found out."""
+"""What tests of transition coverage use: a nested chart, a flat chart, and readers of what a session found."""
 
 import json
 from pathlib import Path
@@ -115,12 +115,12 @@ def buy(*events, **facts):
 
 
 def lift(*, asynchronous: bool = False) -> str:
-    """The module `lift`, its chart run by either engine of the library."""
+    """The module `lift`, whose chart either engine of the library runs."""
     return LIFT.replace("{async}", "async " if asynchronous else "")
 
 
 def found(pytester: pytest.Pytester, *arguments: str, passed: int = 1, in_process: bool = True) -> dict[str, Any]:
-    """What a session's JSON says of the charts that *arguments* name, once its tests have *passed*."""
+    """Run a session; what its JSON says of the charts that *arguments* name. *passed* tests must have passed."""
     run = pytester.runpytest_inprocess if in_process else pytester.runpytest_subprocess
     result = run(*PLUGIN, "--transition-cover-report=report", *arguments)
     result.assert_outcomes(passed=passed)
@@ -129,28 +129,28 @@ def found(pytester: pytest.Pytester, *arguments: str, passed: int = 1, in_proces
 
 
 def taken(chart: dict[str, Any]) -> dict[str, int]:
-    """How often each transition was taken, of those that were."""
+    """How often each transition was taken; those that were not are left out."""
     return {each["wording"].partition(": ")[2]: each["taken"] for each in chart["transitions"] if each["taken"]}
 
 
 def guards(chart: dict[str, Any]) -> dict[str, tuple[int, int]]:
-    """How often each guard held and refused."""
+    """How often each guard held, and how often it refused."""
     return {each["wording"].partition(": ")[2]: (each["held"], each["refused"]) for each in chart["guards"]}
 
 
 def refused(chart: dict[str, Any]) -> dict[str, int]:
-    """How often an event moved nothing; with a question mark where that is so on purpose."""
+    """How often an event moved nothing; with a question mark if it is ignored on purpose."""
     return {
         f"{'+'.join(each['states'])} {each['event']}{'?' * each['ignored']}": each["count"] for each in chart["refused"]
     }
 
 
 def takers(chart: dict[str, Any]) -> set[str]:
-    """The tests that took anything."""
+    """The tests that took a transition."""
     return {test for each in chart["transitions"] for test in each["tests"]}
 
 
 def write(path: Path, text: str) -> None:
-    """A file in a folder that may be new."""
+    """Write a file into a folder, which may be new."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The coverage plugin: what counts, what it says, when a session fails, and what it leaves behind."""
+"""The coverage plugin: what it counts, what it prints, when it fails a session, and what it leaves behind."""
 
 import os
 import re
@@ -34,7 +34,7 @@ ALL_OF_TICKET = """
 def test_without_the_option_nothing_is_imported_or_said(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Loading the plugin is not yet using it."""
+    """The plugin is loaded and not used."""
     monkeypatch.delenv(sitecustomize.FOLDER, raising=False)  # of this session, where it is covered itself
     pytester.makepyfile("""
         import os, sys
@@ -48,7 +48,7 @@ def test_without_the_option_nothing_is_imported_or_said(
 
 
 def test_charts_are_named_by_option_by_ini_or_in_pyproject(pytester: pytest.Pytester) -> None:
-    """The option wins over the ini-file; without a value it means the charts that the project lists."""
+    """The option counts before the ini file. Without a value it means the charts that the project lists."""
     pytester.makepyfile(lift=lift(), ticket=TICKET, test_it=TICK)
     write(pytester.path / "pyproject.toml", '[tool.statecharts]\ncharts = ["ticket:Ticket", "lift:Lift"]\n')
     assert list(found(pytester, "--transition-cover")) == ["Ticket", "Lift"]
@@ -83,7 +83,7 @@ def test_where_no_test_runs_nothing_is_judged(pytester: pytest.Pytester) -> None
     ],
 )
 def test_bad_input_is_a_line_and_a_usage_error(pytester: pytest.Pytester, arguments: list[str], message: str) -> None:
-    """Before any test runs."""
+    """It is reported before any test runs."""
     pytester.makepyfile(lift=lift(), test_it=TICK)
     result = pytester.runpytest_inprocess(*PLUGIN, *arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -96,7 +96,7 @@ def test_bad_input_is_a_line_and_a_usage_error(pytester: pytest.Pytester, argume
 
 
 def test_only_tests_under_the_prefix_count(pytester: pytest.Pytester) -> None:
-    """Charts driven by other tests prove nothing about the worker; a file of that name beside the folder is none of it."""
+    """Other tests prove nothing about the worker. A file beside the folder with the folder's name is not under it."""
     pytester.makepyfile(lift=lift())
     write(pytester.path / "worker" / "test_worker.py", TICK)
     write(pytester.path / "worker_too" / "test_worker_too.py", TICK.replace("tick", "call"))
@@ -110,7 +110,7 @@ def test_only_tests_under_the_prefix_count(pytester: pytest.Pytester) -> None:
 
 
 def test_what_is_missing_is_told_with_an_event_and_a_way(pytester: pytest.Pytester) -> None:
-    """A shortest one, with the guards that have to hold; and the outcome that a guard has not had."""
+    """The way is a shortest one, with the guards that must hold, and the outcome that a guard has not had."""
     pytester.makepyfile(lift=lift(), test_it="from lift import ride\ndef test_it(): ride('call', 'turn', 'turn')")
     result = pytester.runpytest_inprocess(*PLUGIN, LIFT)
     told = "\n".join(result.outlines)
@@ -137,7 +137,7 @@ _TOLD = """\
 
 
 def test_what_cannot_be_reached_has_no_way(pytester: pytest.Pytester) -> None:
-    """It is told all the same."""
+    """It is listed all the same."""
     chart = "class Shut(StateChart):\n    a = State(initial=True)\n    b = State(final=True)\n"
     pytester.makepyfile(
         shut="from statemachine import State, StateChart\n" + chart + "    go = a.to(None) | a.to(b)\n",
@@ -151,7 +151,7 @@ def test_what_cannot_be_reached_has_no_way(pytester: pytest.Pytester) -> None:
 
 
 def test_at_the_minimum_the_session_passes(pytester: pytest.Pytester) -> None:
-    """Everything taken, every guard seen both ways."""
+    """Every transition was taken, and every guard seen both ways."""
     pytester.makepyfile(ticket=TICKET, test_it=ALL_OF_TICKET + "    def test_broke(): buy('pay')\n")
     result = pytester.runpytest_inprocess(*PLUGIN, TICKETS, "--transition-cover-min=100")
     result.assert_outcomes(passed=4)
@@ -172,7 +172,7 @@ def test_at_the_minimum_the_session_passes(pytester: pytest.Pytester) -> None:
 def test_below_the_minimum_the_session_fails(
     pytester: pytest.Pytester, left_out: str, minimum: float, fails: bool
 ) -> None:
-    """Of transitions or of guards' outcomes, and also where every test passed."""
+    """Transitions or guards' outcomes are missing; every test passed."""
     tests = ALL_OF_TICKET + "    def test_broke(): buy('pay')\n"
     pytester.makepyfile(ticket=TICKET, test_it=tests.replace(f"def {left_out}", "def _"))
     result = pytester.runpytest_inprocess(*PLUGIN, TICKETS, f"--transition-cover-min={minimum}")
@@ -203,7 +203,7 @@ _BARE = """
 
 @pytest.mark.parametrize("arguments", [[], ["--transition-cover=nowhere:Chart"]], ids=["done", "usage error"])
 def test_classes_and_environment_are_left_as_they_were(pytester: pytest.Pytester, arguments: list[str]) -> None:
-    """A session in the same process finds them untouched, and no folder is left."""
+    """A later session in the same process finds them untouched, and no folder is left."""
     classes = (StateChart, BaseEngine, SyncEngine, AsyncEngine, Stepper)
     names = (sitecustomize.FOLDER, "PYTHONPATH")
     before = [dict(vars(each)) for each in classes], [os.environ.get(name) for name in names]
@@ -225,7 +225,7 @@ def test_classes_and_environment_are_left_as_they_were(pytester: pytest.Pytester
 
 
 def test_a_session_within_a_session_counts_for_both(pytester: pytest.Pytester) -> None:
-    """As where pytester tests a plugin: to the outer one, it is a test like others that drives charts."""
+    """pytester runs an inner session in a test of the outer one, whose charts count for both."""
     pytester.makepyfile(
         lift=lift(),
         inner=TICK,

@@ -1,4 +1,4 @@
-"""What transition coverage sees: of the library's two engines, of the compiled table, in any thread."""
+"""Transition coverage sees both engines of the library and the compiled table, in any thread."""
 
 import pytest
 from coverage_kit import LIFT, TICKET, found, guards, lift, refused, taken, takers
@@ -8,7 +8,7 @@ pytest_plugins = ["pytester"]
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
 def test_the_librarys_engines_are_seen_through(pytester: pytest.Pytester, asynchronous: bool) -> None:
-    """Nested, parallel (each region counts), eventless, internal; guards both ways; refused events, also after the end."""
+    """It sees nested, parallel, eventless and internal transitions, guards both ways, and refused events, also after the end."""
     pytester.makepyfile(
         lift=lift(asynchronous=asynchronous),
         test_it="""
@@ -37,7 +37,7 @@ def test_the_librarys_engines_are_seen_through(pytester: pytest.Pytester, asynch
 
 
 def test_each_hit_is_put_down_to_its_test(pytester: pytest.Pytester) -> None:
-    """By node id, parameters included; setup and teardown belong to the test that they are for."""
+    """A test has its node id, with parameters; setup and teardown belong to it."""
     pytester.makepyfile(
         lift=lift(),
         test_it="""
@@ -65,7 +65,7 @@ def test_each_hit_is_put_down_to_its_test(pytester: pytest.Pytester) -> None:
 
 
 def test_the_table_is_seen_through_and_no_guard_is_asked_twice(pytester: pytest.Pytester) -> None:
-    """What refused is told from what was taken: the candidates before it, or all where none was."""
+    """Which guards refused follows from the transition that was taken: those before it, or all if none was."""
     pytester.makepyfile(
         ticket=TICKET,
         test_it="""
@@ -94,7 +94,7 @@ def test_the_table_is_seen_through_and_no_guard_is_asked_twice(pytester: pytest.
 
 
 def test_threads_count_every_hit(pytester: pytest.Pytester) -> None:
-    """None is lost where many come at once, on either engine."""
+    """None is lost if many come at once, on either engine."""
     pytester.makepyfile(
         ticket=TICKET,
         lift=lift(),
@@ -160,7 +160,7 @@ def test_not_allowed():
 
 
 def test_charts_made_early_copied_derived_or_failing_are_seen(pytester: pytest.Pytester) -> None:
-    """Whoever makes an instance, and however: nothing is added to it. Transitions worded alike are told apart."""
+    """Nothing is added to an instance, however it was made. Transitions with the same words are told apart."""
     pytester.makepyfile(test_odd=ODD)
     charts = found(pytester, "--transition-cover=test_odd:Twins", "--transition-cover=test_odd:Old", passed=5)
     assert taken(charts["Twins"]) == {
@@ -180,7 +180,7 @@ def test_charts_made_early_copied_derived_or_failing_are_seen(pytester: pytest.P
 
 
 def test_other_charts_are_left_alone(pytester: pytest.Pytester) -> None:
-    """Only what was named is recorded, also where another chart has the same name."""
+    """Only the named chart is recorded, even if another has the same name."""
     pytester.makepyfile(
         lift=lift(),
         other=LIFT.replace("{async}", ""),

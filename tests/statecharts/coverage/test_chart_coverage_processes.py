@@ -1,4 +1,4 @@
-"""Transition coverage beyond one process: xdist's, those that tests start, and theirs."""
+"""Transition coverage counts beyond one process: in xdist's workers, in processes that tests start, and in theirs."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ pytest_plugins = ["pytester"]
 
 @pytest.fixture(autouse=True)
 def _the_same_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes that a test starts import `statecharts` from where the test has it: those with another one record nothing."""
+    """Processes that a test starts import `statecharts` from where the test does; with another one they would record nothing."""
     where = str(Path(statecharts.__file__).parents[1])
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [where, os.environ.get("PYTHONPATH")])))
 
@@ -26,7 +26,7 @@ TICKETS = "--transition-cover=ticket:Ticket"
 
 
 def test_xdist_workers_hand_in_what_they_and_their_children_recorded(pytester: pytest.Pytester) -> None:
-    """Each attributes its own tests; together they took what one process takes."""
+    """Each names its own tests; together they took what one process takes."""
     pytester.makepyfile(
         lift=lift(),
         test_it="""
@@ -87,7 +87,7 @@ def test_processes_that_tests_start_record_for_them(pytester: pytest.Pytester) -
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_multiprocessing_records_too(pytester: pytest.Pytester, method: str) -> None:
-    """However it starts its processes; a fork hands in its own share only."""
+    """It does so however it starts its processes; a fork reports only its own share."""
     pytester.makepyfile(
         ticket=TICKET,
         test_it=f"""
@@ -128,7 +128,7 @@ if __name__ == "__main__":
 
 
 def test_children_of_tests_that_do_not_count_do_not_count(pytester: pytest.Pytester) -> None:
-    """Nor does a child's own pytest session, whose tests are not this session's."""
+    """A child's own pytest session does not count either: its tests are not this session's."""
     run = "import subprocess, sys\ndef test_it(): subprocess.run([sys.executable, *{!r}], check=True)"
     pytester.makepyfile(lift=lift(), inner="from lift import ride\ndef test_inner(): ride('call', 'stop')")
     ride = "from lift import ride; ride({!r})"
@@ -147,7 +147,7 @@ def test_children_of_tests_that_do_not_count_do_not_count(pytester: pytest.Pytes
 
 @pytest.fixture
 def begun(tmp_path: Path) -> dict[str, str]:
-    """The environment of a child of a test, with a `sitecustomize` of its own behind the hook."""
+    """The environment of a test's child, with a `sitecustomize` of its own behind the hook."""
     write(tmp_path / "site" / "sitecustomize.py", "print('theirs')")
     (tmp_path / "charts").write_text('["ticket:Ticket"]')
     write(tmp_path / "code" / "ticket.py", TICKET)
@@ -164,7 +164,7 @@ def begun(tmp_path: Path) -> dict[str, str]:
 
 
 def child(environment: dict[str, str], code: str) -> list[str]:
-    """What the child prints."""
+    """Run a child; what it prints."""
     command = [sys.executable, "-P", "-c", code]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)  # noqa: S603
     assert not result.stderr
@@ -172,7 +172,7 @@ def child(environment: dict[str, str], code: str) -> list[str]:
 
 
 def test_the_hook_makes_room_for_the_one_that_it_hides(begun: dict[str, str]) -> None:
-    """It runs, it is the one that is imported, and the hook's folder is no longer on the path."""
+    """The hidden one runs and is the one that is imported; the hook's folder is removed from the path."""
     code = "import sys, sitecustomize; print(sitecustomize.__file__); print(*sys.path)"
     first, file, *path = child(begun, code)
     assert (first, Path(file).parent.name) == ("theirs", "site")
@@ -180,7 +180,7 @@ def test_the_hook_makes_room_for_the_one_that_it_hides(begun: dict[str, str]) ->
 
 
 def test_a_process_without_charts_pays_nothing(begun: dict[str, str], tmp_path: Path) -> None:
-    """Nothing is imported, nothing written."""
+    """It imports and writes nothing."""
     code = "import sys; print(*sys.modules)"
     modules = set(child(begun, code))
     before, _, path = begun["PYTHONPATH"].partition(os.pathsep)
@@ -203,7 +203,7 @@ def test_outside_of_a_test_nothing_is_recorded(begun: dict[str, str], tmp_path: 
 
 
 def test_a_child_that_outlives_the_session_does_not_mind(begun: dict[str, str], tmp_path: Path) -> None:
-    """Whether the folder is gone before it begins or before it ends."""
+    """The folder may be gone before the child begins or before it ends."""
     gone = f"import shutil; shutil.rmtree({str(tmp_path)!r})"
     assert child(begun, f"import ticket; ticket.buy('tear'); {gone}") == ["theirs"]
     tmp_path.mkdir()
@@ -211,6 +211,6 @@ def test_a_child_that_outlives_the_session_does_not_mind(begun: dict[str, str], 
 
 
 def test_a_child_with_another_package_of_that_name_is_left_alone(begun: dict[str, str], tmp_path: Path) -> None:
-    """It gets the package that it would have got."""
+    """It imports the package that it would import anyway."""
     write(tmp_path / "code" / "statecharts" / "__init__.py", "print('another')")
     assert child(begun, "import statemachine, statecharts") == ["theirs", "another"]

@@ -1,4 +1,4 @@
-"""What transition coverage leaves in a folder: JSON, a page, pictures."""
+"""Transition coverage writes JSON, a page and pictures into a folder."""
 
 import re
 import shutil
@@ -31,7 +31,7 @@ FILES = {"coverage.json", "index.html", *(f"{name}.{kind}" for name in ("lift", 
 
 @pytest.fixture
 def report(pytester: pytest.Pytester) -> Path:
-    """The folder, after a session."""
+    """The folder after a session."""
     pytester.makepyfile(lift=lift(), ticket=TICKET, test_it=TESTS)
     pytester.runpytest_inprocess(*OPTIONS).assert_outcomes(passed=3)
     return pytester.path / "report"
@@ -39,7 +39,7 @@ def report(pytester: pytest.Pytester) -> Path:
 
 @needs_dot
 def test_the_same_hits_make_the_same_bytes(pytester: pytest.Pytester, report: Path) -> None:
-    """Of every file, and in whatever order the tests ran."""
+    """This holds for every file, in whatever order the tests ran."""
     before = {file.name: file.read_bytes() for file in report.iterdir()}
     assert set(before) == FILES | {"lift.svg", "ticket.svg"}
     shutil.rmtree(report)
@@ -50,7 +50,7 @@ def test_the_same_hits_make_the_same_bytes(pytester: pytest.Pytester, report: Pa
 
 @pytest.mark.parametrize("kind", ["dot", "mmd", pytest.param("svg", marks=needs_dot)])
 def test_pictures_tell_what_was_taken(report: Path, kind: str) -> None:
-    """By a sign before each transition, whatever its colour."""
+    """A sign before each transition says so; its colour is not needed."""
     text = (report / f"ticket.{kind}").read_text()
     signs = re.findall(f"([{TAKEN.sign}{HALF.sign}{NEVER.sign}]) ?(pay|look|tear)", text)
     wanted = [(HALF.sign, "pay"), (NEVER.sign, "pay"), (TAKEN.sign, "look"), *[(NEVER.sign, "tear")] * 2]
@@ -68,7 +68,7 @@ def test_pictures_have_a_key_and_colours(report: Path) -> None:
 
 @needs_dot
 def test_the_page_needs_nothing_but_itself(report: Path) -> None:
-    """No address that would be loaded, no id twice; each chart with its picture, its counts and its tests."""
+    """It loads no address and has no id twice. Each chart has its picture, its counts and its tests."""
     page = (report / "index.html").read_text()
     assert not re.findall(r"(?:src|href)=(?!\"#)|@import|url\(|<script|<link", page.replace("xmlns:xlink", ""))
     assert len(re.findall("<svg", page)) == 2
@@ -90,7 +90,7 @@ def test_the_svg_files_are_well_formed(report: Path) -> None:
 def test_without_graphviz_everything_but_the_svg_is_there(
     pytester: pytest.Pytester, report: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The page has the Mermaid text instead, the terminal says what to install, and no older picture stays behind."""
+    """The page has the Mermaid text instead, the terminal says what to install, and an older picture is removed."""
     monkeypatch.setenv("PATH", "")
     result = pytester.runpytest_inprocess(*OPTIONS)
     assert result.ret == pytest.ExitCode.OK

@@ -1,4 +1,4 @@
-"""The pictures and pages: fresh, the same on every run, and every state in its own box."""
+"""The pictures and pages are fresh, the same on every run, and show every state in its own box."""
 
 import json
 import os
@@ -29,17 +29,17 @@ def _at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_committed_diagrams_are_fresh(capsys: pytest.CaptureFixture[str]) -> None:
-    """Whoever changes a chart commits its picture: `make diagrams`, or what the message says."""
+    """After a change of a chart, `make diagrams` draws the picture that is committed with it."""
     assert cli.main(["draw", "--check"]) == 0, capsys.readouterr().err
 
 
 def test_every_chart_of_ours_is_listed() -> None:
-    """pyproject.toml names the charts that are drawn and covered: all there are."""
+    """pyproject.toml lists all charts, which are drawn and covered."""
     assert [load.chart(name) for name in load.listed()] == list(CHARTS)
 
 
 def test_texts_are_the_same_whatever_the_hash_seed() -> None:
-    """Byte-identical on every run: nothing iterates over a set."""
+    """Every run writes the same bytes: no code iterates over a set."""
     script = """
 from pathlib import Path
 from statecharts import CHARTS, model
@@ -59,7 +59,7 @@ def _output(script: str, seed: str) -> bytes:
 def test_check_passes_after_drawing_and_names_what_went_stale(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A picture is stale when it was drawn from another DOT text, a text when a byte differs, either when it is gone."""
+    """A picture is stale if its DOT text is another one, a text if a byte differs, either if it is missing."""
     into = ["draw", "--into", str(tmp_path)]
     assert cli.main(into) == 0
     assert cli.main([*into, "--check"]) == 0
@@ -74,7 +74,7 @@ def test_check_passes_after_drawing_and_names_what_went_stale(
 def test_without_graphviz_everything_but_the_pictures_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And the command says in one line what to install."""
+    """The command says in one line what to install."""
     monkeypatch.setenv("PATH", "")
     assert cli.main(["draw", "--into", str(tmp_path)]) == 2
     charts = {chart.__name__.lower(): model.read(chart) for chart in CHARTS}
@@ -86,7 +86,7 @@ def test_without_graphviz_everything_but_the_pictures_is_written(
 @needs_dot
 @every_chart
 def test_each_box_holds_exactly_the_states_whose_parent_it_is(chart: Any) -> None:
-    """As Graphviz sees it: no arrow drags a state into a box where it does not belong."""
+    """In Graphviz's own layout no arrow drags a state into a foreign box."""
     plain = model.read(chart)
     drawn = _laid_out(dot.render(plain))
     names = {item["_gvid"]: item["name"] for item in drawn["objects"]}
@@ -112,7 +112,7 @@ def _laid_out(text: str) -> Any:
 @needs_dot
 @every_chart
 def test_no_label_lies_on_another_or_on_the_border_of_a_foreign_box(chart: Any) -> None:
-    """Nodes, labels among them, keep clear of each other; a box and a node are inside or outside each other, never across."""
+    """Nodes and labels keep apart; a box and a node are inside or outside each other."""
     drawn = _laid_out(dot.render(model.read(chart)))["objects"]
     nodes = {item["name"]: _rectangle(item) for item in drawn if "pos" in item}
     boxes = {item["name"]: tuple(map(float, item["bb"].split(","))) for item in drawn if "bb" in item}
@@ -140,7 +140,7 @@ def _across(node: Rectangle, box: Rectangle) -> bool:
 
 @each_chart
 def test_every_transition_is_in_every_kind_of_file(chart: Any) -> None:
-    """No writer drops an arrow: events, guards and actions are all there."""
+    """Each file has all events, guards and actions."""
     plain = model.read(chart)
     picture, page = dot.render(plain), (DIAGRAMS / f"{plain.name.lower()}.md").read_text()
     for edge in plain.edges:
@@ -155,14 +155,14 @@ def test_every_transition_is_in_every_kind_of_file(chart: Any) -> None:
 
 @every_chart
 def test_no_mermaid_label_holds_a_colon(chart: Any) -> None:
-    """Mermaid's state grammar ends a label there."""
+    """A colon ends a label in Mermaid's state grammar."""
     for line in mermaid.render(model.read(chart)).splitlines():
         assert line.count(":") <= 1
 
 
 @each_chart
 def test_the_committed_data_is_the_chart(chart: Any) -> None:
-    """The JSON has every state and every transition, for the tools that compare versions."""
+    """Tools that compare versions read every state and every transition from the JSON."""
     plain = model.read(chart)
     data = json.loads((DIAGRAMS / f"{plain.name.lower()}.json").read_text())
     assert [state["id"] for state in data["states"]] == [state.id for state in plain.states]
@@ -172,7 +172,7 @@ def test_the_committed_data_is_the_chart(chart: Any) -> None:
 
 @each_chart
 def test_what_an_arrow_does_stands_well_apart_from_its_event(chart: Any) -> None:
-    """They are two texts in the picture, set by reckoned widths: a single blank is lost where a viewer's letters are wider."""
+    """A picture has two texts there, set by estimated widths; a single blank is lost in a viewer with wider letters."""
     before = re.findall(r'(.{8})<FONT COLOR="#57606a">', dot.render(model.read(chart)))
     bracket = '7606a"> '
     assert [text for text in before if text != bracket]

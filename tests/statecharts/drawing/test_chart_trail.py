@@ -1,4 +1,4 @@
-"""A walk beside the picture of its chart."""
+"""A walk through a chart is drawn beside its picture."""
 
 from statecharts import Connection, model
 from statecharts.tools.drawing import trail

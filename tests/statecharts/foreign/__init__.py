@@ -1,4 +1,4 @@
-"""Charts as people write them elsewhere, in the styles that python-statemachine offers: what the tools must cope with.
+"""Charts in the styles that python-statemachine offers, as other people write them: the tools must read all of them.
 
 Every piece of code in them notes that it ran. Reading, drawing and walking a chart runs none of it, which the tests check.
 """

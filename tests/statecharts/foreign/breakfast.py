@@ -1,4 +1,4 @@
-"""Parallel regions that end each for itself; the whole goes on when all have, by an event that the engine raises."""
+"""Parallel regions that end one by one; the engine raises an event when all have ended."""
 
 from statemachine import State, StateChart
 

@@ -1,4 +1,4 @@
-"""All of them."""
+"""All foreign charts."""
 
 from tests.statecharts.foreign.barrier import Barrier
 from tests.statecharts.foreign.breakfast import Breakfast

@@ -1,4 +1,4 @@
-"""Asynchronous: `async def` actions, a task that lives as long as its state, and every way to stay where one is."""
+"""Asynchronous: `async def` actions, a task that lives as long as its state, and every way to stay in a state."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""Nested, with history: what plays is resumed where it was, shallow for the mode and deep for the track in it."""
+"""Nested, with history: the player resumes where it was, shallow for the mode and deep for the track in it."""
 
 from statemachine import HistoryState, State, StateChart
 

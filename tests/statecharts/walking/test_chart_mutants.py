@@ -1,4 +1,4 @@
-"""Mutants of a chart: each wrong in one place, none like another, all of them charts that can be made."""
+"""Every mutant of a chart is wrong in one place, differs from all others, and can be made."""
 
 from dataclasses import replace
 from typing import Any
@@ -16,7 +16,7 @@ each_chart = pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.__
 
 
 class Door(StateChart[Any]):
-    """Small, and with one of everything."""
+    """A small chart with one of everything."""
 
     shut = State("SHUT", initial=True)
 
@@ -121,5 +121,5 @@ def test_the_table_takes_an_inverted_guard() -> None:
 
 
 def told_apart(chart: ChartModel) -> ChartModel:
-    """Without the docstrings, which a replica does not have."""
+    """The chart's data without docstrings, which a replica does not have."""
     return replace(chart, doc="", prose="")

@@ -1,4 +1,4 @@
-"""Generated paths: every transition can be taken, and every way has an end."""
+"""Paths through the charts are generated: every transition can be taken, and from everywhere an end can be reached."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ GRAPHS: dict[str, Graph] = {name: graph for name, (graph, _) in EXPLORED.items()
 
 @each_chart
 def test_every_transition_can_be_taken(chart: Chart) -> None:
-    """No arrow is decoration: some path leads along each."""
+    """A path leads along each."""
     taken = {
         wording for moves in GRAPHS[chart.__name__].values() for arrival in moves.values() for wording in arrival.taken
     }
@@ -28,7 +28,7 @@ def test_every_transition_can_be_taken(chart: Chart) -> None:
 
 @each_chart
 def test_every_configuration_can_reach_an_end(chart: Chart) -> None:
-    """Wherever a chart stands, some sequence of events ends it: nothing is stuck for want of an arrow."""
+    """A sequence of events leads from each to a final state."""
     graph = GRAPHS[chart.__name__]
     finals = [frozenset({state.id}) for state in model.read(chart).states if state.kind == "final"]
     assert set(graph) == set().union(*(paths.reaching(graph, final) for final in finals))
@@ -36,7 +36,7 @@ def test_every_configuration_can_reach_an_end(chart: Chart) -> None:
 
 @each_chart
 def test_a_final_state_is_never_left(chart: Chart) -> None:
-    """Once over, over: no event takes anything there."""
+    """No event takes a transition there."""
     for state in model.read(chart).states:
         if state.kind == "final":
             moves = GRAPHS[chart.__name__][frozenset({state.id})]
@@ -45,7 +45,7 @@ def test_a_final_state_is_never_left(chart: Chart) -> None:
 
 @each_chart
 def test_every_leaf_can_be_entered(chart: Chart) -> None:
-    """The nested ones too, of which the library checks the top level only."""
+    """The library checks this for top-level states only."""
     plain = model.read(chart)
     entered = frozenset().union(*GRAPHS[chart.__name__])
     assert {state.id for state in plain.states} == entered
@@ -53,7 +53,7 @@ def test_every_leaf_can_be_entered(chart: Chart) -> None:
 
 @pytest.mark.parametrize("chart", [Connection, Link], ids=lambda chart: chart.__name__)
 def test_an_action_that_raises_takes_error_execution(chart: Chart) -> None:
-    """Whichever action of whichever move raises; only a move that ends the chart leaves no state to take it in."""
+    """This holds for every action of every move, unless the move ends the chart."""
     graph, routes = EXPLORED[chart.__name__]
     final = frozenset({"closed"})
     for here, moves in graph.items():
@@ -75,7 +75,7 @@ def _actions_of(chart: Chart, route: Route, move: Move) -> set[str]:
 
 
 def test_the_table_leads_where_the_library_leads() -> None:
-    """For every state of the request, every event and every valuation of the guards: no chance involved."""
+    """Every state of the request, every event and every combination of guards is tried."""
     compiled = compile_chart(Request)
     for configuration, moves in GRAPHS["Request"].items():
         for move, arrival in moves.items():

@@ -1,10 +1,10 @@
-"""What the worker itself calls a bug."""
+"""Collects the bugs that the worker reports."""
 
 import logging
 
 
 class Bugs(logging.Handler):
-    """The worker calls its own bugs by name in its log."""
+    """The lines of the log in which the worker reports a bug of its own."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)

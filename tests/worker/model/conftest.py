@@ -1,4 +1,4 @@
-"""How hard the random tests try: `--hypothesis-profile thorough` for minutes of them, another seed each time."""
+"""Profiles of hypothesis: `--hypothesis-profile thorough` tries for minutes, with another seed each time."""
 
 from hypothesis import HealthCheck, settings
 

@@ -1,4 +1,4 @@
-"""How the world makes a worker's connection move."""
+"""Makes the events of a worker's connection happen."""
 
 from typing import ClassVar
 
@@ -12,8 +12,8 @@ from statecharts import Connection
 
 
 class ConnectionWorld(World):
-    """Every dial is held until the path wants a link. Two functions are in hand before anything happens to an ACTIVE worker, unless
-    the path is about an idle one.
+    """Every dial waits until the path wants a link. Two functions run before anything happens to an ACTIVE worker, unless the path
+    is about an idle one.
     """
 
     needs: ClassVar[Needs] = {
@@ -63,13 +63,13 @@ class ConnectionWorld(World):
         self.gw.starts.release()
 
     async def connect_timeout(self) -> None:
-        """Nothing to do: it is short, and no start request is answered."""
+        """Nothing to do: the timeout is short, and no start request is answered."""
 
     async def work_done(self) -> None:
         self.jobs[1].release.set()
 
     async def handlers_ended(self) -> None:
-        """The functions end, but nobody confirms what they returned."""
+        """The functions end; the gateway confirms no reply."""
         self.gw.faults.lose(Kind.WORKER_REPLY_ACK, count=None)
         for job in self.jobs:
             job.release.set()
@@ -82,10 +82,10 @@ class ConnectionWorld(World):
         self.worker.task.cancel()
 
     async def give_up(self) -> None:
-        """Nothing to do: the time for the last replies is short, and nobody confirms them."""
+        """Nothing to do: the timeout for the last replies is short, and the gateway confirms none."""
 
     async def error_execution(self) -> None:
-        """In ACTIVE, the request chart's: a request comes."""
+        """In ACTIVE an action of the request chart raises: a request comes."""
         if "active" in self.here:
             await self.gw.wait_for_worker()
             self.gw.start_run(self.jobs[0].slug)

@@ -1,4 +1,4 @@
-"""What the worker is given to do."""
+"""Jobs: the work of the worker."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What living charts did, step by step, whichever engine runs them: the real worker's own, seen from outside."""
+"""Records what running charts do, step by step, on either engine, from outside of the worker."""
 
 import asyncio
 import functools
@@ -23,7 +23,7 @@ ACTORS = dict(zip(CHARTS, (ConnectionActor, LinkActor, RequestActor), strict=Tru
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A guard was asked: after so many steps of its chart, and this is what it said."""
+    """A guard's answer, and after how many steps of its chart it was asked."""
 
     steps: int
     guard: str
@@ -31,7 +31,7 @@ class Asked:
 
 
 class Journal:
-    """One chart's life: its steps, each an event and what it set off; what its guards said."""
+    """The life of one chart: its steps, each an event and what followed from it, and the answers of its guards."""
 
     def __init__(self, chart: type[StateChart[Any]], actor: Any) -> None:
         self.chart = chart
@@ -44,7 +44,7 @@ class Journal:
         self.steps.append(Arrival(configuration, frozenset({taken})))
 
     def go_on(self, taken: str, configuration: frozenset[str]) -> None:
-        """The same event took another: in another region, or because of the first."""
+        """The same event took another transition: in another region, or because of the first."""
         self.steps[-1] = Arrival(configuration, self.steps[-1].taken | {taken})
 
     def __str__(self) -> str:
@@ -52,7 +52,7 @@ class Journal:
 
 
 class Journals:
-    """The journals of every chart that begins from now on, in that order; on one loop."""
+    """The journals of every chart that is made from now on, in that order. On one loop."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.all: list[Journal] = []
@@ -63,11 +63,11 @@ class Journals:
         self._watch_guards(patch)
 
     def of(self, chart: type[StateChart[Any]]) -> list[Journal]:
-        """Those of *chart*'s instances."""
+        """The journals of *chart*'s instances."""
         return [journal for journal in self.all if journal.chart is chart]
 
     async def until(self, condition: Callable[[], bool], within: float = 5.0) -> None:
-        """Return once *condition* holds; it is asked again at every step of any chart. Raises: TimeoutError.
+        """Wait until *condition* holds; it is asked at every step of any chart. Raises: TimeoutError.
 
         It has its time twice: a machine that stood still does not fail a test.
         """
@@ -81,7 +81,7 @@ class Journals:
             raise TimeoutError
 
     def look(self) -> None:
-        """Something has changed."""
+        """Ask the conditions again: something has changed."""
         for condition, held in list(self._watchers):
             if held.done() or condition():
                 self._watchers.remove((condition, held))
@@ -89,16 +89,16 @@ class Journals:
                     held.set_result(None)
 
     def step(self, journal: Journal, taken: str, configuration: frozenset[str], *, new: bool) -> None:
-        """*journal*'s chart took a transition."""
+        """The chart of *journal* took a transition."""
         (journal.begin if new else journal.go_on)(taken, configuration)
         self.look()
 
     def transition(self, chart: type[StateChart[Any]], transition: Any, event: Any) -> str:
-        """What the library's *transition* is called, under *event*."""
+        """The name of the library's *transition*, under *event*."""
         return self._namings[chart].transition(transition, event) or ""
 
     def table_step(self, compiled: Compiled, step: TableStep) -> str:
-        """What the transition is called that is *step* in the table."""
+        """The name of the transition that is *step* in the table."""
         return next(name for known, name, _ in self._namings[compiled.chart].steps(compiled) if known is step)
 
     def _journal(self, actor: Any) -> Journal | None:
@@ -166,7 +166,9 @@ class Journals:
 
 
 class _Ear:
-    """Hears one chart of the library's engine. A class of its own: every attribute of a listener is a candidate for a callback."""
+    """Listens to one chart of the library's engine. It is a class of its own, since the library takes any attribute of a listener
+    for a callback.
+    """
 
     def __init__(self, journals: Journals, journal: Journal, machine: Any) -> None:
         self._journals = journals
@@ -176,7 +178,7 @@ class _Ear:
         self._fresh = True
 
     def turn(self) -> None:
-        """An event is fed to the chart."""
+        """The chart is given an event."""
         self._fresh = True
 
     def after_transition(self, transition: Any, event: Any, event_data: Any) -> None:

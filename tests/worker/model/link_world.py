@@ -1,4 +1,4 @@
-"""How the world makes one link move: the worker's first."""
+"""Makes the events of a link happen: the worker's first."""
 
 from dataclasses import replace
 from typing import ClassVar
@@ -16,7 +16,7 @@ FRAMES = ("gateway_hello", "connection_ready", "sync_failed", "gateway_closing",
 
 
 class LinkWorld(World):
-    """The gateway answers nothing of itself, neither the start request nor the upgrade nor any frame: the path does."""
+    """The gateway answers nothing by itself, neither the start request nor the upgrade nor a frame; the path does."""
 
     needs: ClassVar[Needs] = dict.fromkeys(FRAMES, ("opened", "close_socket"))
     broken: ClassVar[Broken] = {
@@ -62,7 +62,7 @@ class LinkWorld(World):
         await self._say(Kind.GATEWAY_HELLO)
 
     async def connection_ready(self) -> None:
-        """A path about heartbeats has them soon, and unanswered; any other has none, and a gateway that works again."""
+        """On a path about heartbeats they are quick and unanswered; on any other the gateway answers, and none is due."""
         beats = "beat" in self.path.events
         interval = "150ms" if "heartbeat_seen" in self.path.events else "30ms" if beats else "60s"
         self.peer.connected = True
@@ -83,7 +83,7 @@ class LinkWorld(World):
         self.peer.drop()
 
     async def close(self) -> None:
-        """A worker that ends closes its links. One that is UP it would pause first, had it not just acknowledged a request."""
+        """The worker ends and closes its links. It would pause one that is UP first, unless it had just acknowledged a request."""
         if "up" in self.here:
             await self._work()
         await self.worker.close()
@@ -98,7 +98,7 @@ class LinkWorld(World):
         self.gw.starts.release()
 
     async def settled(self) -> None:
-        """Nothing to do: nothing is owed over the link."""
+        """Nothing to do: the link is owed nothing."""
 
     # -- pulse
 

@@ -34,7 +34,7 @@ PACE = Deadlines(start=5.0, socket=5.0, hello=5.0, ready=5.0, reply_ack=0.05, se
 
 
 class Player:
-    """Lets things happen, and knows where the worker should stand afterwards (`facts`)."""
+    """Makes things happen, and knows where the worker should stand afterwards (`facts`)."""
 
     def __init__(self, *, api_up: bool) -> None:
         self.facts = Standing(api_up=api_up)
@@ -47,7 +47,7 @@ class Player:
         self._failed = False
 
     def play(self, happening: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
-        """Let *happening* happen, and wait until the worker stands where it should."""
+        """Make *happening* happen, and wait until the worker stands where it should."""
         self.happenings.append(" ".join(map(str, (happening.__name__, *args))))
         try:
             self.loop.run_until_complete(self._play(happening, *args))
@@ -55,12 +55,12 @@ class Player:
             self.fail(f"it was not noticed: {error}")
 
     def check(self, holds: object, what: str) -> None:
-        """Fail unless it *holds*."""
+        """Fail unless *holds*."""
         if not holds:
             self.fail(what)
 
     def fail(self, why: str) -> None:
-        """Raises: AssertionError: with everything that led to this."""
+        """Raises: AssertionError: it lists everything that led here."""
         self._failed = True
         [journal] = self.journals.of(ConnectionChart)
         status = self.worker.status()
@@ -92,18 +92,18 @@ class Player:
 
     @property
     def links(self) -> list[LinkActor]:
-        """Every link that there ever was."""
+        """Every link that was ever made."""
         return [journal.actor for journal in self.journals.of(Link)]
 
     @property
     def tasks(self) -> Counter[str]:
-        """The worker's own tasks by name; user code is not its own."""
+        """The worker's own tasks, by name, without those of user code."""
         names = (task.get_name() for task in asyncio.all_tasks(self.loop))
         return Counter(name for name in names if name in ("dial", "flusher") or name.startswith("link-"))
 
     @property
     def running(self) -> list[Job]:
-        """The jobs whose reply is to come."""
+        """The jobs without a reply so far."""
         return [job for job in self.jobs if job.id in self.facts.work]
 
     # -- the beginning and the end
@@ -139,7 +139,9 @@ class Player:
         await self.journals.until(lambda: bool(self.journals.of(ConnectionChart)))
 
     def end(self) -> None:
-        """Everything gets well again, the worker is closed, and nothing of it is left. After a failure: only nothing is left."""
+        """Repair everything, close the worker, and check that nothing of it is left. After a failure, check only that nothing is
+        left.
+        """
         try:
             if not self._failed:
                 self.play(self.everything_gets_well)
@@ -162,7 +164,7 @@ class Player:
         self.facts.api_up = self.facts.flush_up = self.facts.acks = self.facts.closing = True
 
     async def _leave(self) -> None:
-        """The worker has ended already; jobs that were taken away end now."""
+        """The worker has ended; end the jobs that were taken away from it."""
         await self.gw.close()
         left = asyncio.all_tasks() - {asyncio.current_task()}
         if left:
@@ -197,7 +199,7 @@ class Player:
             self.fail("it does not get there")
 
     def _settled(self) -> bool:
-        """The worker is where it should be."""
+        """Whether the worker is where it should be."""
         status, link = self.worker.status(), self.actor._links.current
         if self.facts.over:
             return status.state is ConnectionState.CLOSED
@@ -210,11 +212,11 @@ class Player:
         )
 
     def _agreed(self) -> bool:
-        """The gateway knows where the worker is: it routes requests to it, or not."""
+        """Whether the gateway gives work to the worker exactly if it takes work."""
         return any(connection.routable for connection in self.gw.connections) == self.facts.takes_work
 
     async def _tells(self, since: int, kind: type[Any], **about: str) -> None:
-        """Until the worker has told of a *kind* with these attributes, after the first *since* things that it told."""
+        """Wait for an event of *kind* with these attributes, after the first *since* events."""
 
         def told(event: Any) -> bool:
             return isinstance(event, kind) and all(getattr(event, name) == value for name, value in about.items())
@@ -232,7 +234,7 @@ class Player:
         self.facts.api_up = True
 
     async def a_start_is_refused(self, status: int) -> None:
-        """The next one; if there is a link, it is lost, to make one necessary."""
+        """The next start request is refused. If there is a link it is dropped, so that a start request is made."""
         since = self.gw.mark
         self.gw.starts.push(status)
         if self.facts.link:
@@ -242,7 +244,7 @@ class Player:
             self.facts.end()
 
     async def the_functions_are_refused(self) -> None:
-        """In the next handshake."""
+        """The next handshake refuses them."""
         since = self.gw.mark
         self.gw.faults.fail_sync()
         if self.facts.link:
@@ -279,8 +281,8 @@ class Player:
         await self._loses(lambda: asyncio.ensure_future(closing))
 
     async def link_falls_silent(self) -> None:
-        """Another in its place: one with quick heartbeats, so that it is noticed soon. The rest have none that a slow machine could
-        miss.
+        """The link is replaced by one with quick heartbeats, whose silence is noticed soon. Others have none that a slow machine
+        could miss.
         """
         mark, since = self.gw.mark, len(self.worker.told)
         self.gw.heartbeat_interval = "20ms"
@@ -342,7 +344,9 @@ class Player:
         self.facts.owed.add(again)
 
     async def strange_work_comes(self, which: int) -> None:
-        """What is not in hand any more, to a worker that takes nothing; what is in hand, behind it, tells when it was read."""
+        """A request that is no longer in flight comes to a worker that takes no work. One in flight comes behind it, and shows when
+        it was read.
+        """
         strange, since = sorted(self.facts.answered | self.facts.lost), self.gw.mark
         refused = strange[which % len(strange)]
         await self.gw.redeliver(refused, self.peer)
@@ -377,5 +381,5 @@ class Player:
 
 
 async def _nap(seconds: float) -> None:
-    """Whatever the backoff says, it is soon over."""
+    """Sleep shortly, whatever the backoff asks for."""
     await asyncio.sleep(min(seconds, 0.01))

@@ -1,4 +1,4 @@
-"""How the world makes one request move: the first for function `app-long`."""
+"""Makes the events of a request happen: the first for function `app-long`."""
 
 import asyncio
 from dataclasses import replace
@@ -17,7 +17,7 @@ from statecharts import Request
 
 
 class Valve:
-    """Frames that the worker writes, held by kind as by a socket that is full."""
+    """Holds frames that the worker writes, by kind, as a full socket does."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self._held: dict[int, asyncio.Future[None]] = {}
@@ -32,22 +32,22 @@ class Valve:
         patch.setattr(aiohttp.ClientWebSocketResponse, "send_bytes", send)
 
     def hold(self, kind: int) -> None:
-        """Frames of *kind* wait."""
+        """Hold frames of *kind*."""
         self._held[kind] = asyncio.get_running_loop().create_future()
 
     def release(self, kind: int) -> None:
-        """They are written."""
+        """Write the held frames."""
         held = self._held.pop(kind, None)
         if held and not held.done():
             held.set_result(None)
 
     def fail(self, kind: int) -> None:
-        """They cannot be written."""
+        """Fail to write the held frames."""
         self._held[kind].set_exception(ConnectionResetError("Cannot write to closing transport"))
 
 
 class RequestWorld(World):
-    """The worker's ACK is held, the gateway confirms no reply and answers no flush: the path does."""
+    """The worker's ACK is held, and the gateway confirms no reply and answers no flush; the path does."""
 
     needs: ClassVar[Needs] = {
         "finished": Request.tasks["handler"],
@@ -73,7 +73,7 @@ class RequestWorld(World):
         return [{actor.state.upper()}, *({each.state} for each in open_ if each.request_id == actor.id)]
 
     async def prepare(self) -> None:
-        """The way out is short where the path leads there, and a lost lease cancels where the path says so."""
+        """The flush timeout is short if the path needs that, and a lost lease cancels if the path says so."""
         events = self.path.events
         out = SHORT if "discard" in events else LONG
         self.worker = await self.start(
@@ -114,7 +114,7 @@ class RequestWorld(World):
         self.jobs[0].release.set()
 
     async def redelivered(self) -> None:
-        """Without a current link, over the retired one, which is still read."""
+        """Without a current link the request comes over the retired one, which is still read."""
         if "link_up" in self.move.truths:
             await self._have_a_link()
         over = -1 if "link_up" in self.move.truths else 0
@@ -126,7 +126,7 @@ class RequestWorld(World):
         await self.gw.connections[-1].send(Kind.WORKER_REPLY_ACK, data)
 
     async def reply_lost(self) -> None:
-        """Nothing to do: the time to confirm it is short."""
+        """Nothing to do: the time to confirm the reply is short."""
 
     async def flush_ok(self) -> None:
         self.gw.flushes.release()
@@ -138,7 +138,7 @@ class RequestWorld(World):
         self.gw.flushes.release()
 
     async def discard(self) -> None:
-        """A buffered reply is refused for good; anything else is given up at the end of a shutdown."""
+        """The server refuses a buffered reply for good; anything else is given up at the end of a shutdown."""
         if "buffered" in self.here:
             self.gw.flushes.push(400)
             self.gw.flushes.release()
@@ -151,7 +151,7 @@ class RequestWorld(World):
         return self.run.requests[0]
 
     async def _be_without_a_current_link(self) -> None:
-        """Lose the link that has replaced the first, which stays, since another reply is not confirmed there."""
+        """Drop the link that replaced the first. The first one stays, since the gateway has not confirmed another reply there."""
         await self.work(self.jobs[1])
         self.jobs[1].release.set()
         await self.gw.wait_for(Kind.WORKER_REPLY)

@@ -1,6 +1,6 @@
-"""A shortest way to take each transition of a chart, and to have each guard refuse, that the world can go.
+"""Finds a shortest way to take each transition of a chart, and to have each guard refuse, that the world can make happen.
 
-The chart alone would have a link become ready that nobody dials. What must be under way for an event to come is the world's to
+By the chart alone a link could become ready that was never dialled. What must be under way for an event to come is the world's to
 say: `needs` names, for such an event, the actions or events that begin it and those that end it, as a chart's `tasks` do.
 """
 
@@ -21,7 +21,7 @@ Needs = Mapping[str, tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """Moves from the initial state, where each leads, and what the last of them shows: a transition taken, a guard that refuses."""
+    """Moves from the initial state, where each leads, and what the last shows: a transition taken, or a guard that refuses."""
 
     chart: type[StateChart[Any]]
     start: Configuration
@@ -34,7 +34,7 @@ class Path:
 
     @property
     def stops(self) -> tuple[Configuration, ...]:
-        """The configurations that it passes, from the initial one."""
+        """The configurations on the way, from the initial one."""
         return (self.start, *(arrival.configuration for arrival in self.arrivals))
 
     @property
@@ -43,28 +43,28 @@ class Path:
         return [move.event for move in self.moves]
 
     def says(self, guard: str) -> bool:
-        """Whether *guard* is true at any of the moves."""
+        """Whether *guard* is true at one of the moves."""
         return any(guard in move.truths for move in self.moves)
 
 
 def wording(move: Move) -> str:
-    """`finished[link_up]`."""
+    """A goal in words, such as `finished[link_up]`."""
     return move.event + "".join(f"[{guard}]" for guard in sorted(move.truths))
 
 
 def goals(chart: ChartModel) -> list[str]:
-    """What the paths of *chart* must show: each transition, and each guard in each place refusing."""
+    """What the paths of *chart* must show: each transition, and each guard refusing in each place."""
     guarded = [edge for edge in chart.edges if edge.guard]
     return [labels.wording(chart, edge) for edge in chart.edges] + [refusal(chart, edge) for edge in guarded]
 
 
 def refusal(chart: ChartModel, edge: EdgeModel) -> str:
-    """How a guard that refuses is called."""
+    """The name of a guard's refusal."""
     return f"{labels.wording(chart, edge)} refused"
 
 
 def paths_of(chart: type[StateChart[Any]], needs: Needs) -> list[Path]:
-    """A shortest path to each goal of *chart* that can be reached where *needs* hold; goals that share one share a path."""
+    """A shortest path to each goal of *chart* that *needs* allow. Goals may share a path."""
     found: dict[tuple[Move, ...], Path] = {}
     left = goals(model.read(chart))
     for path, shown in _walks(chart, needs):
@@ -76,7 +76,7 @@ def paths_of(chart: type[StateChart[Any]], needs: Needs) -> list[Path]:
 
 
 def _walks(chart: type[StateChart[Any]], needs: Needs) -> Iterator[tuple[Path, set[str]]]:
-    """Every walk to a situation not seen before, the shortest first, prolonged by each possible move; with what that one shows."""
+    """Every walk to a new situation, the shortest first, prolonged by each possible move; with what that move shows."""
     graph, routes = paths.explore(chart)
     plain = model.read(chart)
     start = next(iter(routes))
@@ -96,7 +96,7 @@ def _walks(chart: type[StateChart[Any]], needs: Needs) -> Iterator[tuple[Path, s
 
 
 def _moves(graph: Graph, here: Configuration) -> Iterator[tuple[Move, Arrival]]:
-    """The moves that do something, each outcome by the move that asks least of the guards."""
+    """The moves that do something; for each outcome the one that asks the least of the guards."""
     outcomes = set()
     for move, arrival in sorted(graph[here].items(), key=lambda item: len(item[0].truths)):
         if arrival.taken and (move.event, arrival) not in outcomes:
@@ -105,7 +105,7 @@ def _moves(graph: Graph, here: Configuration) -> Iterator[tuple[Move, Arrival]]:
 
 
 def _shown(chart: ChartModel, here: Configuration, move: Move, arrival: Arrival) -> set[str]:
-    """The transitions that were taken, and those that a guard refused: asked before the event, and without one, after it."""
+    """The transitions that a move took, and those that a guard refused."""
     asked = [edge for leaf in here for edge in grid.candidates(chart, leaf, move.event) if edge.source == leaf]
     asked += [
         edge for leaf in arrival.configuration for edge in grid.candidates(chart, leaf, "") if edge.source == leaf
@@ -117,7 +117,7 @@ def _shown(chart: ChartModel, here: Configuration, move: Move, arrival: Arrival)
 
 
 def _alive(needs: Needs, before: frozenset[str], words: set[str]) -> frozenset[str]:
-    """The events that may come now: whatever they need has begun and not ended."""
+    """The events that may come now: what they need has begun and not ended."""
 
     def lives(event: str) -> bool:
         begins, ends = (set(text.split()) for text in needs[event])
@@ -127,7 +127,7 @@ def _alive(needs: Needs, before: frozenset[str], words: set[str]) -> frozenset[s
 
 
 def _begun(chart: ChartModel, here: Configuration, arrival: Arrival, event: str) -> set[str]:
-    """The event of a move, and every action that it set off."""
+    """The event of a move, and every action that followed from it."""
     there = arrival.configuration
     entered = [name for state in chart.states if state.id in there - here for name in state.entry]
     left = [name for state in chart.states if state.id in here - there for name in state.exit]

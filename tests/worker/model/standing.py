@@ -1,4 +1,4 @@
-"""Where a worker has to stand, by the facts of its world alone: a model of a few lines that knows nothing of charts."""
+"""A model of a few lines that says, from facts alone, where a worker has to stand. It does not use the charts."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from connect import ConnectionState
 
 @dataclass
 class Standing:
-    """The facts, and what follows from them once everything that can happen by itself has happened."""
+    """The facts, and what follows once everything that can happen by itself has happened."""
 
     api_up: bool
     """Start requests are granted."""
@@ -28,7 +28,7 @@ class Standing:
     work: set[str] = field(default_factory=set)
     """Ids of requests whose function runs."""
     owed: set[str] = field(default_factory=set)
-    """Ids of requests whose reply nobody has."""
+    """Ids of requests whose reply is not delivered."""
     answered: set[str] = field(default_factory=set)
     """Ids of requests whose reply was delivered."""
     lost: set[str] = field(default_factory=set)
@@ -49,7 +49,7 @@ class Standing:
         self.link = self.drained = False
 
     def end(self) -> None:
-        """The worker is closed, and remains so."""
+        """The worker is closed for good."""
         self.over = self.closing = True
         self.lose_link()
 
@@ -68,17 +68,17 @@ class Standing:
 
     @property
     def takes_work(self) -> bool:
-        """The gateway may give it some."""
+        """Whether the gateway may give it work."""
         return self.state[0] is ConnectionState.ACTIVE
 
     @property
     def takes_nothing_strange(self) -> bool:
-        """It has work and a link, but takes no more: there is something that it must not take."""
+        """Whether it has work and a link but must not take more."""
         return self.closing and self.link and bool(self.work) and bool(self.answered | self.lost)
 
     @property
     def dials(self) -> bool:
-        """A link is being made."""
+        """Whether a link is being made."""
         return not self.over and (self.drained or not self.link)
 
     @property

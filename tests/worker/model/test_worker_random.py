@@ -45,7 +45,7 @@ WHICH = st.integers(0, 7)
 
 @dataclass(frozen=True, repr=False)
 class Chance:
-    """A happening (a method of `Player`), what it may be given, and how often it is drawn, by what is the case."""
+    """A happening (a method of `Player`), its arguments, and how often it is drawn in a situation."""
 
     name: str
     weight: Callable[[Standing], int]
@@ -56,7 +56,7 @@ class Chance:
 
 
 def linked(weight: int) -> Callable[[Standing], int]:
-    """So often where there is a link to suffer it."""
+    """How often to draw a happening that needs a link."""
     return lambda facts: weight * facts.link
 
 
@@ -92,8 +92,8 @@ EARLY_ENDS = [
 
 
 class Whatever(RuleBasedStateMachine):
-    """One worker after the other, and one happening after the other. A shutdown mostly finds work in hand: what comes after it is
-    the hard part.
+    """One worker after another, and one happening after another. A shutdown mostly comes with work in flight, since that is the
+    hard case.
     """
 
     @initialize(api_up=st.sampled_from([True, True, False]))
@@ -115,7 +115,7 @@ class Whatever(RuleBasedStateMachine):
     @rule(api_up=st.sampled_from([True, True, False]))
     @precondition(lambda self: self.player.facts.over)
     def another_worker_begins(self, api_up: bool) -> None:
-        """The first has ended, and whatever happens now does not bring it back."""
+        """The first worker has ended, and no later event brings it back."""
         self.player.play(self.player.api_comes)
         self.player.play(self.player.shutdown_again)
         self.closed_is_final()

@@ -1,4 +1,4 @@
-"""What the worlds of the three charts share: how a move of a path is brought about, and how it is waited for."""
+"""What the worlds of the three charts share: they make the moves of a path happen, and wait for each."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ LONG = 30.0
 
 
 class Job:
-    """A function that runs until it is released, cancelled or not."""
+    """A function that runs until it is released, or cancelled."""
 
     def __init__(self, apps: Apps, name: str) -> None:
         self.slug = f"app-{name}"
@@ -43,7 +43,7 @@ class Job:
 
 
 class World:
-    """A gateway and a worker on one loop, from whose lives the moves of a path are made.
+    """A gateway and a worker on one loop, which make the moves of a path.
 
     A subclass has a method for each event of its chart, which brings the event about by what happens outside of the worker.
     """
@@ -75,11 +75,11 @@ class World:
 
     @property
     def subject(self) -> Journal | None:
-        """The journal of the chart that the path is about, once there is one."""
+        """The journal of the path's chart, once there is one."""
         return next(iter(self.journals.of(self.path.chart)), None)
 
     def shown(self) -> list[set[str]]:
-        """Where the chart stands, as the worker shows it in public: names of states."""
+        """The chart's states by name, as the worker shows them in public."""
         raise NotImplementedError
 
     async def prepare(self) -> None:
@@ -89,7 +89,7 @@ class World:
     # -- playing
 
     async def play(self) -> None:
-        """Make every move of the path; after each the chart has done what the model did, and stands where the model stands."""
+        """Make every move of the path. After each, the chart must have done what the model did, and stand where it stands."""
         self._break()
         await self.prepare()
         for move in self.path.moves:
@@ -101,11 +101,11 @@ class World:
         self._check_guards()
 
     async def comes(self) -> None:
-        """Until the chart has taken what the present move is for."""
+        """Wait until the chart has taken the present move's transition."""
         await self.journals.until(lambda: len(self._steps) > self._made)
 
     async def end(self) -> None:
-        """Hold nobody any longer."""
+        """Release everything that waits."""
         for job in self.jobs:
             job.release.set()
         for script in (self.gw.starts, self.gw.sockets, self.gw.flushes):
@@ -113,10 +113,10 @@ class World:
             script.release()
         self.gw.faults.clear()
         for connection in self.gw.connections:
-            connection.drop()  # nobody waits for what was never written over it
+            connection.drop()  # what it holds will never be written
 
     async def start(self, *, ready: bool, deadlines: Deadlines = PATIENT, **options: Any) -> Running:
-        """A worker on this loop."""
+        """Start a worker on this loop."""
         options = {"flush_timeout": LONG, **options}
         running: Running = await self._start(
             ready=ready, isolation="none", retry=quick_retry(), deadlines=deadlines, **options
@@ -125,7 +125,7 @@ class World:
         return running
 
     async def work(self, *jobs: Job) -> list[str]:
-        """Have them run; their request ids."""
+        """Have the worker run functions; their request ids."""
         runs = [self.gw.start_run(job.slug) for job in jobs]
         async with asyncio.timeout(5):
             await asyncio.gather(*(job.running.wait() for job in jobs))
@@ -137,13 +137,13 @@ class World:
                 self._breaks(*next(self.broken[state] for state in stop if state in self.broken))
 
     async def error_execution(self) -> None:
-        """Nothing to do: an action of the state raises as soon as it is entered, see `broken`."""
+        """Nothing to do: an action of the state raises when the state is entered, see `broken`."""
 
     async def _bring_about(self, move: Move) -> None:
         method = getattr(self, move.event, None)
         if method is None:
             pytest.fail(
-                f"nobody knows how the world makes {move.event!r} happen to a {self.path.chart.__name__}: "
+                f"no method makes {move.event!r} happen to a {self.path.chart.__name__}: "
                 f"write `async def {move.event}(self)` in {type(self).__module__}.{type(self).__name__}"
             )
         try:
@@ -163,14 +163,14 @@ class World:
 
     def _stands(self) -> None:
         if len(self._steps) > self._made:
-            return  # it has moved on by itself, which the next move, or nobody, judges
+            return  # it has moved on by itself, which the next move checks
         chart = model.read(self.path.chart)
         names = {state.name for state in chart.states if state.id in self.here}
         for shown in self.shown():
             assert shown == names, f"after {self.path.moves[self._made - 1].event} it is shown in {shown}, not {names}"
 
     def _check_guards(self) -> None:
-        """A goal "… refused" wants the guard to have been asked at the last move, and to have said no."""
+        """For a goal "… refused", check that the guard was asked at the last move and said no."""
         journal = self.subject
         assert journal
         near = [asked for asked in journal.asked if asked.steps in (self._made - 1, self._made)]
