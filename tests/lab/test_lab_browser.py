@@ -74,7 +74,7 @@ async def test_open_invoke_drain_and_see_the_states_change(page: Page) -> None:
     await page.get_by_role("button", name="API hangs").click()
     await expect(page.locator("#state")).to_have_text("ACTIVE")
     await expect(page.locator("#link-charts figure")).to_have_count(1)
-    await expect(page.locator("#coverage-count")).to_contain_text(" of 52")
+    await expect(page.locator("#coverage-count")).to_contain_text(" of 53")
 
 
 async def test_the_transition_just_taken_is_shown(page: Page) -> None:
