@@ -18,7 +18,8 @@ import tenacity
 
 from connect.errors import ConfigurationError, LinkLost
 from connect.execution import sdk
-from connect.logs import REPEATS
+from connect.log_format import REPEATS
+from connect.loops import signals
 from connect.options import Isolation, OnLeaseLost, Options
 from connect.secrets import Keyring, Secret, SigningKey, without_passwords
 from connect.transport.api import gateway_endpoint
@@ -29,7 +30,6 @@ from statecharts import library
 if TYPE_CHECKING:
     from connect.execution.process_pool import PoolSettings
 
-DEFAULT_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 log = logging.getLogger("connect")
 
 _UNCATCHABLE: Final = {getattr(signal, name, None) for name in ("SIGKILL", "SIGSTOP")}
@@ -64,8 +64,8 @@ def resolve(options: Options) -> Configuration:
     """
     _check_charts()
     _check_values(options)
-    signals = DEFAULT_SIGNALS if options.shutdown_signals is None else _signals(options.shutdown_signals)
-    processes = _processes(options, signals)
+    numbers = signals.SHUTDOWN if options.shutdown_signals is None else _signals(options.shutdown_signals)
+    processes = _processes(options, numbers)
     apps = sdk.load(options.apps, options.signing_key)
     environment = options.env or apps.env
     keyring = _keyring(apps, options.signing_key, options.signing_key_fallback, environment)
@@ -89,7 +89,7 @@ def resolve(options: Options) -> Configuration:
             started_at=time.time(),
         ),
         endpoint=_endpoint(options.gateway_url, options.rewrite_gateway_endpoint),
-        shutdown_signals=signals,
+        shutdown_signals=numbers,
         processes=processes,
         http=_http(options.http, options.status_page),
         rng=random.Random(),  # noqa: S311 - spreads retries, guards nothing
@@ -122,7 +122,7 @@ def _check_charts() -> None:
         raise ConfigurationError(str(error)) from error
 
 
-def _processes(options: Options, signals: Iterable[int]) -> "PoolSettings | None":
+def _processes(options: Options, numbers: Iterable[int]) -> "PoolSettings | None":
     """What the processes are to be; None: there are none."""
     given = {"processes": options.processes, "recycle_after": options.recycle_after}
     if options.isolation != "process":
@@ -151,7 +151,7 @@ def _processes(options: Options, signals: Iterable[int]) -> "PoolSettings | None
         count=options.processes or cores(),
         recycle_after=options.recycle_after,
         signing_key=Secret(options.signing_key) if options.signing_key else None,
-        signals=tuple({signal.SIGINT, signal.SIGTERM, *signals}),
+        signals=tuple({*signals.SHUTDOWN, *numbers}),
         traces=options.traces,
     )
 

@@ -26,7 +26,7 @@ from connect.history import History
 from connect.link import Dial, Link, LinkSettings
 from connect.links import Links
 from connect.listeners import Listeners
-from connect.logs import REPEATS
+from connect.log_format import REPEATS
 from connect.loops.timers import Timer
 from connect.requests import Requests
 from connect.secrets import without_passwords

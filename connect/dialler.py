@@ -14,6 +14,7 @@ import tenacity
 from connect.backoff import Backoff
 from connect.deadlines import Deadlines
 from connect.errors import AuthenticationFailed, HandshakeTimeout, SyncFailed, TooManyApps
+from connect.excluded_gateways import ExcludedGateways
 from connect.link import Dial, Link
 from connect.secrets import Keyring
 
@@ -50,8 +51,7 @@ class Dialler:
         self._ready_seconds = deadlines.ready
         self._ever_ready = False
         self.link: Link | None = None
-        self.excluded: frozenset[str] = frozenset()
-        """Gateway groups to avoid. Replaced whole and never changed in place, for other threads read it."""
+        self._excluded = ExcludedGateways()
         self.attempts = 0
         self.retry_at: float | None = None
         self.last_error: Exception | None = None
@@ -67,10 +67,14 @@ class Dialler:
             self.attempts = 0
             self._task = self._loop.create_task(self._dial(cause), name="dial")
 
+    @property
+    def excluded(self) -> frozenset[str]:
+        """The gateway groups that the next start request asks to avoid. From any thread."""
+        return self._excluded.groups
+
     def exclude(self, link: Link) -> None:
         """Ask for another gateway group than this link's, until a link is ready."""
-        if link.group:
-            self.excluded |= {link.group}
+        self._excluded.add(link.group)
 
     def ready(self, link: Link) -> bool:
         """*link* is ready. False: it is not the link that is being made, and must be closed."""
@@ -78,7 +82,7 @@ class Dialler:
             return False
         self._ever_ready = True
         self._ready_seconds = self._deadlines.ready
-        self.excluded = frozenset()
+        self._excluded.clear()
         self.last_error = None
         self._backoff.link_ready(self._loop.time())
         self._outcome.set_result(None)

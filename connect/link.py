@@ -18,7 +18,7 @@ from connect.deadlines import Deadlines
 from connect.errors import ConnectError, GatewayDraining, HandshakeTimeout, LinkLost, ProtocolError, SyncFailed
 from connect.events import HeartbeatAnswered, LinkOpened
 from connect.listeners import Listeners
-from connect.logs import REPEATS
+from connect.log_format import REPEATS
 from connect.loops.timers import Ticker, Timer
 from connect.secrets import without_passwords
 from connect.transport.api import Api, Grant, gateway_endpoint

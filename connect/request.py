@@ -28,7 +28,7 @@ from connect.execution import Executor, Invocation, Outcome
 from connect.execution.outcome import STATUS_NAMES
 from connect.link import Link
 from connect.listeners import Listeners
-from connect.logs import about_request
+from connect.log_format import about_request
 from connect.wire import codec
 from statecharts import Compiled, Stepper, compile_chart
 from statecharts import Request as RequestChart

@@ -17,7 +17,7 @@ import typer
 
 from connect.cli import config
 from connect.errors import ConfigurationError
-from connect.logs import one_line
+from connect.log_format import one_line
 
 
 def _usage_error() -> Any:

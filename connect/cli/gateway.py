@@ -3,7 +3,6 @@
 import asyncio
 import json
 import math
-import signal
 import time
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -13,7 +12,7 @@ import typer
 from connect import wire
 from connect.execution.outcome import STATUS_NAMES
 from connect.gateway import Call, Connection, Ended, Frame, Gateway, Kind, Record, Retry, Unheard
-from connect.logs import one_line
+from connect.log_format import one_line
 from connect.loops import signals
 from connect.watching.http import cannot_listen
 from connect.wire import durations
@@ -66,7 +65,7 @@ def gateway(
 
 async def _serve(served: Gateway) -> None:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    with signals.handled((signal.SIGINT, signal.SIGTERM), lambda *_: loop.call_soon_threadsafe(stop.set)):
+    with signals.handled(signals.SHUTDOWN, lambda *_: loop.call_soon_threadsafe(stop.set)):
         await _listen(served)
         watching = asyncio.create_task(_watch(served))
         _greet(served)

@@ -4,7 +4,7 @@ import logging
 from typing import Final
 
 from connect.events import Connected, Draining
-from connect.logs import REPEATS
+from connect.log_format import REPEATS
 from connect.loops.timers import Ticker
 from connect.status import ConnectionState, Status
 from connect.worker import WorkerConnection

@@ -10,12 +10,12 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 
-from connect import logs
 from connect.cli import config, reloading
 from connect.cli.progress import Progress
 from connect.errors import ConfigurationError, ConnectError, InternalError
 from connect.events import ReplyLost
 from connect.execution.ending import end_now
+from connect.log_format import Format, described, to_stderr
 from connect.loops.loop import freeze_imported_objects, new_loop
 from connect.watching.http import address, is_loopback
 from connect.worker import WorkerConnection, connect
@@ -54,7 +54,7 @@ def run(
     ] = False,
     log_level: Annotated[Level, typer.Option(help="The least that is logged.", case_sensitive=False)] = "info",
     log_format: Annotated[
-        logs.Format, typer.Option(help="text: for people; json: an object on each line.", case_sensitive=False)
+        Format, typer.Option(help="text: for people; json: an object on each line.", case_sensitive=False)
     ] = "text",
     **given: Any,
 ) -> None:
@@ -80,7 +80,7 @@ def run(
         from connect.execution import otel_spans  # needs the extra `otel`
 
         otel_spans.export()
-    logs.to_stderr(log_level, log_format)
+    to_stderr(log_level, log_format)
     freeze_imported_objects()
     with asyncio.Runner(loop_factory=new_loop) as runner:
         raise typer.Exit(runner.run(_live(worker)))
@@ -138,4 +138,4 @@ async def _live(worker: WorkerConnection) -> int:
 def _chain(error: BaseException) -> str:
     """*error* and its causes, on one line."""
     cause = f" (cause: {_chain(error.__cause__)})" if error.__cause__ else ""
-    return logs.described(error) + cause
+    return described(error) + cause

@@ -14,7 +14,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from connect.events import LeaseLost
 from connect.listeners import Listeners
-from connect.logs import about_request
+from connect.log_format import about_request
 from connect.loops.timers import Ticker, Timer
 from connect.wire import GatewayExecutorRequestData, ulid
 from connect.wire.intervals import Intervals

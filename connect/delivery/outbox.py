@@ -16,7 +16,7 @@ import tenacity
 
 from connect.backoff import Wait
 from connect.errors import ApiError, ConnectError
-from connect.logs import REPEATS
+from connect.log_format import REPEATS
 
 REMEMBER_BYTES: Final = 64 * 1024 * 1024
 REMEMBER: Final = 20_000

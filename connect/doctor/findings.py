@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from connect.logs import one_line
+from connect.log_format import one_line
 from connect.secrets import without_passwords
 
 _KEY: Final = re.compile(r"signkey-\w+-\w+")

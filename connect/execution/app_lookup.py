@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Final
 
 from connect.errors import ConfigurationError
-from connect.logs import described
+from connect.log_format import described
 
 importing_apps: contextvars.ContextVar[bool] = contextvars.ContextVar("importing_apps", default=False)
 """True while the user's module is imported. A worker must not be started then: `start()` would run inside the import for ever."""

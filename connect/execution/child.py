@@ -17,7 +17,7 @@ from operator import attrgetter
 from types import FrameType
 from typing import Final
 
-from connect import logs
+from connect import log_format
 from connect.errors import ConfigurationError
 from connect.execution import pipe, process_pool, sdk
 from connect.execution.ending import end_now
@@ -152,13 +152,13 @@ def _imported(setup: ProcessSetup, end: socket.socket) -> sdk.Apps:
     try:
         return sdk.load(setup.apps, setup.signing_key)
     except ConfigurationError as error:
-        end.sendall(pipe.frame((pipe.NOT_READY, logs.one_line(str(error)))))
+        end.sendall(pipe.frame((pipe.NOT_READY, log_format.one_line(str(error)))))
         sys.exit(2)
 
 
 def _log_to_stderr(setup: ProcessSetup) -> None:
     """With the worker's log levels and format, unless the user's module has set up logging itself."""
-    logs.to_stderr(setup.levels[""], "json" if setup.json_logs else "text", FORMAT)
+    log_format.to_stderr(setup.levels[""], "json" if setup.json_logs else "text", FORMAT)
     for name, level in setup.levels.items():
         logging.getLogger(name).setLevel(level)
 

@@ -16,7 +16,7 @@ from operator import attrgetter
 
 import tenacity
 
-from connect import logs
+from connect import log_format
 from connect.backoff import RestartBackoff
 from connect.deadlines import Deadlines
 from connect.errors import ConfigurationError
@@ -143,7 +143,7 @@ class ProcessPool:
             path=[str(entry) or os.getcwd() for entry in sys.path],
             python_path=os.environ.get("PYTHONPATH"),
             levels={"": log.root.level, "connect": logging.getLogger("connect").getEffectiveLevel()},
-            json_logs=any(isinstance(handler.formatter, logs.JsonLines) for handler in log.root.handlers),
+            json_logs=any(isinstance(handler.formatter, log_format.JsonLines) for handler in log.root.handlers),
             traces=self.settings.traces,
             signals=[int(number) for number in self.settings.signals],
         )

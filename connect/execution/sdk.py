@@ -32,7 +32,7 @@ from connect.execution.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
     from connect.execution.invocation import Invocation
-    from connect.execution.spans import Spans
+    from connect.execution.span_interface import Spans
 
 App: TypeAlias = "tuple[inngest.Inngest, Sequence[inngest.Function[Any]]]"
 AppsArgument: TypeAlias = "str | App | Sequence[App]"

@@ -10,10 +10,10 @@ from aiohttp import web
 from connect.gateway.dispatcher import Dispatcher
 from connect.gateway.endpoints import Endpoints
 from connect.gateway.faults import Faults, Script
+from connect.gateway.frame_handlers import CLOSING, MessageHandler
 from connect.gateway.handshake import Sessions
 from connect.gateway.ledger import Ledger
 from connect.gateway.log import Call, Frame, Kind, Log, Record
-from connect.gateway.messages import CLOSING, MessageHandler
 from connect.gateway.run import Function, Run, new_event
 from connect.gateway.scheduler import Scheduler
 from connect.gateway.settings import Settings

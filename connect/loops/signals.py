@@ -8,9 +8,12 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 Handler: TypeAlias = Callable[[int, FrameType | None], object]
+
+SHUTDOWN: Final = (signal.SIGINT, signal.SIGTERM)
+"""Those that begin a graceful shutdown unless the user names others."""
 
 log = logging.getLogger("connect")
 

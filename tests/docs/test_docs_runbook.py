@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from connect.logs import FIELDS, JsonLines
+from connect.log_format import FIELDS, JsonLines
 from connect.status import ConnectionState, Status
 from connect.watching.metrics import Metrics
 from tests.docs.pages import DOCS, ROOT

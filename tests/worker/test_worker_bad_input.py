@@ -19,7 +19,7 @@ from rig import PATIENT, QUICK, Apps
 from connect import events, wire
 from connect.errors import HandshakeTimeout, LinkLost, ProtocolError
 from connect.gateway import GARBAGE, Answer, Gateway, Kind, Opened
-from connect.logs import REPEATS
+from connect.log_format import REPEATS
 
 PRIMARY, FALLBACK = "ab" * 32, "cd" * 32
 

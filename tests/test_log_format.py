@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connect.logs import REPEATS, JsonLines, RepeatLimit
+from connect.log_format import REPEATS, JsonLines, RepeatLimit
 
 
 class Clock:
