@@ -11,7 +11,7 @@ import pytest
 import tenacity
 
 from connect import ConfigurationError, connect
-from connect.configuration import DEFAULT_SIGNALS, resolve
+from connect.configuration import resolve
 from connect.errors import LinkLost
 from connect.options import Options
 
@@ -136,7 +136,7 @@ def test_without_any_option_a_worker_does_what_its_client_says() -> None:
     assert made.registration.instance_id == socket.gethostname()
     assert made.registration.max_worker_concurrency is None
     assert made.endpoint("ws://granted/path") == "ws://granted/path"
-    assert (made.shutdown_signals, made.processes, made.http) == (DEFAULT_SIGNALS, None, None)
+    assert (made.shutdown_signals, made.processes, made.http) == ((signal.SIGINT, signal.SIGTERM), None, None)
     assert (made.caution, made.keyring.bearer) == (None, None)
 
 
