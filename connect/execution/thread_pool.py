@@ -40,6 +40,8 @@ class ThreadPool:
             self._waiting.discard(waiter)
 
     def _submit(self, name: str, work: Callable[[], T]) -> concurrent.futures.Future[T]:
+        if self.closed:
+            raise RuntimeError("this thread pool was shut down")
         if self._pool is None:
             self._pool = concurrent.futures.ThreadPoolExecutor(self._limit, thread_name_prefix="inngest")
         running = self._pool.submit(contextvars.copy_context().run, work)

@@ -161,6 +161,6 @@ def _error_text(content: bytes) -> str:
     """The server's error text (PROTOCOL.md §1.4), in brackets, at most 200 characters; "" if there is none."""
     try:
         text = json.loads(content)["error"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return ""
     return f" ({str(text)[:200]})"

@@ -154,3 +154,10 @@ async def test_after_a_shutdown_work_is_refused() -> None:
     with pytest.raises(RuntimeError):
         await pool.run("late", lambda: None)
     assert pool.busy == []
+
+
+async def test_a_pool_that_is_shut_down_before_its_first_work_refuses_that_too() -> None:
+    pool = ThreadPool(1)
+    pool.shutdown()
+    with pytest.raises(RuntimeError):
+        await pool.run("late", lambda: None)

@@ -243,6 +243,7 @@ async def test_each_status_is_an_error_of_its_own_with_the_servers_words(
         b"{}",
         b'{"message": "other"}',
         b"\xff\xfe",
+        b"[" * 100_000,
     ],
     ids=lambda body: repr(body[:16]),
 )
