@@ -1,4 +1,4 @@
-"""Binding a chart to its actor: checked names, one inbox, and no silence.
+"""Runs a chart on the library's engine: with checked names, one inbox, and a report of every unexpected event.
 
 The library forgives too much for a lifecycle (STATECHARTS.md §3): it drops an event that the state does not expect, never calls a
 misspelt convention method, and changes its engine for one `async def` action. `Bound` refuses such mistakes when it is made, and
@@ -16,7 +16,7 @@ from statecharts.runner import Move, Report, Runner, Unexpected
 
 
 class _Taken:
-    """Notes transitions. A class of its own: every attribute of a listener is a candidate for a callback."""
+    """Notes transitions. A class of its own, because the library may call any attribute of a listener."""
 
     def __init__(self) -> None:
         self.moves: list[Move] = []
@@ -90,7 +90,7 @@ class Bound(Runner):
             self._inbox.clear()
 
     def _enter(self) -> None:
-        # Charts keep their state on the actor: a field each, so that no two of them adopt the other's.
+        # The library keeps a chart's state on the actor, and would start a second chart there in the state of the first.
         field = f"_{self._plain.name.lower()}_state"
         self._machine = self._chart(self._actor, state_field=field, listeners=[self._taken])
         self._publish()
@@ -108,7 +108,7 @@ class Bound(Runner):
 
     def _publish(self) -> None:
         """Show the states that are active now, and tell of the moves that led there."""
-        # The engine caches its configuration when it is asked for it, and must not be asked by two threads at once.
+        # A copy: the engine fills a cache when it is asked, so two threads must not ask it at once.
         self._states = tuple(str(state.name) for state in self._active())
         moves, self._taken.moves = self._taken.moves, []
         if self._moved:

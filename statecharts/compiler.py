@@ -40,7 +40,7 @@ class Compiled:
     ignored: Mapping[str, frozenset[str]]
     events: frozenset[str]
     actors: set[type] = field(default_factory=set, compare=False, repr=False)
-    """The classes of actors that were seen to answer to the chart."""
+    """The classes of actors that `admit` has checked."""
 
     def ignores(self, state: str, event: str) -> bool:
         """Whether *event* means nothing in *state*, on purpose."""
@@ -51,7 +51,7 @@ class Compiled:
         return tuple(sorted(event for known, event in self.table if known == state))
 
     def admit(self, actor: object) -> None:
-        """Check the class of *actor*. Raises: TypeError: it does not answer to the chart."""
+        """Check the class of *actor*, once. Raises: TypeError: it lacks what the chart names."""
         chart = model.read(self.chart)
         runner.refuse(self.chart, [*runner.gaps(chart, actor), *_parameters(chart, actor)])
         self.actors.add(type(actor))
@@ -63,7 +63,7 @@ class Compiled:
 
 
 def _parameters(chart: ChartModel, actor: object) -> Iterator[str]:
-    """Where *actor* asks for what the library would hand to an action, and a table does not."""
+    """Actions and guards of *actor* with parameters: the library would fill those in, a table does not."""
     for name in model.callbacks(chart):
         method = inspect.getattr_static(type(actor), name, None)
         if inspect.isfunction(method) and len(inspect.signature(method).parameters) > 1:
@@ -152,7 +152,7 @@ class Stepper(Runner):
         self._report(event)
 
     def _holds(self, guards: tuple[Guard, ...]) -> bool:
-        for name, truth in guards:  # noqa: SIM110 - `all` makes a generator: a tenth of a request's life
+        for name, truth in guards:  # noqa: SIM110 - `all` needs a generator, which takes a tenth of a request's time
             if bool(getattr(self.actor, name)()) is not truth:
                 return False
         return True
@@ -166,7 +166,7 @@ class Stepper(Runner):
             if step.target is not None:
                 self.state = step.target
                 if step.target in self.compiled.final:
-                    # Without its actor no cycle is left, and no work for the garbage collector.
+                    # The actor holds this Stepper: a reference back would leave both to the garbage collector.
                     self.actor = None
             if self._moved:
                 names = self.compiled.names

@@ -1,10 +1,11 @@
 """The worker's connection: may it take work?
 
 One instance per worker. Its actor makes links, at most two alive at a time, and this chart hears of the *current* one only:
-the link that was last ready. Dialling (backoff included) is one task that `dial` sees to; it outlives the states that ask for it.
+the link that was last ready. Dialling (backoff included) is one task, which `dial` starts unless it runs; it may go on through
+several states.
 
 Three facts shape the chart. A shutdown is a substate of DRAINING, not a region beside everything, so that each awkward
-interleaving (a drain during shutdown, a loss during a drain) is an arrow that somebody drew. Nothing can be in flight before the
+interleaving (a drain during shutdown, a loss during a drain) is an arrow of its own. Nothing can be in flight before the
 first link, so CONNECTING closes at once. And WORKER_READY or WORKER_PAUSE on a fresh link is decided here: ACTIVE announces,
 STOPPING pauses, so that a link which becomes ready after shutdown began never takes work.
 """

@@ -1,8 +1,8 @@
 """What is needed of python-statemachine beyond what its documentation promises, and whether the installed release has it.
 
-A chart class tells nothing about its actions and guards in a documented way, so they are read off the objects that it is made of.
-`check` looks at a state and a transition of its own for everything that is read there. Importing this package never fails for want
-of such a piece: it is missed when a chart is read, bound or compiled, by an error that names it.
+python-statemachine documents no way to ask a chart class for its actions and guards. This package reads them from the objects that
+the class is made of; `check` makes a state and a transition, and looks whether they have all that is read. Importing this package
+works without such a piece. Binding or compiling a chart, and every tool, then raises an error that names it.
 """
 
 import functools
@@ -19,7 +19,7 @@ class LackingError(ImportError):
 
 @functools.cache
 def check() -> None:
-    """Raises: LackingError."""
+    """Raises: LackingError: the installed library lacks a piece."""
     if names := [name for name, is_there in PIECES.items() if not holds(is_there)]:
         raise lacking(", ".join(names))
 
@@ -45,7 +45,7 @@ def holds(is_there: Callable[[], object]) -> bool:
     """Whether *is_there* finds what it looks for."""
     try:
         return bool(is_there())
-    except Exception:  # whatever a changed package raises: the piece is not what it was
+    except Exception:  # a changed library may raise anything: the piece is not as it was
         return False
 
 
@@ -65,7 +65,7 @@ def _callback(name: str) -> Any:
 
 
 def _counts(owner: Callable[[], Any], group: str) -> bool:
-    """Whether *group* holds one callback, as many as it was given."""
+    """Whether *group* holds one callback: it was given one."""
     return len(list(getattr(owner(), group))) == 1
 
 
@@ -94,4 +94,4 @@ PIECES: Final[dict[str, Callable[[], object]]] = {
     "callback.is_event": lambda: _callback("is_event") == [False, False],
     "callback.may_contain_boolean_expression": lambda: all(_callback("may_contain_boolean_expression")),
 }
-"""Each piece by its name, and how it is seen to be there. A callback: what a group such as `State.enter` holds."""
+"""Each piece by its name, with what finds it. `callback`: what a group such as `State.enter` holds."""

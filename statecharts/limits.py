@@ -55,7 +55,7 @@ def _class(chart: type[StateChart[Any]], plain: ChartModel) -> Iterator[str]:
 
 @functools.cache
 def _smallest() -> type[StateChart[Any]]:
-    """What every chart class and every instance has. Not made on import: with a library that lacks something, that would fail."""
+    """A chart with only what every chart has. Not made on import, which has to work with any release of the library."""
 
     class Smallest(StateChart[Any]):
         """A state."""

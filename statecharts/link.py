@@ -1,9 +1,9 @@
 """One link: a WebSocket from the start request to its end. Are we connected?
 
-HANDSHAKE owns a deadline per stage; whatever goes wrong in it ends the link with `report_failed`, a frame out of order too,
-because only the stage that waits for a frame has an arrow for it and the compound catches the rest. UP is two independent
-regions: TRAFFIC says what the link is for, PULSE whether its peer lives. Death is in the chart, one state per unanswered
-heartbeat, so heartbeats go on while a link drains without anybody having to remember it.
+Each stage of HANDSHAKE has a deadline, and whatever goes wrong in one ends the link with `report_failed`. So does a frame out of
+order: only the stage that waits for it has an arrow of its own for it, and HANDSHAKE has one for all others. UP is two independent
+regions: TRAFFIC says what the link is for, PULSE whether its peer lives. PULSE has a state for each unanswered heartbeat, and as a
+region of its own it goes on while the link drains.
 """
 
 from typing import Any, ClassVar, Protocol
@@ -123,4 +123,4 @@ class Link(StateChart[LinkActions]):
         "answered": frozenset({"heartbeat_seen"}),
         "closed": frozenset({"*"}),
     }
-    """What a gateway may say without meaning anything by it, and repeats. None of it is a bug of ours."""
+    """What a gateway may send out of turn or twice, without harm. None of it is a bug of the worker."""

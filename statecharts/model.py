@@ -1,9 +1,9 @@
-"""A chart class as plain data: for the binding's checks, for tables, pictures, differences and coverage.
+"""A chart class as plain data, which checks, tables, pictures, comparisons and coverage are made from.
 
-Any `StateChart` or `StateMachine` class can be read. Three class attributes, which the library does not look at, say more:
-`ignored` (state id → events that mean nothing there, on purpose; "*": every event), `tasks` (what lives in which states, see
-`TaskModel`), and the docstrings of the class and of its module. This file imports the library and nothing of ours, so that another
-process can read the chart of another revision with it.
+Any `StateChart` or `StateMachine` class can be read. A class may say more, in what the library does not look at: `ignored` (state
+id → events that mean nothing there, on purpose; "*": every event), `tasks` (what lives in which states, see `TaskModel`), and the
+docstrings of the class and of its module. This file imports the library and no other file of this package, so that a process which
+reads the charts of another revision can run it.
 """
 
 import inspect
@@ -17,14 +17,14 @@ from typing import Any, Literal
 from statemachine import HistoryState, State
 
 _OPERATORS = {"!": "not ", "^": " and ", "v": " or "}
-"""What the library takes for Python's own in a guard."""
+"""Signs that the library takes in a guard, and Python's own words for them."""
 
 Kind = Literal["atomic", "compound", "parallel", "region", "final", "history", "deep history"]
 
 
 @dataclass(frozen=True, slots=True)
 class StateModel:
-    """A state; `entry` and `exit` are action names in the order in which they run, `invoke` what lives as long as the state."""
+    """A state. `entry`, `exit`: names of actions, in the order in which they run; `invoke`: what the library runs while in it."""
 
     id: str
     name: str
@@ -37,7 +37,7 @@ class StateModel:
 
     @property
     def is_history(self) -> bool:
-        """Whether this is no state to be in, but what its box was in when it was left: the substate, or (deep) all of them."""
+        """Whether this stands for the substate that was active when the state around it was last left (deep: for all of them)."""
         return self.kind in ("history", "deep history")
 
 
@@ -46,7 +46,7 @@ class EdgeModel:
     """A transition under one of its events ("" for an eventless one). No targets: the state stays, only actions run.
 
     `actions` run between exit and entry (those the library calls validators, before, on), `after` once the target is entered.
-    *default*: no transition of its own, but where a history state leads as long as it has nothing to remember.
+    *default*: where a history state leads as long as the state around it has never been left; no event takes it.
     """
 
     source: str
@@ -61,8 +61,10 @@ class EdgeModel:
 
 @dataclass(frozen=True, slots=True)
 class TaskModel:
-    """A task or timer: the actions or events that begin it, and those that end it. As an entry of a chart's `tasks`, words between
-    blanks: `{"dial loop": ("dial", "link_ready release_all")}`."""
+    """A task or timer: the actions or events that begin it, and those that end it.
+
+    A chart's `tasks` gives them as names with blanks between: `{"dial loop": ("dial", "link_ready release_all")}`.
+    """
 
     name: str
     begins: tuple[str, ...]
@@ -90,12 +92,12 @@ class ChartModel:
 
     @property
     def events(self) -> tuple[str, ...]:
-        """Every event once, eventless transitions left out."""
+        """The name of every event, once, in the order of declaration."""
         return tuple(dict.fromkeys(edge.event for edge in self.edges if edge.event))
 
 
 def read(chart: type[Any]) -> ChartModel:
-    """Read *chart*, a `StateChart` class, on every level; nothing is instantiated."""
+    """Read *chart*, a `StateChart` class, on every level. Makes no instance of it."""
     states = list(every_state(chart.states))
     return ChartModel(
         name=chart.__name__,
@@ -112,7 +114,7 @@ def read(chart: type[Any]) -> ChartModel:
 
 
 def every_state(states: Iterable[State]) -> Iterator[State]:
-    """*states*, each before what lies in it."""
+    """*states* and all their substates, each state before its own."""
     for state in states:
         yield state
         yield from every_state(state.states)
@@ -120,7 +122,7 @@ def every_state(states: Iterable[State]) -> Iterator[State]:
 
 
 def further(chart: type[Any], name: Literal["tasks", "ignored"]) -> Mapping[str, Any]:
-    """What *chart* says under *name*; nothing where that is something of its own, such as a state that is called so."""
+    """The mapping that *chart* has under *name*; empty if it has none, or if the name is that of a state, for example."""
     said = getattr(chart, name, None)
     return said if isinstance(said, Mapping) else {}
 
@@ -131,7 +133,7 @@ def to_json(chart: ChartModel) -> str:
 
 
 def from_json(text: str) -> ChartModel:
-    """What `to_json` wrote. Raises: ValueError, KeyError, TypeError: *text* is something else."""
+    """The chart of which `to_json` made *text*. Raises: ValueError, KeyError, TypeError: *text* is something else."""
     data = json.loads(text)
     kinds = {"states": StateModel, "edges": EdgeModel, "tasks": TaskModel}
     parts = {name: tuple(kind(**_frozen(item)) for item in data[name]) for name, kind in kinds.items()}
@@ -147,18 +149,21 @@ def actions(chart: ChartModel) -> set[str]:
 
 
 def guards(chart: ChartModel) -> set[str]:
-    """The names that guards ask, without their negations; `In('state')` asks the chart itself."""
+    """The names of all guards, without `not`. `In('state')` is none of them: it asks the chart itself."""
     asked = (re.sub(r"\bIn\([^)]*\)", "", edge.guard) for edge in chart.edges)
     return {word for guard in asked for word in re.findall(r"[^\W\d]\w*", guard)} - {"and", "or", "not"}
 
 
 def callbacks(chart: ChartModel) -> set[str]:
-    """The names of all actions and guards: what an actor has to answer to."""
+    """The names of all actions and guards: the methods that an actor needs."""
     return actions(chart) | guards(chart)
 
 
 def event_names(transition: Any) -> list[str]:
-    """The events of *transition* under the name a chart declares: `error_execution`, not its dotted twin; [""] for none."""
+    """The events of *transition* as the chart names them: `error_execution`, not the `error.execution` that the library adds.
+
+    [""] for an eventless one.
+    """
     ids = [str(event) for event in transition.events]
     return [event for event in ids if not ("." in event and event.replace(".", "_") in ids)] or [""]
 
@@ -178,7 +183,7 @@ def _wording(spec: Any) -> str:
     if spec.may_contain_boolean_expression:
         name = re.sub(r"!(?!=)|\^|\bv\b", lambda sign: _OPERATORS[sign[0]], name)
         name = " ".join(name.split())
-    if spec.is_event:  # a decorated function is kept under its event's name between underscores
+    if spec.is_event:  # the library keeps a decorated function under `_event_`
         name = name.strip("_")
     if spec.expected_value is not False:
         return name

@@ -31,7 +31,7 @@ class RequestActions(Protocol):
 
 
 class Request(StateChart[RequestActions]):
-    """RECEIVED, ACKED, EXECUTING, REPLIED, CONFIRMED is the life of nearly every execution. BUFFERED holds a reply that nobody has
+    """RECEIVED, ACKED, EXECUTING, REPLIED, CONFIRMED is the life of nearly every execution. BUFFERED holds a reply that is not
     confirmed: it goes out by HTTP or over the next link, whichever is first. The other ends say who gave up: ABANDONED was never
     accepted, CANCELLED lost its lease, DISCARDED could not be delivered while the worker lived (PROTOCOL.md §6 to §8).
     """
@@ -96,4 +96,4 @@ class Request(StateChart[RequestActions]):
         "discarded": frozenset({"*"}),
     }
     """A lease lost once the result exists changes nothing: the result is delivered. The outcome of an ACK that was written again
-    for a redelivery concerns the gateway alone, and so does a lying REPLY_ACK for a reply that was never sent."""
+    for a redelivery concerns the gateway alone, and so does a REPLY_ACK for a reply that was never sent."""

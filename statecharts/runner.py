@@ -83,18 +83,18 @@ class Runner(Protocol):
 
 
 def ignores(ignored: Mapping[str, Collection[str]], state: str, event: str) -> bool:
-    """Whether *ignored*, a chart's own, says that *event* means nothing in the state of that id."""
+    """Whether *ignored*, the attribute of a chart, lists *event* for the state of that id."""
     events = ignored.get(state, ())
     return event in events or "*" in events
 
 
 def undeclared(chart: str, event: str, events: Collection[str]) -> LookupError:
-    """The error that says that *chart* declares *events*, and not *event*."""
+    """The error for an *event* that is none of the *events* that *chart* declares."""
     return LookupError(f"{chart} chart: no event {event!r}; it declares {', '.join(sorted(events))}")
 
 
 def refuse(chart: type[StateChart[Any]], faults: Collection[str]) -> None:
-    """Raises: TypeError: there are *faults*; it names the chart and all of them."""
+    """Raises: TypeError: there are *faults*; the message names *chart* and lists them."""
     if faults:
         raise TypeError(f"{chart.__name__} chart: " + "; ".join(sorted(faults)))
 
@@ -112,7 +112,7 @@ def contradictions(chart: ChartModel) -> Iterator[str]:
 
 
 def gaps(chart: ChartModel, actor: object) -> Iterator[str]:
-    """Where *actor* does not answer to what *chart* names, or has what the library would call besides."""
+    """The methods that *chart* names and *actor* lacks, and those that the library would call though no chart names them."""
     for name in model.callbacks(chart):
         method = inspect.getattr_static(type(actor), name, None)
         if not inspect.isfunction(method) or inspect.iscoroutinefunction(method):

@@ -20,13 +20,13 @@ _DEFAULT = f"default: those of pyproject.toml, {load.SETTING}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command. Exit code 0: done; 1: a difference or something stale was found; 2: it cannot be done, said in one line."""
+    """Run the command. Exit code 0: done; 1: something differs or is stale; 2: it cannot be done, and one line says why."""
     try:
         options = _parser().parse_args(arguments)
         library.check()
         code: int = options.run(options)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read the output has seen enough; nothing is left to be said on exit either
+    except BrokenPipeError:  # the reader has closed the pipe; on exit Python would write to it again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (UnusableError, library.LackingError, OSError) as error:
@@ -117,7 +117,7 @@ def _draw(options: argparse.Namespace) -> int:
 
 
 def _by_stem(names: Sequence[str]) -> dict[str, ChartModel]:
-    """The charts by what their files are called."""
+    """The charts by the names that their files get."""
     charts: dict[str, ChartModel] = {}
     for name in dict.fromkeys(names):
         stem = name.rpartition(":")[2].rpartition(".")[2].lower()

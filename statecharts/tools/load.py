@@ -53,14 +53,14 @@ def chart(name: str) -> type[StateChart[Any]]:
 
 
 def _ids(states: Iterable[Any]) -> Iterator[str]:
-    """As `model.every_state` goes; this file is also run where the package may be another one."""
+    """As `model.every_state`, which is not imported: this file also runs beside another revision of this package."""
     for state in states:
         yield state.id
         yield from _ids([*state.states, *state.history])
 
 
 def _check_further(name: str, found: type[Any]) -> None:
-    """What the library does not look at. Something else than a mapping is the chart's own affair."""
+    """Check `tasks` and `ignored`, which the library does not look at. What is no mapping is not meant for this package."""
     for attribute, (shape, example) in _FURTHER.items():
         said = getattr(found, attribute, None)
         if isinstance(said, Mapping) and not all(isinstance(key, str) and shape(it) for key, it in said.items()):

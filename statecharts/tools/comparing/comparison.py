@@ -1,4 +1,4 @@
-"""Two versions compared, chart by chart, and worded: for a pull request, as a picture, as data."""
+"""Two versions compared, chart by chart: as Markdown for a pull request, as a picture, as data."""
 
 import json
 from collections import Counter
@@ -29,7 +29,7 @@ class Comparison:
 def compare(old: str, new: str | None, names: Sequence[str] | None = None) -> Comparison:
     """Compare the versions *old* and *new* (see `revision.version`; None: the working tree) of the charts that they name.
 
-    Where they name none, of *names*, without these of those that the project lists. Raises: UnusableError: one cannot be read.
+    If they name none: of *names*, or, without these, of those that the project lists. Raises: UnusableError: one cannot be read.
     """
     before, after = revision.version(old), revision.version(new) if new else Version(None, None)
     if before.revision is None and new is None:
@@ -44,7 +44,7 @@ def compare(old: str, new: str | None, names: Sequence[str] | None = None) -> Co
 
 
 def _demand(old: Version, new: Version, was: ChartModel | None, now: ChartModel | None) -> None:
-    """A chart may be new or gone under its name; where two names are given, each must mean something."""
+    """One name may be missing in one version: the chart is new, or gone. Of two different names neither may be missing."""
     missing = [version for version, chart in ((old, was), (new, now)) if chart is None]
     if len(missing) == 2 or (missing and old.chart != new.chart):
         raise UnusableError(f"there is no chart {' nor '.join(dict.fromkeys(map(str, missing)))}")

@@ -1,8 +1,9 @@
 """Two versions of a chart as one: the union of both, what is marked in it, and the list of changes.
 
-States are the same by their id. Transitions are paired by what they have in common, the most alike first: everything; all but the
-actions; source, event and target; source, event and guard. The rest was added or removed. The union keeps the new chart's order,
-and what was removed stands where it was. Within a changed state or transition, names of actions and guards carry their own signs.
+States with the same id are the same. Transitions are paired by what they have in common, the most alike first: everything; all but
+the actions; source, event and target; source, event and guard. The rest was added or removed. The union keeps the new chart's
+order, and what was removed stands where it was. Within a changed state or transition, names of actions and guards carry their own
+signs.
 """
 
 import difflib
@@ -29,7 +30,7 @@ _ALIKE: tuple[Callable[[EdgeModel], Hashable], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that differs: *where* is a state with its boxes, *what* the thing there, *how* it differs, or what it is."""
+    """A difference. *where*: a state, behind those around it; *what*: the thing there; *how*: what changed in it, or what it is."""
 
     mark: Mark
     subject: Subject
@@ -77,7 +78,7 @@ class _Comparison:
         return Diff(self.old, self.new, union, marks, tuple(self._changes()))
 
     def _edge(self, old: EdgeModel | None, new: EdgeModel | None) -> Iterator[tuple[EdgeModel, Mark | None]]:
-        """What the union shows of a pair; a transition that leads elsewhere is shown both ways."""
+        """What the union shows of a pair; a transition that has another target now is shown with both."""
         if old and new and old.targets == new.targets:
             yield (_between(old, new), CHANGED) if old != new else (self._worded(self.new, new), None)
             return
@@ -87,7 +88,7 @@ class _Comparison:
             yield self._worded(self.new, new), ADDED
 
     def _worded(self, chart: ChartModel, edge: EdgeModel) -> EdgeModel:
-        """*edge*; one that is taken when the candidates before it refuse says so, for in the union others may stand before it."""
+        """*edge*, with its guard in words: "else" among its own candidates, for in the union others may stand before it."""
         return replace(edge, guard=labels.guard(chart, edge).strip("[]"))
 
     def _changes(self) -> Iterator[Change]:

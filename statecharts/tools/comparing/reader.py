@@ -1,7 +1,7 @@
 """Run as a program by `statecharts.tools.comparing.revision`: read charts where importing them cannot disturb the caller.
 
-Its only argument is a file, JSON: what to import, from where, and where to put the answer. `model` and `load` come by their file
-and under private names, because the revision that is read may hold another package `statecharts`.
+Its only argument is a file, JSON: what to import, from where, and where to put the answer. `model` and `load` are imported from
+their files and under private names, because the revision may hold another package `statecharts`.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ def _private(name: str, file: Path) -> ModuleType:
 
 
 def _is_of(chart: type, order: dict[str, Any]) -> bool:
-    """Not so for what an installed package finds in the working tree, past the import path, because the revision lacks it."""
+    """Whether *chart* is the revision's or an installed package's: the working tree may have modules that the revision lacks."""
     file = Path(getattr(sys.modules.get(chart.__module__), "__file__", None) or order["tree"]).resolve()
     return file.is_relative_to(order["tree"]) or not file.is_relative_to(order["root"])
 

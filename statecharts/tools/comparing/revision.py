@@ -31,7 +31,7 @@ _VERSION = re.compile(r"(?:(?P<revision>.+)@)?(?P<chart>[^\W\d][\w.]*:[^\W\d][\w
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A git revision (None: the working tree), and a chart's name (None: whichever charts are asked for)."""
+    """A git revision (None: the working tree), and a chart's name (None: the charts that are asked for)."""
 
     revision: str | None
     chart: str | None
@@ -90,7 +90,7 @@ def _unpack(root: Path, commit: str, tree: Path) -> None:
     with tarfile.open(fileobj=BytesIO(archive)) as tar:
         if hasattr(tarfile, "tar_filter"):
             tar.extractall(tree, filter="tar")
-        else:  # before Python 3.11.4; what git itself packed is safe without
+        else:  # Python before 3.11.4 has no filter; an archive of git's needs none
             tar.extractall(tree)  # noqa: S202
 
 

@@ -3,14 +3,14 @@
     pytest -p statecharts.tools.coverage --transition-cover --transition-cover-from=tests/worker --transition-cover-min=100
 
 Every instance of the charts is watched (`statecharts.tools.coverage.watch`) in the process of the tests, in those of pytest-xdist
-and in those that tests start (`statecharts.tools.coverage.children`). What happens is put down to the test that is running, and
-counts where its file lies under the prefix, so that only tests which drive the real worker prove anything.
+and in those that tests start (`statecharts.tools.coverage.children`). What happens is counted for the test that is running, if
+the test's file lies under the prefix: a test that does not drive the real worker proves nothing about it.
 """
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import pytest  # processes that tests start come here too, and may have none
+    import pytest  # processes that tests start import this too, and may not have pytest
 
 
 def pytest_addoption(parser: "pytest.Parser") -> None:

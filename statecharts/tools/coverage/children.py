@@ -39,7 +39,7 @@ class Children:
         os.environ.update(ours)
 
     def hits(self) -> Hits:
-        """What the children that have ended by now found."""
+        """The hits of the children that have ended by now."""
         found: Hits = Counter()
         for file in self.path.glob("*.json"):
             found.update(hits.from_json(file.read_text(encoding="utf-8")))
@@ -73,7 +73,8 @@ def follow_forks(watch: Watch, folder: Path) -> None:
         atexit.register(_write, watch, folder)
 
     def end_with_multiprocessing(watch: Watch) -> None:
-        multiprocessing.util.Finalize(None, _write, (watch, folder), exitpriority=0)  # it leaves by os._exit
+        # Its processes leave by os._exit, which runs nothing that was registered with atexit.
+        multiprocessing.util.Finalize(None, _write, (watch, folder), exitpriority=0)
 
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=begin)

@@ -1,4 +1,4 @@
-"""What instances of charts did while tests ran, counted: what processes hand to each other, and add up."""
+"""What instances of charts did while tests ran, counted. Processes hand these counts to each other, and add them up."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Transition coverage as one HTML page: it needs nothing but itself, and reads on light and on dark."""
+"""Transition coverage as one HTML page, which needs no other file, in light and dark colours."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
@@ -132,7 +132,7 @@ def _tests(seen: Mapping[str, Seen]) -> str:
 
 
 def _test_list(title: str, tests: Sequence[str]) -> str:
-    """By file, whose name is long."""
+    """By file, so that its long name stands once."""
     files = groupby((test.partition("::") for test in tests), key=lambda parts: parts[0])
     lists = (f"<li>{escape(file)}{_list(f'<li>{escape(name)}' for _, _, name in parts)}" for file, parts in files)
     return f"{title and f'<p>{title}</p>'}{_list(lists)}"

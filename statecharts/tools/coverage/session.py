@@ -1,4 +1,4 @@
-"""A pytest session that records transitions while tests run, and reports and judges at the end."""
+"""A pytest session that records transitions while tests run, reports them at the end, and fails below a minimum."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -86,7 +86,7 @@ class TransitionCover:
         self._children.close()
 
     def _judge(self) -> None:
-        """Make of the hits what is reported."""
+        """Work out the report from the hits."""
         self._covers = cover.cover(self._charts, self._hits)
         self._gaps = [ways.gaps(chart, each) for chart, each in zip(self._charts, self._covers, strict=True)]
         self._failed = cover.achieved(self._covers) < self._minimum
@@ -111,7 +111,7 @@ def _prefix(config: pytest.Config) -> Path:
 
 
 def _folder(config: pytest.Config) -> Path | None:
-    """Where the report goes; made at once, so that nobody waits for the end of the tests to hear that it cannot be."""
+    """The folder for the report. Made before the tests run, so that an error about it comes at once."""
     name = config.getoption("--transition-cover-report") or config.getini("transition_cover_report")
     folder = config.rootpath / name if name else None
     try:

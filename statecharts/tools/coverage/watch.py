@@ -1,8 +1,8 @@
 """Watches every instance of some charts, in any thread, whichever engine runs it: the library's two, or the compiled table.
 
 The library's engines are tapped, not listened to: a listener becomes part of its chart (of its pickle, too), hears nothing when an
-action after the transition raises, and misses charts that were made before. Of the table only what it did is looked at: no guard
-is asked twice.
+action after the transition raises, and misses charts that were made before. Of the table only what it does is noted: no guard
+is asked a second time.
 """
 
 import functools
@@ -35,7 +35,7 @@ class Watch:
         self.test = ""
         self._charts = frozenset(charts)
         self._namings: WeakKeyDictionary[type[Any], Naming | None] = WeakKeyDictionary()
-        self._tables: list[Compiled] = []  # kept, so that no other table's steps are given the ids of theirs
+        self._tables: list[Compiled] = []  # kept, so that no step of another table gets the id() of one of theirs
         self._steps: dict[int, tuple[tuple[str, Kind, str], ...]] = {}
         self._undo: list[Callable[[], None]] = []
         self._clear()
@@ -114,7 +114,7 @@ class Watch:
             self._unmoved(engine, trigger)
 
     def _arrival(self, engine: Any, trigger: Any, **_: Any) -> None:
-        """An event came; from a strict chart that has ended the sender gets an exception."""
+        """An event came. If the chart has ended and takes no event without a transition, it raises, and selects nothing."""
         if not (engine.running or engine.sm.allow_event_without_transition):
             self._unmoved(engine, trigger)
 

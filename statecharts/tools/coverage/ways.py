@@ -18,7 +18,7 @@ from statecharts.tools.walking.paths import Configuration, EndlessError, Graph, 
 from statecharts.tools.walking.replica import atoms
 
 _TOO_MANY = 5000
-"""Configurations times events: about as many steps of the library's engine as one waits for at the end of a test run."""
+"""Configurations times events, from which on no ways are looked for: it would take too long at the end of a test run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Gap:
 
 
 def gaps(chart: type[StateChart[Any]], cover: ChartCover) -> list[Gap]:
-    """What is missing, in the order of declaration; the ways are looked for only if something is."""
+    """What is missing, in the order of declaration. Ways are looked for only if something is missing."""
     return list(_gaps(_Ways(chart), cover))
 
 

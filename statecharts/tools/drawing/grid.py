@@ -1,4 +1,4 @@
-"""What each state makes of each event, so that no pair is left to chance."""
+"""What each state does with each event: every pair has a cell."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from statecharts.tools.drawing.markdown import row, rule
 
 
 def leaves(chart: ChartModel) -> list[str]:
-    """Ids of the states without substates; a history state is none, nothing is ever in it."""
+    """Ids of the states without substates. History states do not count: a chart is never in one."""
     parents = {state.parent for state in chart.states}
     return [state.id for state in chart.states if state.id not in parents and not state.is_history]
 
@@ -43,8 +43,8 @@ def render(chart: ChartModel) -> str:
 
 _HOW_TO_READ = """\
 Where an event leads from each state. `stays`: only actions run. `ignored`: on purpose, and listed in the chart. **refused**: no
-transition and not ignored, so it is a bug of whoever sent it, and is reported with the state, the event and what would have been
-allowed. `·`: decided in another region, which is active at the same time."""
+transition and not ignored: a bug of the sender, which is reported with the state, the event and what would have been allowed.
+`·`: decided in another region, which is active at the same time."""
 
 
 def _cells(chart: ChartModel) -> Iterator[str]:

@@ -12,7 +12,7 @@ def event(edge: EdgeModel) -> str:
 
 
 def guard(chart: ChartModel, edge: EdgeModel) -> str:
-    """The guard in brackets; "[else]" for one without that is left what guards refused; "" where there is nothing to choose."""
+    """The guard in brackets; "[else]" for a transition without one, behind others that have one; "" if it is the only candidate."""
     if edge.guard:
         return f"[{edge.guard}]"
     candidates = [other for other in chart.edges if (other.source, other.event) == (edge.source, edge.event)]

@@ -1,4 +1,4 @@
-"""What a picture may say of single states and transitions: by a sign, by colour second, so that nothing hangs on colour alone."""
+"""What a picture may say of single states and transitions: by a sign, and by a colour that says no more than the sign."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """A chart as Mermaid text, which code hosts draw in place: states and events only.
 
-Actions, entry and exit, and what happens without leaving a state are in the DOT picture and in the table; of the last, what is
-marked stands in its state.
+Actions, entry and exit, and transitions that stay in their state are in the DOT picture and in the table. A transition that stays
+is shown here only if it is marked.
 """
 
 from collections.abc import Iterator

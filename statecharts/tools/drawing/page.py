@@ -51,8 +51,8 @@ def _strip(chart: ChartModel) -> Iterator[str]:
 
 
 _HOW_TO_READ = f"""\
-What is alive in which state, followed along every arrow from the beginning: {strip.ALWAYS} always, {strip.SOMETIMES} in some of its
-hours, nothing: never. A bar in a state that should not have it is a leak."""
+What is alive in which state, followed along every arrow from the beginning: {strip.ALWAYS} always, {strip.SOMETIMES} at times,
+nothing: never. A bar in a state that should not have it is a leak."""
 
 
 def _life(state: StateModel) -> str:

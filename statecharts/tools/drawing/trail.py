@@ -1,4 +1,4 @@
-"""A chart's picture with what was walked marked in it, and the walk beside it: for whoever has to understand a failure."""
+"""A chart's picture with a walk marked in it, and the walk beside it: for the message of a test that fails."""
 
 from collections.abc import Collection, Sequence
 

@@ -1,7 +1,7 @@
 """Charts that are wrong in one place each, made from a chart that is right: tests that pass with one of them have missed something.
 
 Dropped: each action, each transition; of a state that has both, all entry or all exit actions. Changed: each target, to each of its
-siblings; each guard, to its opposite. The library or the binding may refuse such a chart; nothing here asks them.
+siblings; each guard, to its opposite. The library or the binding may refuse such a chart; that is not looked at here.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What the library's own transitions, and the steps of a table, are called, so that every process calls them the same."""
+"""Names for the library's transitions and for the steps of a table, the same in every process."""
 
 import sys
 from collections.abc import Iterator

@@ -43,7 +43,7 @@ Graph = dict[Configuration, dict[Move, Arrival]]
 
 
 class EndlessError(BaseException):
-    """Eventless transitions follow each other without end. Not an Exception, which the engine would make an event of."""
+    """Eventless transitions follow each other without end. Not an Exception: the engine would turn that into an event."""
 
 
 class Stage:
@@ -71,7 +71,7 @@ class Stage:
 
 
 class _Listener:
-    """Notes what is taken, and ends what has no end. A class of its own: a listener's attributes are candidates for callbacks."""
+    """Notes transitions, and stops a chart that takes too many. A class of its own: the library may call any attribute of it."""
 
     def __init__(self, naming: Naming) -> None:
         self._naming = naming
@@ -114,7 +114,7 @@ _naming = lru_cache(maxsize=16)(Naming)
 def explore(chart: type[StateChart[Any]]) -> tuple[Graph, dict[Configuration, Route]]:
     """Every reachable configuration of *chart*, where each move leads from it, and a shortest route to it.
 
-    Of the moves with one event those are there that differ in a guard that was asked. What never comes to rest is left out.
+    Moves with the same event differ in what a guard says. Moves after which the chart never comes to rest are left out.
     Raises: EndlessError: the beginning does not. InvalidDefinition: the library takes no replica of *chart*.
     """
     plain, twin = model.read(chart), _twin(chart)
@@ -137,8 +137,10 @@ def beginning(chart: type[StateChart[Any]]) -> Arrival:
 
 
 def sent(chart: ChartModel) -> list[str]:
-    """The events that somebody sends: not those by which the engine says that a box has come to its end. [""] where there are none:
-    any event makes the engine look at eventless transitions."""
+    """The events that come from outside, without those that the engine sends when a compound state ends.
+
+    [""] if there are none: any event makes the engine try eventless transitions.
+    """
     own = {f"done_state_{state.id}" for state in chart.states}
     return [event for event in chart.events if event.replace(".", "_") not in own] or [""]
 
@@ -160,7 +162,7 @@ def _moves(chart: type[StateChart[Any]], route: Route, event: str) -> Iterator[t
 
 
 def _twin(chart: type[StateChart[Any]]) -> type[StateChart[Any]]:
-    """A replica that the library holds to no more than it held *chart* to."""
+    """A replica, on which the library makes no check that it did not make on *chart*."""
     checks = ("validate_disconnected_states", "validate_trap_states", "validate_final_reachability")
     return replica(model.read(chart), **{name: getattr(chart, name) for name in checks})
 

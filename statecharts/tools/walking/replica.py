@@ -18,7 +18,7 @@ from statecharts.tools.drawing import nesting
 
 
 def replica(chart: ChartModel, **checks: bool) -> type[StateChart[Any]]:
-    """The class. *checks*: the library's own, such as `validate_trap_states=False`, on where nothing is said.
+    """The class. *checks*: the library's, such as `validate_trap_states=False`; those not named are on.
 
     Raises: statemachine.exceptions.InvalidDefinition: the library refuses such a chart.
     """
@@ -29,7 +29,7 @@ def replica(chart: ChartModel, **checks: bool) -> type[StateChart[Any]]:
     return create_machine_class_from_definition(
         chart.name,
         cast(Any, {state.id: _definition(chart, state) for state in nesting.children(chart, None)}),
-        # Where there is nothing to say, a state may have the name.
+        # Without them, a state may be called so.
         **{name: said for name, said in further.items() if said},
         __module__=__name__,
         **checks,
@@ -114,7 +114,7 @@ def _transition(edge: EdgeModel) -> dict[str, Any]:
 
 
 def _condition(guard: str) -> dict[str, str]:
-    """A negated name is one of the library's own guards; as an expression no table could hold it."""
+    """A negated name goes into `unless`: as an expression it would not compile."""
     negated = guard.removeprefix("not ")
     if negated != guard and negated.isidentifier():
         return {"unless": negated}

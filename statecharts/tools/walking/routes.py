@@ -54,7 +54,9 @@ def _lines(chart: ChartModel, found: dict[str, Route], configurations: int) -> I
         yield _row(chart, edge, found.get(labels.wording(chart, edge)), names)
 
 
-_HOW_TO_READ = "A route is the events from the beginning, each with the guards that hold when it comes; no other does."
+_HOW_TO_READ = (
+    "A route is the events from the beginning, each with the guards that are true when it comes; all others are false."
+)
 
 
 def _row(chart: ChartModel, edge: EdgeModel, route: Route | None, names: dict[str, str]) -> str:

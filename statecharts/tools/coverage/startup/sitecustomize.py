@@ -1,13 +1,13 @@
 """Run by Python itself at the start of every process that a test starts while transitions are covered: see `children`.
 
-It makes room for the `sitecustomize` that it hides, and waits for python-statemachine to be imported: a process without charts pays
-for this file alone, and so it imports nothing that is not there yet.
+It runs the `sitecustomize` that it hides, and begins to record once python-statemachine is imported. It imports only what Python
+has loaded by then anyway, so that a process without charts loses no time.
 """
 
 import os
 import sys
 
-TYPE_CHECKING = False  # what typing calls so; importing that takes longer than all the rest
+TYPE_CHECKING = False  # stands in for typing's: importing typing takes longer than all the rest
 if TYPE_CHECKING:
     from typing import Any
 
@@ -29,7 +29,7 @@ def step_aside() -> None:
 
 
 class Awaiting:
-    """Finds python-statemachine as others find it, and begins to record once it is there."""
+    """Lets the other finders find python-statemachine, and begins to record once it is imported."""
 
     def __init__(self, folder: str, test: str) -> None:
         self._folder = folder
