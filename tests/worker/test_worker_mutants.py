@@ -4,11 +4,13 @@ See docs/mutation.md.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
+import inngest
 import pytest
-from rig import DOWN, DRAINING, PATIENT, Held, at_work, closed, endings, patient, reaches, reported
+from rig import DOWN, DRAINING, PATIENT, Apps, Held, at_work, closed, endings, patient, reaches, reported
 
 from connect import events
 from connect.gateway import Gateway, Kind, Opened
@@ -187,3 +189,33 @@ async def test_a_buffered_reply_goes_out_again_for_a_redelivery_and_is_remembere
     assert (len(replies), replies.count(replies[0]), held.calls) == (4, 4, 1)
     assert not worker.heard(events.LeaseLost)
     assert not worker.heard(events.ReplyFlushed)
+
+
+@pytest.mark.parametrize("by", ["shutdown_timeout", "second signal"])
+async def test_the_time_for_a_function_that_ignores_being_cancelled_is_limited(
+    gw: Gateway, apps: Apps, start: Any, by: str
+) -> None:
+    """Otherwise such a function keeps the worker as long as it likes: without its reply `handlers_ended` never comes."""
+    running, release = asyncio.Event(), asyncio.Event()
+
+    @apps.function("deaf")
+    async def deaf(ctx: inngest.Context) -> None:
+        running.set()
+        while not release.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await release.wait()
+
+    limit = 0.05 if by == "shutdown_timeout" else None
+    worker = await start(isolation="none", shutdown_timeout=limit, flush_timeout=0.05)
+    gw.start_run("app-deaf")
+    async with asyncio.timeout(5):
+        await running.wait()
+    await worker.close()
+    await gw.wait_for(Kind.WORKER_PAUSE)
+    if by == "second signal":
+        worker.task.cancel()
+    try:
+        await closed(worker)
+    finally:
+        release.set()
+    assert len(worker.heard(events.ReplyLost)) == 1
