@@ -23,10 +23,11 @@ from connect.events import (
 )
 from connect.execution import Executor
 from connect.history import History
-from connect.link import Dial, Link, LinkSettings
+from connect.link import Link, LinkSettings
+from connect.link_owner import Dial
 from connect.links import Links
 from connect.listeners import Listeners
-from connect.log_format import REPEATS
+from connect.log_format import REPEATS, described
 from connect.loops.timers import Timer
 from connect.requests import Requests
 from connect.secrets import without_passwords
@@ -270,7 +271,7 @@ class Connection:
     def note_error(self, error: Exception) -> None:
         log.error("a bug in the worker, please report it: it finishes its work, then closes", exc_info=error)
         self.is_closing = True
-        self._failure = InternalError(f"an action of the connection chart raised {type(error).__name__}: {error}")
+        self._failure = InternalError(f"the worker raised {described(error)}")
         self._failure.__cause__ = error
 
     def release_all(self) -> None:
@@ -388,4 +389,4 @@ class Connection:
             self._bug = error
             self._chart.fire("error_execution", error=error)
         elif error is not self._bug:
-            log.error("a bug in the worker, please report it: one more, while it closes", exc_info=error)
+            log.error("a bug in the worker, please report it: another one, while the worker closes", exc_info=error)

@@ -15,7 +15,8 @@ from connect.backoff import Backoff
 from connect.deadlines import Deadlines
 from connect.errors import AuthenticationFailed, HandshakeTimeout, SyncFailed, TooManyApps
 from connect.excluded_gateways import ExcludedGateways
-from connect.link import Dial, Link
+from connect.link import Link
+from connect.link_owner import Dial
 from connect.secrets import Keyring
 
 
@@ -25,6 +26,14 @@ class DialOwner(Protocol):
     def dial_failed(self, attempt: int, delay: float, error: Exception) -> None: ...
     def dial_rejected(self, error: Exception) -> None: ...
     def dial_broken(self, error: Exception) -> None: ...
+
+
+class _NotBegun(Exception):  # noqa: N818 - the happening's name
+    """A link could not even be made or started, for *error*: a bug, which another attempt would meet again."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class Dialler:
@@ -115,6 +124,8 @@ class Dialler:
         try:
             await self._wait(self._backoff.before_dialling(cause, self._loop.time()))
             await retrying(self._attempt)
+        except _NotBegun as broken:
+            self._owner.dial_broken(broken.error)
         except Exception as error:
             self.last_error = error
             (self._owner.dial_broken if self._worth_retrying(error) else self._owner.dial_rejected)(error)
@@ -123,8 +134,11 @@ class Dialler:
         self.attempts += 1
         self._outcome = self._loop.create_future()
         outcome = self._outcome
-        self.link = self._make(Dial(exclude=self.excluded, ready=self._ready_seconds))
-        self.link.start()
+        try:
+            self.link = self._make(Dial(exclude=self.excluded, ready=self._ready_seconds))
+            self.link.start()
+        except Exception as error:
+            raise _NotBegun(error) from error
         await outcome
 
     async def _wait(self, seconds: float) -> None:
@@ -137,7 +151,7 @@ class Dialler:
         hopeless = isinstance(error, SyncFailed | TooManyApps) or (
             isinstance(error, AuthenticationFailed) and self._keyring.exhausted
         )
-        return isinstance(error, Exception) and (self._ever_ready or not hopeless)
+        return isinstance(error, Exception) and not isinstance(error, _NotBegun) and (self._ever_ready or not hopeless)
 
     def _note_failure(self, retry_state: tenacity.RetryCallState) -> None:
         error = retry_state.outcome.exception() if retry_state.outcome else None

@@ -33,17 +33,9 @@ from statecharts import Link as LinkChart
 from statecharts.runner import Move, Report
 
 if TYPE_CHECKING:
-    from connect.link_owner import LeaseSweep, LinkOwner, LinkWork
+    from connect.link_owner import Dial, LeaseSweep, LinkOwner, LinkWork
 
 log = logging.getLogger("connect.link")
-
-
-@dataclass(frozen=True)
-class Dial:
-    """One attempt: which groups to avoid, and how long to wait for READY (seconds)."""
-
-    exclude: frozenset[str]
-    ready: float
 
 
 @dataclass(frozen=True)
@@ -75,7 +67,7 @@ class Facts:
 class Link:
     """The actor of one link chart. Everything here runs on the connection's loop."""
 
-    def __init__(self, settings: LinkSettings, owner: "LinkOwner[Link]", dial: Dial) -> None:
+    def __init__(self, settings: LinkSettings, owner: "LinkOwner[Link]", dial: "Dial") -> None:
         self._settings = settings
         self._owner = owner
         self._dial = dial
@@ -291,12 +283,15 @@ class Link:
         self._owner.link_lost(self, error or self._silence())
 
     def _silence(self) -> LinkLost:
-        """The loss after the last heartbeat that the chart waits for: in THREE MISSING, three. Only the chart has that number."""
-        missing = next(name.split()[0].lower() for name in self.states if name.endswith(" MISSING"))
+        """The loss after as many heartbeats as the chart waits for: three, in THREE MISSING."""
+        missing = next((name.split()[0].lower() for name in self.states if name.endswith(" MISSING")), "the last")
         return LinkLost(f"the gateway left {missing} heartbeats, {self.intervals.heartbeat:g} s apart, unanswered")
 
     def _send_status(self) -> None:
-        self.send(codec.encode(Kind.WORKER_STATUS, self._settings.work.status()))
+        try:
+            self.send(codec.encode(Kind.WORKER_STATUS, self._settings.work.status()))
+        except Exception as error:
+            self._break(error)
 
     # -- CLOSED ---------------------------------------------------------------------------------------------------------------
 

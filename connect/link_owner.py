@@ -1,10 +1,19 @@
-"""What a link tells, and to which parts of the worker. `L` is the link's own class."""
+"""What a link is told when it is made, and what it tells to which parts of the worker. `L` is the link's own class."""
 
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from connect import wire
 
 L = TypeVar("L", contravariant=True)
+
+
+@dataclass(frozen=True)
+class Dial:
+    """One attempt: which groups to avoid, and how long to wait for READY (seconds)."""
+
+    exclude: frozenset[str]
+    ready: float
 
 
 class LinkOwner(Protocol[L]):

@@ -133,6 +133,8 @@ class Request:
 
     def fire(self, event: str) -> None:
         """Feed *event* to the chart. If an action raises, which is a bug, the request is given up and the worker told."""
+        if self._ended:
+            return
         try:
             self._stepper.fire(event)
         except Exception as error:
@@ -148,6 +150,12 @@ class Request:
 
     def extend(self, link: Link) -> None:
         """Ask for more time over *link*; not while another link may still bring the answer to the last asking."""
+        try:
+            self._extend(link)
+        except Exception as error:  # a bug, which each sweep would meet again
+            self._settings.broken(error)
+
+    def _extend(self, link: Link) -> None:
         last = self._lease_link
         if self.lease_id is None or self._ended:
             return
@@ -234,12 +242,14 @@ class Request:
 
     def forget(self) -> None:
         self._ended = True
-        self._settings.outbox.drop(self.id)
-        if self._reply_link:
-            self._reply_link.paid("reply", self.id)
-        if self._lease_link:
-            self._lease_link.paid("lease", self.id)
-        self._owner.request_ended(self)
+        try:
+            self._settings.outbox.drop(self.id)
+            if self._reply_link:
+                self._reply_link.paid("reply", self.id)
+            if self._lease_link:
+                self._lease_link.paid("lease", self.id)
+        finally:  # a shutdown waits for every request that has not ended
+            self._owner.request_ended(self)
 
     def cancel_on_loss(self) -> bool:
         return self._settings.cancel_on_lease_lost

@@ -90,7 +90,7 @@ class Requests:
         if request is None or request.lease_id is None:
             log.debug("ignored a lease answer for %s: not in flight", data.request_id)
         elif data.new_lease_id:
-            # An answer that others overtook brings an older lease.
+            # Answers can arrive out of order: keep the newer lease.
             request.lease_id = max(request.lease_id, data.new_lease_id)
             log.debug("request %s: its lease is extended", request.id)
             if self._listeners.wants(LeaseExtended):
@@ -151,7 +151,7 @@ class Requests:
         self.request_answered(request)
 
     def linger(self, task: asyncio.Task[bytes]) -> None:
-        # One that only waits for another leaves that in its place.
+        # Remember a cancelled task that still runs; a redelivery waits for it. If its own task waits for an earlier one, keep that.
         request_id = task.get_name()
         if request_id not in self._lingering:
             self._lingering[request_id] = task

@@ -297,13 +297,14 @@ class WorkerConnection:
 
 def _taking(options: Callable[P, Options]) -> Callable[P, WorkerConnection]:
     """`connect()`, with the parameters of *options*."""
+    parameters = signature().replace(return_annotation=WorkerConnection)
 
     def connect(*given: P.args, **named: P.kwargs) -> WorkerConnection:
         try:
-            asked = options(*given, **named)
-        except TypeError as error:  # a name or a number of arguments that it does not take
-            raise TypeError(str(error).replace("Options.__init__()", "connect()")) from None
-        return WorkerConnection(resolve(asked))
+            parameters.bind(*given, **named)
+        except TypeError as error:
+            raise TypeError(f"connect() {error}") from None
+        return WorkerConnection(resolve(options(*given, **named)))
 
     connect.__doc__ = f"""Make a worker for *apps*; nothing is dialled before `start()`.
 
@@ -313,7 +314,7 @@ Args:
 Raises: ConfigurationError: these options cannot work; the message says what to change.
 """
     connect.__qualname__ = connect.__name__
-    connect.__signature__ = signature().replace(return_annotation=WorkerConnection)  # type: ignore[attr-defined]
+    connect.__signature__ = parameters  # type: ignore[attr-defined]
     return connect
 
 

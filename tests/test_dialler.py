@@ -26,7 +26,7 @@ from connect.errors import (
     SyncFailed,
     TooManyApps,
 )
-from connect.link import Dial
+from connect.link_owner import Dial
 from connect.secrets import Keyring, SigningKey
 
 READY = object()

@@ -90,7 +90,7 @@ class Leases(Generic[C]):
         self._restart()
 
     def leave(self, link: C) -> None:
-        """*link* is UP no longer."""
+        """*link* is no longer UP."""
         self._carriers.remove(link)
         self._restart()
 

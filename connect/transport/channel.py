@@ -106,25 +106,23 @@ class Channel:
             frames = self._next_batch()
             try:
                 await self._socket.send_together(frames)
-            except Exception as error:
-                # aiohttp raises several types here. After any of them nothing more can be written to this socket.
+            except (aiohttp.ClientError, OSError, RuntimeError) as error:
+                # aiohttp, and the loop under it, raise several types. After any of them nothing more can be written here.
                 self._broken = True
                 self._fail_queued()
                 # The gateway may have sent a close frame with its reason: wait until it is read.
                 await asyncio.wait([self._reader], timeout=_CLOSE_FRAME_SECONDS)
-                lost = LinkLost(f"cannot write to the gateway: {error}")
-                lost.__cause__ = error
-                self._end(lost)
+                self._end(_lost("write to", error))
                 return
             for _ in frames:
                 self._take_next(written=True)
 
     def _write_ended(self, writer: asyncio.Task[None]) -> None:
         error = None if writer.cancelled() else writer.exception()
-        if isinstance(error, Exception):  # raised by a *written* callback: a bug
+        if isinstance(error, Exception):  # raised by a *written* callback, or by what joins frames: a bug
             self._broken = True
-            self._fail_queued()
             self._end(error)
+            self._fail_queued()
 
     def _next_batch(self) -> list[bytes]:
         """The queued frames that go into one write: at least one, and only one if the socket cannot join frames."""
@@ -139,16 +137,25 @@ class Channel:
 
     async def _read(self) -> None:
         kinds = (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT)
-        try:
-            while (message := await self._socket.receive()).type in kinds:
+        while (message := await self._next_message()) and message.type in kinds:
+            try:
                 self._received(message.data if message.type is aiohttp.WSMsgType.BINARY else None)
-                while self._waiting >= READ_STOP * FULL:
-                    self._space.clear()
-                    await self._space.wait()
-        except Exception as error:  # raised by *received*: a bug. aiohttp reports a broken socket by a message
-            self._end(error)
-        else:
+            except Exception as error:  # a bug
+                self._end(error)
+                return
+            while self._waiting >= READ_STOP * FULL:
+                self._space.clear()
+                await self._space.wait()
+        if message:
             self._end(ending(message))
+
+    async def _next_message(self) -> aiohttp.WSMessage | None:
+        """What the peer sent next; None: the socket broke while it was read, and that is reported."""
+        try:
+            return await self._socket.receive()
+        except Exception as error:  # aiohttp answers pings there, which raises if the socket is being closed
+            self._end(_lost("read from", error))
+            return None
 
     def _end(self, error: Exception) -> None:
         if not self._end_reported:
@@ -165,6 +172,12 @@ class Channel:
         self._space.set()
         if tell:
             tell(written)
+
+
+def _lost(what: str, error: Exception) -> LinkLost:
+    lost = LinkLost(f"cannot {what} the gateway: {error}")
+    lost.__cause__ = error
+    return lost
 
 
 def ending(last: aiohttp.WSMessage) -> Exception:

@@ -6,7 +6,7 @@ The far end is a WebSocket of aiohttp's server, which the test reads, writes and
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -63,6 +63,7 @@ class Near:
         self.written: list[tuple[Any, bool]] = []
         self.news = asyncio.Event()
         self.is_broken = False
+        self.socket = end
         self.channel = Channel(end, self.receive, self.end)
 
     def receive(self, frame: bytes | None) -> None:
@@ -74,6 +75,14 @@ class Near:
     def end(self, error: Exception) -> None:
         self.ended.append(error)
         self.news.set()
+
+    def refuse_writing(self) -> None:
+        """Have the next write fail as aiohttp lets one fail on a socket that is being closed."""
+
+        async def refused(_: Sequence[bytes]) -> None:
+            raise aiohttp.ClientConnectionResetError("Cannot write to closing transport")
+
+        self.socket.send_together = refused  # type: ignore[method-assign]
 
     def send(self, frame: bytes, name: Any = None, kept: int = 0) -> None:
         """Send *frame*; what becomes of it is noted under *name*."""
@@ -303,11 +312,12 @@ async def test_a_bug_in_what_is_told_of_a_frame_ends_the_link_with_that_bug() ->
 
 
 async def test_a_frame_that_cannot_be_written_ends_the_link_and_all_that_wait_with_it_are_told() -> None:
-    """aiohttp refuses to write a text as bytes: as with a socket that fails, nothing of that batch goes out."""
+    """Nothing of that batch goes out."""
     async with opened() as near:
         near.far.read()
+        near.refuse_writing()
         near.send(b"one", "one")
-        near.send("no bytes", "two")  # type: ignore[arg-type]
+        near.send(b"two", "two")
         near.send(b"three", "three")
         error = await near.ends()
         assert isinstance(error, LinkLost)
@@ -324,10 +334,43 @@ async def test_where_writing_fails_the_peers_close_frame_says_why() -> None:
     """The frame was on its way when the write failed."""
     async with opened() as near:
         near.far.write_raw(b"\x88\x0c\x03\xf0its reason")  # a close frame, 1008
-        near.send("no bytes")  # type: ignore[arg-type]
+        near.refuse_writing()
+        near.send(b"late")
         error = await near.ends()
         assert isinstance(error, LinkLost)
         assert (error.code, error.reason) == (1008, "its reason")
+
+
+async def test_a_frame_that_is_no_bytes_is_a_bug_of_the_sender() -> None:
+    """It is reported as raised, and all that wait with it are told that they were not written."""
+    async with opened() as near:
+        near.send(b"one", "one")
+        near.send("no bytes", "two")  # type: ignore[arg-type]
+        assert isinstance(await near.ends(), TypeError)
+        await near.until(lambda: len(near.written) == 2)
+        assert near.written == [("one", False), ("two", False)]
+
+
+async def test_a_ping_on_a_socket_that_breaks_is_a_lost_link() -> None:
+    """aiohttp answers a ping while it reads; where it cannot, reading raises."""
+    async with opened() as near:
+        near.far.write_raw(b"\x89\x00" * 3)
+        near.far.abort()
+        assert isinstance(await near.ends(), LinkLost)
+
+
+async def test_what_reading_raises_is_a_lost_link() -> None:
+    async with opened() as near:
+
+        async def refused() -> aiohttp.WSMessage:
+            raise aiohttp.ClientConnectionResetError("Cannot write to closing transport")
+
+        near.socket.receive = refused  # type: ignore[method-assign]
+        near.far.write_raw(b"\x82\x01x")  # a frame, after which the reader reads again
+        error = await near.ends()
+        assert isinstance(error, LinkLost)
+        assert "cannot read from the gateway: " in str(error)
+        assert isinstance(error.__cause__, aiohttp.ClientConnectionResetError)
 
 
 async def test_the_end_is_told_once() -> None:

@@ -250,3 +250,30 @@ async def test_a_host_that_no_resolver_takes_is_no_bug(start: Any, host: str) ->
     worker = await start(ready=False, api_base_url=f"http://{host}:8288")
     failed = await worker.hears(events.Reconnecting)
     assert isinstance(failed.error, ConnectError)
+
+
+@pytest.mark.parametrize(("owner", "name"), [(Connection, "_make_link"), (Link, "start")])
+async def test_a_bug_before_an_attempt_begins_ends_the_worker(
+    gw: Gateway, start: Any, breaks: Any, caplog: Any, owner: type, name: str
+) -> None:
+    breaks(owner, name)
+    worker = await start(ready=False)
+    await closed(worker)
+    is_internal(worker)
+    assert not gw.calls("start")
+    reported(caplog)
+
+
+@pytest.mark.parametrize(("owner", "name"), [(Request, "_extend"), (Requests, "status")])
+async def test_a_bug_that_each_tick_would_meet_ends_the_worker(
+    gw: Gateway, held: Held, start: Any, breaks: Any, caplog: Any, owner: type, name: str
+) -> None:
+    gw.extend_lease_interval = gw.status_interval = "50ms"
+    breaks(owner, name)
+    worker = await start()
+    run = await at_work(gw, held)
+    await reaches(worker, DRAINING)
+    await finish(held, run)
+    await closed(worker)
+    is_internal(worker)
+    reported(caplog)

@@ -38,7 +38,7 @@ QUICK = settings(
     suppress_health_check=list(HealthCheck),
 )
 GOODBYES = [(1000, ""), (1001, "connect_gateway_closing"), (1008, "connect_internal_error"), (1011, ""), (4000, "?")]
-ODD = [GARBAGE[name] for name in ("truncated frame", "text", "unknown kind", "lease answer without a request")]
+ODD = [GARBAGE[name] for name in ("truncated frame", "text", "unknown kind", "lease answer for nobody")]
 WHICH = st.integers(0, 7)
 """Which of those that are there, counted round and round."""
 
