@@ -61,13 +61,17 @@ def imports(path: str) -> Iterator[Import]:
 
 
 def names(text: str) -> Iterator[tuple[int, str]]:
-    """What the module with this *text* imports, and on which line: full names of modules, or of something in them."""
+    """What the module with this *text* imports, and on which line: full names of modules, or of something in them.
+
+    A relative import's begins with a dot; tests/test_layers.py refuses it.
+    """
     for node in ast.walk(ast.parse(text)):
         match node:
             case ast.Import():
                 yield from ((node.lineno, alias.name) for alias in node.names)
             case ast.ImportFrom():
-                yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+                module = "." * node.level + (node.module or "")
+                yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
 
 
 def _file(name: str) -> str:

@@ -24,6 +24,9 @@ HARMLESS = (
 )
 """What those may import: nothing with which a chart could act."""
 
+LINES = 400
+"""A module has at most so many."""
+
 TABLE = "[tool.layers] in pyproject.toml"
 
 
@@ -61,6 +64,30 @@ def test_every_room_on_a_floor_is_there_and_stands_there_once() -> None:
 def test_no_room_imports_from_its_own_floor_or_above() -> None:
     cure = f"which is not below it in {TABLE}: move what both need to a room below both"
     fail_with(f"{each}, {cure}" for each in IMPORTS if goes_up(each))
+
+
+def test_no_import_is_relative() -> None:
+    found = ((path, layers.names((layers.ROOT / path).read_text(encoding="utf-8"))) for path in layers.modules())
+    fail_with(
+        f"{path}:{line} imports {name}: write the full name"
+        for path, names in found
+        for line, name in names
+        if name.startswith(".")
+    )
+
+
+@pytest.mark.parametrize("line", ["from .x import y", "from . import x", "from ..a.b import c"])
+def test_a_relative_import_is_seen(line: str) -> None:
+    assert [name[0] for _, name in layers.names(line)] == ["."]
+
+
+def test_no_module_is_too_long() -> None:
+    lengths = {path: (layers.ROOT / path).read_text(encoding="utf-8").count("\n") for path in layers.modules()}
+    fail_with(
+        f"{path} has {lines} lines, of at most {LINES}: move one part to a module of its own"
+        for path, lines in lengths.items()
+        if lines > LINES
+    )
 
 
 def test_the_worker_is_below_what_is_made_of_it() -> None:
