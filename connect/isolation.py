@@ -13,7 +13,7 @@ def executor_for(known: Configuration, home: asyncio.AbstractEventLoop) -> Execu
     if known.options.executor:
         return known.options.executor
     if known.processes:
-        from connect.execution.process_pool import ProcessPool  # most workers have none
+        from connect.execution.process_pool import ProcessPool  # imported only for isolation="process"
 
         traceparent = known.apps.spans.traceparent if known.apps.spans else str
         return ProcessPool(known.processes, known.options.deadlines, known.rng, known.sleep, traceparent)

@@ -73,7 +73,7 @@ def _read(master: int) -> Iterator[tuple[float, str]]:
     while True:
         try:
             rest += os.read(master, 1 << 16)
-        except OSError:  # nobody writes any more
+        except OSError:  # the demo has ended
             return
         whole = rest[: rest.rfind(b"\n") + 1]  # letters of several bytes are not cut
         rest = rest[len(whole) :]

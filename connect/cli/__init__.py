@@ -1,7 +1,7 @@
 """The command: `python -m connect`, or `statechart-connect`.
 
-Exit codes: 0: it ended gracefully; 1: an error that the user of the command cannot correct (`connect.errors`), or a lost reply;
-2: misuse, with one line that says what to change.
+Exit codes: 0: it ended gracefully; 1: the worker could not connect, met a bug, or lost a reply; 2: misuse, with one line that says
+what to change.
 """
 
 import importlib

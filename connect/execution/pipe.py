@@ -82,9 +82,8 @@ class Pipe(asyncio.Protocol):
         self._closed = True
         if self._transport and self._end and not self._transport.is_closing():
             with contextlib.suppress(OSError):  # the other end was closed before
-                self._end.shutdown(
-                    socket.SHUT_RDWR
-                )  # ends it also where a fork made by user code holds a copy of the socket
+                # shutdown ends the pipe also where a fork made by user code holds a copy of the socket
+                self._end.shutdown(socket.SHUT_RDWR)
             self._transport.abort()
 
     # -- as the transport's protocol
