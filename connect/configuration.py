@@ -18,7 +18,7 @@ import tenacity
 
 from connect.errors import ConfigurationError, LinkLost
 from connect.execution import sdk
-from connect.log_format import REPEATS
+from connect.log_format import REPEATS, described
 from connect.loops import signals
 from connect.options import Isolation, OnLeaseLost, Options
 from connect.secrets import Keyring, Secret, SigningKey, without_passwords
@@ -245,7 +245,7 @@ def _guarded(rewrite: Callable[[str], str]) -> Callable[[str], str]:
         try:
             return _text(rewrite(granted))
         except Exception as error:
-            told = without_passwords(f"{type(error).__name__}: {error}")
+            told = without_passwords(described(error))
             log.warning("rewrite_gateway_endpoint raised %s: this attempt fails", told, exc_info=error, extra=REPEATS)
             raise LinkLost(without_passwords(str(error))) from error
 

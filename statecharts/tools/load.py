@@ -102,9 +102,13 @@ def _module(name: str) -> Any:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
         missing = isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}.")
-        why = " ".join(str(error).split())
         kind = MissingError if missing else UnusableError
-        raise kind(f"cannot import {name}: {type(error).__name__}: {why}") from None
+        raise kind(f"cannot import {name}: {type(error).__name__}: {one_line(str(error))}") from None
+
+
+def one_line(text: str) -> str:
+    """*text* without line breaks: each run of white space becomes one space."""
+    return " ".join(text.split())
 
 
 def _is_chart(thing: Any) -> bool:

@@ -21,7 +21,7 @@ from statecharts import model
 from statecharts.model import ChartModel
 from statecharts.tools import load
 from statecharts.tools.comparing import reader
-from statecharts.tools.load import MissingError, UnusableError
+from statecharts.tools.load import MissingError, UnusableError, one_line
 
 _SECONDS = 60
 """How long the process that imports a revision's charts may take."""
@@ -80,7 +80,7 @@ def _run_git(arguments: list[str], otherwise: str) -> bytes:
     except FileNotFoundError:
         raise UnusableError("the program `git` is missing, so no revision can be read: install git") from None
     if result.returncode:
-        said = " ".join(result.stderr.decode(errors="replace").split())
+        said = one_line(result.stderr.decode(errors="replace"))
         raise UnusableError(f"{otherwise}{f' ({said})' if said else ''}")
     return result.stdout
 
