@@ -27,21 +27,21 @@ BATCHES: Final = 32
 log = logging.getLogger("connect.requests")
 
 
-class Carrier(Protocol):
+class LinkUp(Protocol):
     """What the sweep needs of a link: the intervals that its gateway asks for."""
 
     @property
     def intervals(self) -> Intervals: ...
 
 
-C = TypeVar("C", bound=Carrier)
-_C_contra = TypeVar("_C_contra", bound=Carrier, contravariant=True)
+L = TypeVar("L", bound=LinkUp)
+_L_contra = TypeVar("_L_contra", bound=LinkUp, contravariant=True)
 
 
-class Leased(Protocol[_C_contra]):
+class Leased(Protocol[_L_contra]):
     """A request that has a lease, or has lost it."""
 
-    def extend(self, link: _C_contra) -> None:
+    def extend(self, link: _L_contra) -> None:
         """Send WORKER_REQUEST_EXTEND_LEASE over *link*, unless the lease is lost or the request has ended."""
 
 
@@ -66,32 +66,32 @@ def seconds_left(lease_id: str) -> float | None:
     return None if end is None else end - time.time()
 
 
-class Leases(Generic[C]):
+class Leases(Generic[L]):
     """Extends the leases of *holders()* over the link *current()*, once per interval. On the connection's loop only."""
 
-    def __init__(self, holders: Callable[[], Iterable[Leased[C]]], current: Callable[[], C | None]) -> None:
+    def __init__(self, holders: Callable[[], Iterable[Leased[L]]], current: Callable[[], L | None]) -> None:
         self._holders = holders
         self._current = current
-        self._carriers: list[C] = []
+        self._links_up: list[L] = []
         self._ticker: Ticker | None = None
         self._swept_at: float | None = None
-        self._waiting: deque[Leased[C]] = deque()
+        self._waiting: deque[Leased[L]] = deque()
         self._batch_size = AT_ONCE
         self._next_batch = Timer(self._extend_batch)
 
     @property
     def interval(self) -> float | None:
         """Seconds between two extensions of a lease: what the link that came UP last asks for; None while no link is UP."""
-        return self._carriers[-1].intervals.extend_lease if self._carriers else None
+        return self._links_up[-1].intervals.extend_lease if self._links_up else None
 
-    def carry(self, link: C) -> None:
+    def carry(self, link: L) -> None:
         """*link* is UP: run the sweep, at its interval."""
-        self._carriers.append(link)
+        self._links_up.append(link)
         self._restart()
 
-    def leave(self, link: C) -> None:
+    def leave(self, link: L) -> None:
         """*link* is no longer UP."""
-        self._carriers.remove(link)
+        self._links_up.remove(link)
         self._restart()
 
     def _restart(self) -> None:
