@@ -1,4 +1,4 @@
-"""The official client, unmodified, runs its functions against the embedded gateway."""
+"""The official client, unmodified, runs its functions against the test gateway."""
 
 import asyncio
 import gc

@@ -1,6 +1,6 @@
 """A drop-in for `inngest.connect`: the official client's own tests, asked of this worker through the official names alone.
 
-What an honest server suffices for runs against the embedded gateway, and against the server that INNGEST_DEV names where it is
+What an honest server suffices for runs against the test gateway, and against the server that INNGEST_DEV names where it is
 set (`-m real_server`). What needs a gateway that misbehaves runs against the embedded one.
 """
 
