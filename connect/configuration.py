@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Final, get_args
 
 import tenacity
 
+from connect.deadlines import Deadlines
 from connect.errors import ConfigurationError, LinkLost
 from connect.execution import sdk
 from connect.log_format import REPEATS, described
 from connect.loops import signals
-from connect.options import Isolation, OnLeaseLost, Options
+from connect.options import Isolation, OnLeaseLost, Options, declared
 from connect.secrets import Keyring, Secret, SigningKey, without_passwords
 from connect.transport.api import gateway_endpoint
 from connect.transport.registration import Registration
@@ -99,6 +100,7 @@ def resolve(options: Options) -> Configuration:
 
 def _check_values(options: Options) -> None:
     """What can be wrong with each option by itself."""
+    _check_types(options)
     _one_of("isolation", options.isolation, get_args(Isolation))
     _one_of("on_lease_lost", options.on_lease_lost, get_args(OnLeaseLost))
     _positive(
@@ -113,6 +115,25 @@ def _check_values(options: Options) -> None:
         )
     if options.retry is not None:
         _check_policy(options.retry)
+
+
+def _check_types(options: Options) -> None:
+    for each in declared():
+        value = getattr(options, each.name)
+        if each.kind == str | None and not isinstance(value, str | None):
+            raise ConfigurationError(f"{each.name} is of type {type(value).__name__}: it must be a str")
+    if options.rewrite_gateway_endpoint is not None and not callable(options.rewrite_gateway_endpoint):
+        raise ConfigurationError(
+            f"rewrite_gateway_endpoint is {options.rewrite_gateway_endpoint!r}: pass a function that takes an address and "
+            "returns one, or gateway_url for a fixed address"
+        )
+    if not isinstance(options.deadlines, Deadlines):
+        raise ConfigurationError(f"deadlines is {options.deadlines!r}: pass a connect.Deadlines")
+    if options.executor is not None:
+        missing = [name for name in ("start", "execute", "stop") if not callable(getattr(options.executor, name, None))]
+        if missing:
+            kind = type(options.executor).__name__
+            raise ConfigurationError(f"executor is {kind}, without {', '.join(missing)}: implement connect.Executor")
 
 
 def _check_charts() -> None:
@@ -195,7 +216,7 @@ def _concurrency(asked: int | None, known: sdk.Apps) -> int | None:
     if value is None:
         return None
     if _whole("max_worker_concurrency", value) < 0:
-        raise ConfigurationError(f"max_worker_concurrency is {value}: it must not be negative, and None is no limit")
+        raise ConfigurationError(f"max_worker_concurrency is {value}: it must not be negative; 0 is no limit")
     return value
 
 
@@ -261,9 +282,8 @@ def _text(url: object) -> str:
 def _check_policy(retry: tenacity.AsyncRetrying) -> None:
     if not isinstance(retry, tenacity.AsyncRetrying):
         kind = type(retry).__name__
-        raise ConfigurationError(
-            f"retry is a {kind}, which blocks the event loop while it waits: pass a tenacity.AsyncRetrying"
-        )
+        why = ", which blocks the event loop while it waits" if isinstance(retry, tenacity.Retrying) else ""
+        raise ConfigurationError(f"retry is a {kind}{why}: pass a tenacity.AsyncRetrying")
     if unknown := [name for name in ("sleep", "stop", "wait") if not hasattr(retry, name)]:
         installed = importlib.metadata.version("tenacity")
         raise ConfigurationError(

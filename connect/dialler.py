@@ -143,8 +143,10 @@ class Dialler:
 
     async def _wait(self, seconds: float) -> None:
         self.retry_at = self._loop.time() + seconds
-        await self._sleep(seconds)
-        self.retry_at = None
+        try:
+            await self._sleep(seconds)
+        finally:
+            self.retry_at = None
 
     def _worth_retrying(self, error: BaseException) -> bool:
         """Once there was a link, always. Before that, not after an error that a retry cannot fix: a bad deploy fails at once."""

@@ -291,3 +291,24 @@ def test_a_rewriting_that_goes_wrong_fails_the_attempt_and_no_more(
 def test_options_of_processes_are_refused_where_there_are_none(options: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
         known(options)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"deadlines": 5}, "deadlines is 5: pass a connect.Deadlines"),
+        ({"executor": 5}, "executor is int, without start, execute, stop: implement connect.Executor"),
+        ({"rewrite_gateway_endpoint": "ws://x"}, "rewrite_gateway_endpoint is 'ws://x': pass a function"),
+        ({"retry": 3}, "retry is a int: pass a tenacity.AsyncRetrying"),
+        ({"http": 9090}, "http is of type int: it must be a str"),
+        ({"instance_id": 7}, "instance_id is of type int: it must be a str"),
+        ({"env": True}, "env is of type bool: it must be a str"),
+        ({"gateway_url": b"ws://x"}, "gateway_url is of type bytes: it must be a str"),
+        ({"signing_key": b"signkey-test-abc"}, "signing_key is of type bytes: it must be a str"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_at_once(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        connect("main:apps", **options)
+    assert says in str(refused.value)
+    assert "abc" not in str(refused.value)

@@ -45,7 +45,7 @@ class Verdict:
             return f"A worker can connect, but something is wrong: see {', '.join(self.wrong)}."
         if self._is_registered:
             return "All well: a worker can connect, and the functions are synced."
-        return "All well: a worker reaches the gateway. To check its functions too, add --register."
+        return "All well: a worker reaches the gateway. To check your functions too, add MODULE:APPS --register."
 
     def to_json(self) -> str:
         """One JSON object for programs; the names of its fields do not change."""

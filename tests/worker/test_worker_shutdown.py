@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import tenacity
 from rig import (
     ACTIVE,
     CLOSED,
@@ -32,7 +33,7 @@ from connect.errors import (
     ConfigurationError,
     LinkLost,
 )
-from connect.gateway import HANG, Gateway, Kind, Opened, Run
+from connect.gateway import HANG, Answer, Gateway, Kind, Opened, Run
 from connect.wire import SDKResponseStatus
 
 PRIMARY, FALLBACK = "aa" * 32, "bb" * 32
@@ -272,3 +273,14 @@ async def test_a_snapshot_is_taken_while_what_it_shows_goes_away(start: Any, mon
         patch.setattr(type(inner._dialler), "retry_at", property(lambda _: next(looks["retry_at"])), raising=False)
         status = worker.status()
     assert (status.draining_connection_id, status.next_retry_in) == (status.active_connection_id, 0.0)
+
+
+async def test_a_worker_that_ends_in_a_backoff_waits_for_no_attempt(gw: Gateway, start: Any) -> None:
+    worker = await start(retry=tenacity.AsyncRetrying(wait=tenacity.wait_fixed(60)))
+    gw.starts.standing = Answer(500)
+    gw.connections[0].drop()
+    await worker.hears(events.Reconnecting)
+    assert worker.status().next_retry_in
+    await worker.close()
+    await closed(worker)
+    assert worker.status().next_retry_in is None
