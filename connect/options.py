@@ -24,11 +24,15 @@ OUTBOX_LIMIT: Final = 256 * 1024 * 1024
 
 
 class Option(NamedTuple):
-    """What is said of an option: a sentence or more, and how the command takes it ("": not at all)."""
+    """What is said of an option: a sentence or more, and how the command takes it ("": not at all).
+
+    `flag_text` is what the command's help adds to the text.
+    """
 
     text: str
     flag: str = ""
     metavar: str | None = None
+    flag_text: str = ""
 
 
 @dataclass(frozen=True)
@@ -142,17 +146,27 @@ class Options:
     http: Annotated[
         str | None,
         Option(
-            "Serve /livez, /readyz, /status and /metrics at this address while the worker runs.", "--http", "HOST:PORT"
+            "Serve /livez, /readyz, /status and /metrics at this address while the worker runs.",
+            "--http",
+            "HOST:PORT",
+            "An address that other machines reach needs --allow-remote too.",
         ),
     ] = None
     status_page: Annotated[
         bool,
         Option(
-            "Serve the live page there too, read-only: states, transitions, ids of requests in flight.", "--status-page"
+            "Serve the live page there too, read-only: states, transitions, ids of requests in flight.",
+            "--status-page",
+            flag_text="Without --http the address is 127.0.0.1:9090.",
         ),
     ] = False
     traces: Annotated[
-        bool, Option("Open OpenTelemetry spans, with the process's tracer provider. Needs the extra otel.", "--traces")
+        bool,
+        Option(
+            "Open OpenTelemetry spans, with the process's tracer provider. Needs the extra otel.",
+            "--traces",
+            flag_text="Without a provider of your own they go to OTEL_EXPORTER_OTLP_ENDPOINT.",
+        ),
     ] = False
     deadlines: Annotated[Deadlines, Option("How long the peer may keep the worker waiting.")] = Deadlines()  # noqa: RUF009 - frozen
 

@@ -55,7 +55,7 @@ def as_options(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _flag(each: Declared) -> inspect.Parameter:
     """An option as typer reads it. The command's help has no use for the marks of the documentation."""
-    words = each.option.text.replace("`", "")
+    words = f"{each.option.text} {each.option.flag_text}".strip().replace("`", "")
     option = typer.Option(each.option.flag, help=words, metavar=each.option.metavar)
     kind = Annotated[each.kind, option]  # type: ignore[name-defined]
     name = _parameter(each.option.flag)

@@ -67,6 +67,13 @@ def test_a_wrong_table_does_not_hide_the_help(start_process: Any, tmp_path: Path
     assert "Usage" in command.text
 
 
+@pytest.mark.parametrize("fact", ["--allow-remote too", "the address is 127.0.0.1:9090", "OTEL_EXPORTER_OTLP_ENDPOINT"])
+def test_the_help_says_what_the_command_adds_to_an_option(start_process: Any, fact: str) -> None:
+    command = start_process("-m", "connect", "run", "--help", COLUMNS="100", NO_COLOR="1")
+    assert command.ends() == 0
+    assert fact in " ".join(command.text.replace("│", " ").split())
+
+
 @pytest.mark.usefixtures("run")
 def test_an_environment_file_fills_in_what_is_not_set(
     gateway: ThreadedGateway, tmp_path: Path, start_process: Any
