@@ -6,9 +6,9 @@ import sys
 def main() -> None:
     """Run the command. Ctrl-C while it is being imported, or a second one, ends it without a traceback."""
     try:
-        from connect import cli
+        from connect.cli import commands
 
-        cli.main()
+        commands.main()
     except KeyboardInterrupt:
         sys.exit(130)
 

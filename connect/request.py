@@ -18,6 +18,7 @@ from connect.delivery import leases
 from connect.delivery.outbox import Outbox
 from connect.delivery.replies import BROKEN, CANCELLED, serialise
 from connect.events import (
+    LeaseLost,
     ReplyBuffered,
     ReplyFlushed,
     ReplyLost,
@@ -210,7 +211,18 @@ class Request:
             self._task.cancel()
 
     def note_lease_lost(self) -> None:
-        leases.tell_lost(self.data, self._settings.listeners, cancelled=self.cancel_on_loss())
+        data, cancelled = self.data, self.cancel_on_loss()
+        log.warning(
+            "lost the lease of request %s (run %s, %s): %s",
+            self.id,
+            data.run_id,
+            data.function_slug,
+            "its function is cancelled" if cancelled else "its function goes on",
+            extra=about_request(self.id, data.run_id, data.function_slug),
+        )
+        self._settings.listeners.emit(
+            LeaseLost(request_id=self.id, run_id=data.run_id, function_slug=data.function_slug, cancelled=cancelled)
+        )
 
     def send_reply(self) -> None:
         link, body = self._settings.current_link(), self._settings.outbox.body(self.id)

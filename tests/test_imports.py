@@ -23,7 +23,8 @@ apps = [(client, [greet])]
 """
 STARTED = """\
 import sys
-from connect import cli, worker
+from connect import worker
+from connect.cli import commands as cli
 worker.WorkerConnection.start = lambda self: sys.exit()
 sys.argv = ["connect", "run", "shop:apps", *sys.argv[1:]]
 cli.main()

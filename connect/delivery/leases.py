@@ -6,25 +6,19 @@ interval, so that ten thousand of them delay no heartbeat.
 """
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final, Generic, Protocol, TypeVar
 
-from connect.events import LeaseLost
-from connect.listeners import Listeners
-from connect.log_format import about_request
 from connect.loops.timers import Ticker, Timer
-from connect.wire import GatewayExecutorRequestData, ulid
+from connect.wire import ulid
 from connect.wire.intervals import Intervals
 
 AT_ONCE: Final = 64
 """Leases that are extended in one batch; more, where a sweep would need more than `BATCHES`."""
 BATCHES: Final = 32
 """Into how many batches a sweep is divided at most."""
-
-log = logging.getLogger("connect.requests")
 
 
 class LinkUp(Protocol):
@@ -43,21 +37,6 @@ class Leased(Protocol[_L_contra]):
 
     def extend(self, link: _L_contra) -> None:
         """Send WORKER_REQUEST_EXTEND_LEASE over *link*, unless the lease is lost or the request has ended."""
-
-
-def tell_lost(data: GatewayExecutorRequestData, listeners: Listeners, *, cancelled: bool) -> None:
-    """Log, and tell listeners, that the server has taken this execution away; *cancelled*: its function is."""
-    log.warning(
-        "lost the lease of request %s (run %s, %s): %s",
-        data.request_id,
-        data.run_id,
-        data.function_slug,
-        "its function is cancelled" if cancelled else "its function goes on",
-        extra=about_request(data.request_id, data.run_id, data.function_slug),
-    )
-    listeners.emit(
-        LeaseLost(request_id=data.request_id, run_id=data.run_id, function_slug=data.function_slug, cancelled=cancelled)
-    )
 
 
 def seconds_left(lease_id: str) -> float | None:

@@ -15,7 +15,7 @@ import pytest
 from group_kit import end_group
 from typer.testing import CliRunner
 
-from connect.cli import assembled
+from connect.cli.commands import assembled
 
 ALTERNATE_SCREEN, USUAL_SCREEN = "\x1b[?1049h", "\x1b[?1049l"
 

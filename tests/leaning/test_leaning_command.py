@@ -11,7 +11,7 @@ import dotenv.parser
 import pytest
 import typer
 
-from connect import cli
+from connect.cli import commands as cli
 from connect.cli import config
 from connect.errors import ConfigurationError
 

@@ -1,0 +1,111 @@
+"""The command: `python -m connect`, or `statechart-connect`.
+
+Exit codes: 0: it ended gracefully; 1: the worker could not connect, met a bug, or lost a reply; 2: misuse, with one line that says
+what to change.
+"""
+
+import importlib
+import importlib.metadata
+import inspect
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Final, NoReturn
+
+import typer
+
+from connect.cli import config
+from connect.errors import ConfigurationError
+from connect.log_format import one_line
+
+
+def _usage_error() -> Any:
+    """The exception class of all misuse, from typer or the click that it brings. If it cannot be found: one kind of misuse."""
+    base = typer.BadParameter.__base__
+    return base if hasattr(base, "format_message") else typer.BadParameter
+
+
+_UsageError: Final = _usage_error()
+_COMPLETE: Final = "_STATECHART_CONNECT_COMPLETE"
+"""The environment variable with which a shell asks for completions."""
+
+_EXAMPLES: Final = {
+    "run": "INNGEST_DEV=http://127.0.0.1:8288 python -m connect run main:apps",
+    "demo": "python -m connect demo",
+    "lab": "python -m connect lab main:apps",
+    "doctor": "python -m connect doctor main:apps --register",
+    "gateway": "python -m connect gateway --port 8288 --heartbeat 1s",
+}
+"""The commands, each with an example for its help. Each is a module of this folder with a function of the same name."""
+
+
+def assembled(arguments: Sequence[str]) -> typer.Typer:
+    """The command line with the command that *arguments* name, or with all commands if they name none.
+
+    Only the commands in it are imported: `run` does not load what draws the demo.
+    """
+    app = typer.Typer(
+        help="An Inngest Connect worker whose whole lifecycle is declared as statecharts.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+    app.callback()(_options)
+    named = next((argument for argument in arguments if not argument.startswith("-")), None)
+    for name in [named] if named in _EXAMPLES else _EXAMPLES:
+        app.command(epilog=f"Example: {_EXAMPLES[name]}")(_command(name))
+    return app
+
+
+def _command(name: str) -> Callable[..., None]:
+    function: Callable[..., None] = getattr(importlib.import_module(f"connect.cli.{name}"), name)
+    return function
+
+
+def main() -> NoReturn:
+    """Run the command that the arguments name, and end the process with its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        sys.exit(assembled(sys.argv[1:])(standalone_mode=False, prog_name=_called()))
+    except ConfigurationError as error:
+        problem = str(error)
+    except _UsageError as error:
+        said = getattr(error, "format_message", error.__str__)()
+        if not said:  # the help was shown instead
+            sys.exit(2)
+        problem = f"{said} (see --help)"
+    except typer.Abort:  # Ctrl-C before there was anything to end gracefully
+        sys.exit(130)
+    typer.echo(f"statechart-connect: {one_line(problem)}", err=True)
+    sys.exit(2)
+
+
+def _called() -> str | None:
+    """The command's name in its help; None: as it was called. For completions it is the installed name, which shells know."""
+    by_shell = {"--show-completion", "--install-completion"} & set(sys.argv) or _COMPLETE in os.environ
+    return "statechart-connect" if by_shell else None
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"statechart-connect {importlib.metadata.version('statechart-connect')}")
+        raise typer.Exit
+
+
+def _options(
+    ctx: typer.Context,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    command = ctx.invoked_subcommand
+    if command not in ("run", "doctor") or set(ctx.help_option_names) & set(sys.argv):
+        return  # neither the other commands nor the help read the table: a wrong one must not stop them
+    given, known = config.defaults(_parameters("run")), _parameters(command)
+    ctx.default_map = {command: {name: value for name, value in given.items() if name in known}}
+
+
+def _parameters(command: str) -> Sequence[str]:
+    return list(inspect.signature(_command(command)).parameters)
