@@ -18,7 +18,7 @@ import tenacity
 
 from connect.deadlines import Deadlines
 from connect.errors import ConfigurationError, LinkLost
-from connect.execution import sdk
+from connect.execution import Executor, sdk
 from connect.log_format import REPEATS, described
 from connect.loops import signals
 from connect.options import Isolation, OnLeaseLost, Options, declared
@@ -67,6 +67,7 @@ def resolve(options: Options) -> Configuration:
     _check_values(options)
     numbers = signals.SHUTDOWN if options.shutdown_signals is None else _signals(options.shutdown_signals)
     processes = _processes(options, numbers)
+    _check_executor(options.executor)
     apps = sdk.load(options.apps, options.signing_key)
     environment = options.env or apps.env
     keyring = _keyring(apps, options.signing_key, options.signing_key_fallback, environment)
@@ -129,11 +130,13 @@ def _check_types(options: Options) -> None:
         )
     if not isinstance(options.deadlines, Deadlines):
         raise ConfigurationError(f"deadlines is {options.deadlines!r}: pass a connect.Deadlines")
-    if options.executor is not None:
-        missing = [name for name in ("start", "execute", "stop") if not callable(getattr(options.executor, name, None))]
-        if missing:
-            kind = type(options.executor).__name__
-            raise ConfigurationError(f"executor is {kind}, without {', '.join(missing)}: implement connect.Executor")
+
+
+def _check_executor(executor: Executor | None) -> None:
+    missing = [name for name in ("start", "execute", "stop") if not callable(getattr(executor, name, None))]
+    if executor is not None and missing:
+        kind = type(executor).__name__
+        raise ConfigurationError(f"executor is {kind}, without {', '.join(missing)}: implement connect.Executor")
 
 
 def _check_charts() -> None:
