@@ -245,7 +245,7 @@ async def test_a_proxy_that_cannot_be_used_is_no_bug(start: Any, monkeypatch: py
     assert isinstance(failed.error, ConnectError)
 
 
-@pytest.mark.parametrize("host", ["a" * 70 + ".invalid", "a..b", "xn--99zzz999a"])
+@pytest.mark.parametrize("host", ["a" * 70 + ".invalid", "a..b"])
 async def test_a_host_that_no_resolver_takes_is_no_bug(start: Any, host: str) -> None:
     worker = await start(ready=False, api_base_url=f"http://{host}:8288")
     failed = await worker.hears(events.Reconnecting)
