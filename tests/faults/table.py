@@ -11,7 +11,8 @@ HERE = Path(__file__).parent
 class Mutation:
     """In *file*, the text *line* is replaced by *without*; then each of *tests* must fail.
 
-    *rows* are the rows of PROTOCOL.md §13 that this stands for, *takes_out* says in words what is gone.
+    *rows* are the rows of docs/faults.md that this stands for, *takes_out* says in words what is gone. *tests* are paths under tests/,
+    or under tests/worker/ where they name no folder.
     """
 
     rows: tuple[str, ...]
@@ -39,7 +40,7 @@ def mutations() -> list[Mutation]:
             file=entry["file"],
             line=entry["line"].strip("\n"),
             without=entry["without"].strip("\n"),
-            tests=tuple(f"tests/worker/{test}" for test in entry["tests"]),
+            tests=tuple(f"tests/{test}" if "/" in test else f"tests/worker/{test}" for test in entry["tests"]),
         )
         for entry in entries
     ]
