@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 from connect import wire
 from connect.delivery import leases
@@ -34,6 +34,9 @@ from connect.wire import codec
 from statecharts import Compiled, Stepper, compile_chart
 from statecharts import Request as RequestChart
 from statecharts.runner import Report
+
+SMALL_BYTES: Final = 4096
+"""A request with more bytes drops its payload once the reply is made; with fewer that is not worth the microseconds."""
 
 log = logging.getLogger("connect.requests")
 
@@ -253,7 +256,7 @@ class Request:
         self._settings.outbox.remember(self.id)
 
     def forget(self) -> None:
-        self._ended = True
+        self._ended, self._task = True, None
         try:
             self._settings.outbox.drop(self.id)
             if self._reply_link:
@@ -305,9 +308,19 @@ class Request:
         if self._ended:
             return
         body = self._reply(BROKEN if error else CANCELLED) if error or task.cancelled() else task.result()
+        self._forget_work()
         self._settings.outbox.hold(self.id, body)
         self.fire("finished")
         self._owner.request_answered(self)
+
+    def _forget_work(self) -> None:
+        """Only the reply counts now, and the outbox holds it: what the request was made of may be as large, and wait for days."""
+        self._task = None
+        size = self.data.ByteSize()
+        if size > SMALL_BYTES:
+            self._settings.outbox.heap.freed(size)
+            kept = {field.name: value for field, value in self.data.ListFields() if field.name != "request_payload"}
+            self.data = wire.GatewayExecutorRequestData(**kept)
 
     def _invocation(self) -> Invocation:
         data = self.data

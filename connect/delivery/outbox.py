@@ -1,13 +1,14 @@
 """Replies, kept until they are confirmed over a link, flushed over HTTP, or reported as lost (PROTOCOL.md §8).
 
 The outbox holds the bytes, the deadline of each REPLY_ACK and the flusher. It tells the owner what happened to a reply; the
-request's chart decides what follows.
+request's chart decides what follows. Everything else knows a reply by the id of its request: a released reply frees its bytes at
+once, for its flush is cancelled.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -15,6 +16,7 @@ from typing import Final, Protocol
 import tenacity
 
 from connect.backoff import Wait
+from connect.delivery.heap import Heap
 from connect.errors import ApiError, ConnectError
 from connect.log_format import REPEATS
 
@@ -45,7 +47,10 @@ class _Reply:
 
 
 class Outbox:
-    """Unconfirmed replies, at most *limit* bytes of them. On the connection's loop only."""
+    """Replies, at most *limit* bytes: all that are not confirmed, then as many delivered ones as there is room for.
+
+    On the connection's loop only.
+    """
 
     def __init__(
         self,
@@ -64,11 +69,13 @@ class Outbox:
         self._remember_seconds = remember_seconds
         self._wait = wait
         self._loop = asyncio.get_running_loop()
+        self.heap = Heap()
         self._held: OrderedDict[str, _Reply] = OrderedDict()
         self._size = 0
         self._awaiting: OrderedDict[str, float] = OrderedDict()
         self._ack_timer: asyncio.TimerHandle | None = None
-        self._to_flush: deque[tuple[str, _Reply]] = deque()
+        self._to_flush: OrderedDict[str, None] = OrderedDict()
+        self._flushing: dict[str, asyncio.Task[Exception | None]] = {}
         self._flusher: asyncio.Task[None] | None = None
         self._kicked = asyncio.Event()
         self._remembered: OrderedDict[str, _Reply] = OrderedDict()
@@ -76,7 +83,7 @@ class Outbox:
 
     @property
     def size(self) -> int:
-        """Bytes held."""
+        """Bytes of the replies that are not confirmed."""
         return self._size
 
     def __len__(self) -> int:
@@ -85,9 +92,11 @@ class Outbox:
     # -- holding --------------------------------------------------------------------------------------------------------------
 
     def hold(self, request_id: str, body: bytes) -> None:
-        """Keep *body*. Past the limit the oldest other replies are dropped, and the owner is told of each."""
+        """Keep *body*. Past the limit the oldest other replies are dropped, delivered ones first; the owner is told of the rest."""
         self._held[request_id] = _Reply(body, self._loop.time())
         self._size += len(body)
+        self.heap.freed(len(body))  # as large as the outcome that it was made of, which ends now
+        self._shrink_memories()
         while self._size > self._limit and len(self._held) > 1:
             oldest = next(iter(self._held))
             self._release(oldest)
@@ -95,9 +104,12 @@ class Outbox:
             self._owner.reply_undeliverable(oldest, reason)
 
     def body(self, request_id: str) -> bytes | None:
-        """The reply, or None where it was evicted."""
+        """The reply, to be written to a link; None where it was evicted."""
         reply = self._held.get(request_id)
-        return reply.body if reply else None
+        if reply is None:
+            return None
+        self.heap.freed(len(reply.body))  # as large as the frame that is made of it, and freed once it is written
+        return reply.body
 
     def drop(self, request_id: str) -> None:
         """Drop this reply: it is delivered, or its request has ended."""
@@ -108,19 +120,34 @@ class Outbox:
         reply = self._held.pop(request_id, None)
         if reply:
             self._size -= len(reply.body)
+            self.heap.freed(len(reply.body))
+            self._to_flush.pop(request_id, None)
+            flush = self._flushing.pop(request_id, None)
+            if flush:
+                flush.cancel()
 
     # -- remembering ----------------------------------------------------------------------------------------------------------
 
     def remember(self, request_id: str) -> None:
-        """Keep a delivered reply a while longer, to answer a redelivery of the same request."""
+        """The reply is delivered: keep it a while longer, if there is room, to answer a redelivery of the same request."""
         self._expire_memories()
         self._forget(request_id)
         reply = self._held.get(request_id)
-        if reply and len(reply.body) <= REMEMBER_BYTES:
+        if reply is None:
+            return
+        self._release(request_id)
+        if len(reply.body) <= self._room():
             self._remembered[request_id] = _Reply(reply.body, self._loop.time())
             self._remembered_size += len(reply.body)
-            while self._remembered_size > REMEMBER_BYTES or len(self._remembered) > REMEMBER:
-                self._forget(next(iter(self._remembered)))
+            self._shrink_memories()
+
+    def _room(self) -> int:
+        """Bytes of delivered replies that may be kept."""
+        return min(REMEMBER_BYTES, self._limit - self._size)
+
+    def _shrink_memories(self) -> None:
+        while self._remembered and (self._remembered_size > self._room() or len(self._remembered) > REMEMBER):
+            self._forget(next(iter(self._remembered)))
 
     def recall(self, request_id: str) -> bytes | None:
         """The reply that was delivered for this request; None: it is not remembered, or never was."""
@@ -138,6 +165,7 @@ class Outbox:
         reply = self._remembered.pop(request_id, None)
         if reply:
             self._remembered_size -= len(reply.body)
+            self.heap.freed(len(reply.body))
 
     # -- waiting for REPLY_ACK ------------------------------------------------------------------------------------------------
 
@@ -165,10 +193,9 @@ class Outbox:
 
     def queue_flush(self, request_id: str) -> None:
         """Deliver it over HTTP, as soon as possible."""
-        reply = self._held.get(request_id)
-        if reply is None:
+        if request_id not in self._held:
             return
-        self._to_flush.append((request_id, reply))
+        self._to_flush[request_id] = None
         if self._flusher is None or self._flusher.done():
             self._flusher = self._loop.create_task(self._flush_all(), name="flusher")
             self._flusher.add_done_callback(self._flushed_all)
@@ -184,6 +211,7 @@ class Outbox:
 
     async def stop(self) -> None:
         """End the flusher and the timer. What is held stays readable, for the report of what is lost."""
+        self.heap.stop()
         if self._ack_timer:
             self._ack_timer.cancel()
         if self._flusher:
@@ -209,39 +237,50 @@ class Outbox:
     async def _flush_next(self, most: int) -> list[Exception]:
         """Errors of the replies to retry."""
         self._kicked.clear()  # a kick from now on means this batch
-        batch = [self._to_flush.popleft() for _ in range(min(most, len(self._to_flush)))]
-        errors = await asyncio.gather(*(self._flush_one(request_id, reply) for request_id, reply in batch))
-        return [error for error in errors if error]
+        batch = [self._to_flush.popitem(last=False)[0] for _ in range(min(most, len(self._to_flush)))]
+        flushes = [
+            self._loop.create_task(self._flush_one(request_id), name=f"flush {request_id}") for request_id in batch
+        ]
+        self._flushing = dict(zip(batch, flushes, strict=True))
+        try:
+            await asyncio.wait(flushes)
+        except asyncio.CancelledError:
+            for flush in flushes:
+                flush.cancel()
+            await asyncio.wait(flushes)
+            raise
+        return [error for flush in flushes if not flush.cancelled() and (error := flush.result())]
 
-    async def _flush_one(self, request_id: str, reply: _Reply) -> Exception | None:
-        """None: the API took it, or will never take it. An error: try again."""
-        if self._held.get(request_id) is not reply:
-            return None
-        if self._loop.time() - reply.made_at > REPLY_SECONDS:
+    async def _flush_one(self, request_id: str) -> Exception | None:
+        """None: the API took it, or will never take it. An error: try again. Cancelled where the reply is released meanwhile."""
+        reply = self._held[request_id]
+        too_old = self._loop.time() - reply.made_at > REPLY_SECONDS
+        error = None if too_old else await self._try(reply.body)
+        del self._flushing[request_id]  # to release the reply must not cancel this task any more
+        if too_old:
             self._owner.reply_undeliverable(
                 request_id, "it is over two hours old; the server has stopped waiting for it"
             )
-            return None
-        error = await self._try(reply.body)
-        if error and not isinstance(error, ConnectError):
-            self._owner.flushing_broke(error)  # a bug: it ends the worker, and the reply is tried again until then
-        if self._held.get(request_id) is not reply:
-            return None  # confirmed meanwhile
-        if error is None:
+        elif error is None:
             self._owner.reply_flushed(request_id)
-            return None
-        if isinstance(error, ApiError) and error.status == 400:
+        elif isinstance(error, ApiError) and error.status == 400:
             self._owner.reply_undeliverable(request_id, f"the server refuses it for good: {error}")
-            return None
-        about = {"request_id": request_id, **REPEATS}
-        log.warning("cannot flush the reply to %s yet: %s", request_id, error, extra=about)
-        self._owner.reply_not_flushed(request_id)
-        return error
+        else:
+            about = {"request_id": request_id, **REPEATS}
+            log.warning("cannot flush the reply to %s yet: %s", request_id, error, extra=about)
+            self._owner.reply_not_flushed(request_id)
+            return error
+        return None
 
     async def _try(self, body: bytes) -> Exception | None:
         try:
             await self._flush(body)
+        except ConnectError as error:
+            # The frames of its traceback hold the body, and tenacity holds the error while it waits.
+            error.__cause__ = error.__context__ = None
+            return error.with_traceback(None)
         except Exception as error:
+            self._owner.flushing_broke(error)  # a bug: it ends the worker, and the reply is tried again until then
             return error
         return None
 

@@ -227,18 +227,20 @@ def _guarded(function: inngest.Function[Any]) -> inngest.Function[Any]:
     The SDK runs it in a task of its own, where a SystemExit would end the loop.
     """
 
-    async def call(*given: Any, **named: Any) -> sdk_internals.CallResult:
+    async def call(client: Any, ctx: Any, *given: Any, **named: Any) -> sdk_internals.CallResult:
+        sdk_internals.free_of_cycles(ctx)
         results = _results.get()
         if not results:
             try:
-                results.append(await function.call(*given, **named))
+                results.append(await function.call(client, ctx, *given, **named))
             except SystemExit as error:
                 results.append(_exited(error))
         return results[0]
 
-    def call_sync(*given: Any, **named: Any) -> sdk_internals.CallResult:
+    def call_sync(client: Any, ctx: Any, *given: Any, **named: Any) -> sdk_internals.CallResult:
+        sdk_internals.free_of_cycles(ctx)
         try:
-            return function.call_sync(*given, **named)
+            return function.call_sync(client, ctx, *given, **named)
         except SystemExit as error:
             return _exited(error)
 
@@ -291,12 +293,16 @@ async def _post(handler: sdk_internals.CommHandler, request: sdk_internals.CommR
     """The SDK's answer to *request*. A cancel that comes after the function has ended, but before the SDK has, is ignored."""
     results: list[sdk_internals.CallResult] = []
     _results.set(results)
-    while True:
-        try:
-            return await handler.post(request)
-        except asyncio.CancelledError:
-            if not results:
-                raise
+    try:
+        while True:
+            try:
+                return await handler.post(request)
+            except asyncio.CancelledError:
+                if not results:
+                    raise
+    finally:
+        results.clear()  # contexts hold this list, and tasks of user code, or of the SDK, may hold a context for long
+        sdk_internals.forget_tracker(request)
 
 
 def _ended(invocation: Invocation, response: sdk_internals.CommResponse) -> Outcome:

@@ -6,9 +6,11 @@ The SDK promises none of them, so each is checked: by importing it, by trying it
 
 from __future__ import annotations  # some annotations name what an unsupported release of the SDK lacks
 
+import contextlib
 import functools
 import importlib.metadata
 import inspect
+import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 import inngest
@@ -71,6 +73,23 @@ def request(body: bytes, headers: dict[str, str], query: dict[str, str], raw: ob
         serve_origin=None,
         serve_path=None,
     )
+
+
+def free_of_cycles(ctx: object) -> None:
+    """Replace the reference by which `ctx.step.ai` holds `ctx.step` by a weak one; without effect if this SDK has none.
+
+    Such a cycle keeps the data of each event until the garbage collector runs, which counts objects and not their bytes.
+    """
+    with contextlib.suppress(AttributeError, TypeError):
+        step: Any = ctx.step  # type: ignore[attr-defined]
+        if step.ai._step is step:
+            step.ai._step = weakref.proxy(step)
+
+
+def forget_tracker(request: CommRequest) -> None:
+    """Remove the task that timed *request* from what holds it, and is held by it; without effect if this SDK has none."""
+    with contextlib.suppress(AttributeError):
+        request.timings.async_block._tracker_task = None
 
 
 def _missing() -> Iterator[str]:

@@ -4,10 +4,10 @@ Each request uses a connection of its own and is sent once. No connection is kep
 serves one at a time. The caller decides whether to try again.
 """
 
-import io
+import asyncio
 import json
 import urllib.parse
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -27,6 +27,8 @@ from connect.secrets import Keyring, Secret, without_passwords
 from connect.transport.proxies import proxy_for
 
 GATEWAY_PATH: Final = "/v0/connect"
+PIECE_BYTES: Final = 64 * 1024
+"""Bytes of a request's body that are written at once."""
 
 M = TypeVar("M", bound=Message)
 
@@ -106,11 +108,12 @@ class Api:
         path = f"/v0/connect/{what}"
         url, shown = self._origin + path, self._shown + path
         bearer = self._keyring.bearer
-        headers = self._headers(bearer)
+        headers = self._headers(bearer) | {"Content-Length": str(len(body))}
+        pieces = _Pieces(body)
         try:
             async with self._session.post(
                 url,
-                data=io.BytesIO(body),  # aiohttp writes a stream in pieces; many bytes at once would block the loop
+                data=aiter(pieces),
                 headers=headers,
                 allow_redirects=False,
                 proxy=proxy_for(url),
@@ -124,6 +127,8 @@ class Api:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # A ValueError says that the address, or a proxy's, cannot be used. Each may contain a proxy's address with a password.
             raise LinkLost(f"cannot reach {shown}: {without_passwords(str(error))}") from None
+        finally:
+            pieces.release()
         if response.status != 200:
             raise self._refusal(what, shown, response.status, content, bearer)
         return content
@@ -155,6 +160,26 @@ class Api:
         except DecodeError:
             raise ProtocolError(f"{self._shown} answered with {len(content)} bytes that do not decode") from None
         return message
+
+
+class _Pieces:
+    """The body of a request, in pieces: all of it at once would block the loop, and aiohttp copies what it reads from a stream.
+
+    After `release` it holds none of it: aiohttp may keep this object until the garbage collector runs.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def release(self) -> None:
+        self._body = b""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        start = 0
+        while piece := self._body[start : start + PIECE_BYTES]:
+            yield piece
+            start += len(piece)
+            await asyncio.sleep(0)
 
 
 def _error_text(content: bytes) -> str:

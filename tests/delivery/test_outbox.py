@@ -1,8 +1,9 @@
 """The outbox holds replies up to its limit, remembers delivered ones for a while, and ends every reply in exactly one way."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+import gc
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, ClassVar
 
 import pytest
 import tenacity
@@ -96,7 +97,7 @@ def test_what_is_remembered_stays_within_its_limit_however_often_it_comes_again(
     replies: list[tuple[str, int]], limit: int
 ) -> None:
     async def body() -> None:
-        box = made(Owner())
+        box = made(Owner(), limit=10 * LIMIT)
         model: dict[str, int] = {}
         for name, size in replies:
             box.hold(name, bytes(size))
@@ -114,6 +115,109 @@ def test_what_is_remembered_stays_within_its_limit_however_often_it_comes_again(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "REMEMBER_BYTES", limit)
         asyncio.run(body())
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(names, st.integers(0, 150), st.booleans())))
+def test_what_is_remembered_takes_only_the_room_that_undelivered_replies_leave(
+    replies: list[tuple[str, int, bool]],
+) -> None:
+    async def body() -> None:
+        box = made(Owner())
+        sizes: dict[str, int] = {}
+        for number, (name, size, delivered) in enumerate(replies):
+            request_id = f"{name}{number}"
+            sizes[request_id] = size
+            box.hold(request_id, bytes(size))
+            if delivered:
+                box.remember(request_id)
+                box.drop(request_id)
+            remembered = sum(sizes[known] for known in sizes if box.recall(known) is not None)
+            assert remembered <= max(0, LIMIT - box.size)
+
+    asyncio.run(body())
+
+
+class Freed(bytes):
+    """Bytes that count their kind's ends."""
+
+    count: ClassVar[int] = 0
+
+    def __del__(self) -> None:
+        Freed.count += 1
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """The garbage collector is off."""
+    Freed.count = 0
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def drop(box: Outbox, request_id: str) -> None:
+    box.drop(request_id)
+
+
+def remember(box: Outbox, request_id: str) -> None:
+    box.remember(request_id)
+    box.drop(request_id)
+
+
+def evict(box: Outbox, request_id: str) -> None:
+    del request_id
+
+
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("release", [drop, remember, evict])
+@pytest.mark.parametrize("hanging", [1, 4])
+async def test_a_released_reply_frees_its_bytes_though_its_flush_hangs(
+    release: Callable[[Outbox, str], None], hanging: int
+) -> None:
+    asked: asyncio.Queue[None] = asyncio.Queue()
+
+    async def flush(body: bytes) -> None:
+        asked.put_nowait(None)
+        if body != b"1":
+            await asyncio.Event().wait()
+
+    box = made(Owner(), flush)
+    if hanging > 1:  # after a flush that is answered, several begin together
+        box.hold("first", b"1")
+        box.queue_flush("first")
+    for number in range(4):
+        box.hold(f"r{number}", Freed(20))
+        box.queue_flush(f"r{number}")
+    for _ in range(hanging):
+        await asked.get()
+    for number in range(4):
+        release(box, f"r{number}")
+    box.hold("new", bytes(LIMIT))
+    await asyncio.sleep(0.01)
+    assert Freed.count == 4
+    await box.stop()
+
+
+@pytest.mark.usefixtures("uncollected")
+async def test_a_failed_flush_keeps_no_released_bytes_while_it_waits() -> None:
+    waiting = asyncio.Event()
+
+    async def refuse(_: bytes) -> None:
+        raise LinkLost("cannot reach the API") from OSError("the connection was refused")
+
+    def wait(_: tenacity.RetryCallState) -> float:
+        waiting.set()
+        return 3600.0
+
+    box = made(Owner(), refuse, wait=wait)
+    box.hold("a", Freed(10))
+    box.queue_flush("a")
+    await waiting.wait()
+    await asyncio.sleep(0)
+    box.drop("a")
+    assert Freed.count == 1
+    await box.stop()
 
 
 @pytest.mark.parametrize(("seconds", "known"), [(60.0, b"reply"), (-1.0, None)])

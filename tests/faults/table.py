@@ -11,8 +11,8 @@ HERE = Path(__file__).parent
 class Mutation:
     """In *file*, the text *line* is replaced by *without*; then each of *tests* must fail.
 
-    *rows* are the rows of docs/faults.md that this stands for, *takes_out* says in words what is gone. *tests* are paths under tests/,
-    or under tests/worker/ where they name no folder.
+    *rows* are the rows of docs/faults.md that this stands for, *takes_out* says in words what is gone. *tests* are paths under
+    tests/, or under tests/worker/ where they name no folder.
     """
 
     rows: tuple[str, ...]

@@ -22,12 +22,7 @@ TESTS = {
     for path in FILES
     for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
 }
-PROVED = {
-    (row, _short(test))
-    for mutation in mutations()
-    for row in mutation.rows
-    for test in mutation.tests
-}
+PROVED = {(row, _short(test)) for mutation in mutations() for row in mutation.rows for test in mutation.tests}
 
 
 def test_all_56_rows_are_there_once() -> None:

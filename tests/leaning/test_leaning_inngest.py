@@ -1,8 +1,11 @@
 """What the bridge to the SDK needs of its internals: each piece is there, and a missing one is named."""
 
+import asyncio
 import functools
+import gc
 import importlib.util
 import types
+import weakref
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -199,6 +202,23 @@ async def test_an_error_that_says_less_is_still_an_error(monkeypatch: pytest.Mon
     outcome = await apps.run(invocation("app-fails"))
     assert outcome.status == Status.ERROR
     assert b"ValueError" in outcome.body
+
+
+async def test_a_steps_cycles_are_cut() -> None:
+    steps = []
+
+    async def notes(ctx: inngest.Context) -> None:
+        steps.append(weakref.ref(ctx.step))
+
+    apps = make_apps(notes=notes)
+    gc.collect()
+    gc.disable()
+    try:
+        await apps.run(invocation("app-notes"))
+        await asyncio.sleep(0.01)  # the SDK's own task ends a little later
+        assert steps[0]() is None, f"{INNGEST} holds a step in a cycle that is not cut: its event's data lives on"
+    finally:
+        gc.enable()
 
 
 def test_the_sdk_brings_pydantic_core() -> None:

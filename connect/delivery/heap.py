@@ -1,0 +1,47 @@
+"""Gives memory that replies have freed back to the system.
+
+glibc keeps a freed block for the next one. After a storm of large replies the process would so hold several times what it uses, for
+good. Where the C library has no `malloc_trim`, such as on macOS or with musl, nothing is done.
+"""
+
+import asyncio
+import ctypes
+from collections.abc import Callable
+from typing import Final
+
+ENOUGH: Final = 32 * 1024 * 1024
+"""Bytes that must have been freed before it is worth the milliseconds that it takes."""
+SECONDS: Final = 1.0
+"""It is done this long after, and so at most this often."""
+
+
+class Heap:
+    """Counts what is freed, and trims the heap of the process now and then. On one loop only."""
+
+    def __init__(self) -> None:
+        self._trim = _malloc_trim()
+        self._freed = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def freed(self, size: int) -> None:
+        """*size* bytes were freed, or are about to be."""
+        self._freed += size
+        if self._freed >= ENOUGH and self._trim and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(SECONDS, self._give_back, self._trim)
+
+    def stop(self) -> None:
+        """Trim no more."""
+        if self._timer:
+            self._timer.cancel()
+
+    def _give_back(self, trim: Callable[[int], int]) -> None:
+        self._timer, self._freed = None, 0
+        trim(0)
+
+
+def _malloc_trim() -> Callable[[int], int] | None:
+    try:
+        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError, TypeError):
+        return None
+    return trim
