@@ -24,6 +24,7 @@ from connect.errors import (
     ProtocolError,
 )
 from connect.secrets import Keyring, Secret, without_passwords
+from connect.transport import answers
 from connect.transport.proxies import proxy_for
 
 GATEWAY_PATH: Final = "/v0/connect"
@@ -77,7 +78,9 @@ class Api:
         Raises: AuthenticationFailed, ConnectionLimitReached, ApiError, HandshakeTimeout, LinkLost, ProtocolError.
         """
         body = await self._post("start", wire.StartRequest(exclude_gateways=sorted(exclude)).SerializeToString())
-        answer = self._parse(wire.StartResponse(), body)
+        if body.flaw:
+            raise ProtocolError(f"the answer to the start request to {self._shown} {body.flaw}")
+        answer = self._parse(wire.StartResponse(), body.content)
         if not answer.connection_id or not answer.gateway_endpoint:
             raise ProtocolError(
                 f"the start request to {self._shown} was answered without connection id or gateway endpoint"
@@ -94,6 +97,7 @@ class Api:
     async def flush(self, reply: bytes) -> None:
         """Deliver *reply*, a serialised SDKResponse. If the server refuses the key, try the other key at once. Safe to repeat.
 
+        Status 200 alone says that the reply is stored (PROTOCOL.md §8.2): the body of that answer may be anything.
         Raises: as `start`. ApiError with status 400: the server will never accept this reply.
         """
         try:
@@ -104,12 +108,12 @@ class Api:
             await self._post("flush", reply)
         self._keyring.accepted()
 
-    async def _post(self, what: str, body: bytes) -> bytes:
+    async def _post(self, what: str, content: bytes) -> answers.Body:
         path = f"/v0/connect/{what}"
         url, shown = self._origin + path, self._shown + path
         bearer = self._keyring.bearer
-        headers = self._headers(bearer) | {"Content-Length": str(len(body))}
-        pieces = _Pieces(body)
+        headers = self._headers(bearer) | {"Content-Length": str(len(content))}
+        pieces = _Pieces(content)
         try:
             async with self._session.post(
                 url,
@@ -119,7 +123,7 @@ class Api:
                 proxy=proxy_for(url),
                 timeout=aiohttp.ClientTimeout(total=self._timeout),
             ) as response:
-                content = await response.read()
+                body = await answers.read(response)
         except TimeoutError:
             raise HandshakeTimeout(
                 f"no answer to the {what} request from {shown} within {self._timeout:g} s", what
@@ -130,8 +134,8 @@ class Api:
         finally:
             pieces.release()
         if response.status != 200:
-            raise self._refusal(what, shown, response.status, content, bearer)
-        return content
+            raise self._refusal(what, shown, response.status, body.content, bearer)
+        return body
 
     def _headers(self, bearer: Secret | None) -> dict[str, str]:
         headers = {"Content-Type": "application/protobuf"}

@@ -115,9 +115,18 @@ def _warn_once(why: str) -> None:
 
 
 def open_session(**options: Any) -> aiohttp.ClientSession:
-    """A session for `Api` and `open_socket`; each request uses a connection of its own. *options* are those of aiohttp."""
-    connector = aiohttp.TCPConnector(force_close=True, limit=0)
-    return aiohttp.ClientSession(connector=connector, ws_response_class=WebSocket, **options)
+    """A session for `Api` and `open_socket`; each request uses a connection of its own. *options* are those of aiohttp.
+
+    It asks for no compression, decompresses nothing and keeps no cookies: a peer could make either of any size.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(force_close=True, limit=0),
+        ws_response_class=WebSocket,
+        headers={"Accept-Encoding": "identity"},
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        **options,
+    )
 
 
 async def open_socket(session: aiohttp.ClientSession, url: str) -> WebSocket:
