@@ -136,5 +136,5 @@ async def _serve(gateway: Gateway, port: int, control: WorkerControl) -> tuple[F
     feed = Feed()
     controls = Controls(gateway, feed, control)
     page = Page(feed, lambda: {"world": controls.world()}, controls.token)
-    runner = await listen([*page.routes(), *controls.routes()], "127.0.0.1", port, "pass another --port")
-    return feed, f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    server = await listen([*page.routes(), *controls.routes()], "127.0.0.1", port, "pass another --port")
+    return feed, f"http://127.0.0.1:{server.port}/"

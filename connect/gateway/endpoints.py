@@ -102,7 +102,7 @@ class Endpoints:
     def _started(self, request: web.Request, message: StartRequest) -> StartResponse:
         connection_id = ulid.new()
         group = self._group(set(message.exclude_gateways))
-        endpoint = f"ws://{request.host}/v0/connect"
+        endpoint = f"ws://{request.headers['Host']}/v0/connect"  # the server has checked it
         return StartResponse(
             connection_id=connection_id,
             gateway_endpoint=self._settings.advertise(endpoint) if self._settings.advertise else endpoint,
@@ -131,7 +131,8 @@ class Endpoints:
 
 def _bearer(authorization: str) -> str:
     """The key in the header. As on the server: the first seven characters are cut off, `Bearer ` or not."""
-    return authorization[7:] if len(authorization) > 7 else authorization
+    readable = authorization.encode(errors="replace").decode()  # a header may have bytes that are no UTF-8
+    return readable[7:] if len(readable) > 7 else readable
 
 
 def _forms(key: str) -> set[str]:

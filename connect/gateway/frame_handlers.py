@@ -21,7 +21,7 @@ from connect.gateway.handshake import (
 )
 from connect.gateway.log import UNREADABLE, Frame, Kind, Log
 from connect.gateway.settings import Settings
-from connect.gateway.worker_socket import Connection, Phase
+from connect.gateway.worker_socket import TOO_LARGE, Connection, Phase, is_too_large
 from connect.wire import (
     ConnectMessage,
     GatewayConnectionReadyData,
@@ -33,7 +33,6 @@ from connect.wire import (
     WorkerStatusData,
     ulid,
 )
-from connect.wire.codec import MESSAGE_LIMIT
 
 CLOSING: Final = "connect_gateway_closing"
 _PAYLOADS: Final[dict[int, type[Message]]] = {
@@ -103,13 +102,13 @@ class MessageHandler:
 
     def _frame(self, message: WSMessage) -> tuple[int, bytes]:
         """Kind and payload of *message*. Raises: Hangup: it ends the connection, or it is not a frame."""
+        if is_too_large(message):
+            self._note(UNREADABLE, None, message.data if isinstance(message.data, bytes) else b"")
+            raise Hangup(1009, TOO_LARGE)
         if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT):
             self._connection.note_end("worker", *_close_code(message))
             raise Hangup
         data: bytes = message.data.encode() if isinstance(message.data, str) else message.data
-        if len(data) > MESSAGE_LIMIT:
-            self._note(UNREADABLE, None, data)
-            raise Hangup(1009, f"read limited at {MESSAGE_LIMIT + 1} bytes")
         try:
             frame = ConnectMessage.FromString(data)
         except DecodeError:

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from aiohttp import web
 
@@ -17,10 +17,16 @@ from connect.gateway.log import Call, Frame, Kind, Log, Record
 from connect.gateway.run import Function, Run, new_event
 from connect.gateway.scheduler import Scheduler
 from connect.gateway.settings import Settings
-from connect.gateway.worker_socket import Connection, Phase
-from connect.wire.codec import SUBPROTOCOL, kind_name
+from connect.gateway.worker_socket import Connection, Phase, Socket
+from connect.serving import json_body
+from connect.serving.server import Server
+from connect.wire.codec import MESSAGE_LIMIT, kind_name
 
 HOST = "127.0.0.1"
+CONNECTIONS: Final = 1_000
+"""How many connections it takes at once: workers' sockets, and HTTP requests."""
+BODY_LIMIT: Final = MESSAGE_LIMIT
+"""Bytes of the largest request body. A worker makes no reply that would not fit into a frame."""
 
 
 @dataclass(eq=False, kw_only=True, repr=False)
@@ -42,7 +48,8 @@ class Gateway(Settings):
         self._dispatcher = Dispatcher(self, self.log)
         self._scheduler = Scheduler(self, self._dispatcher, self.log)
         self._endpoints = Endpoints(self, self.log, self._sessions, self._dispatcher)
-        self._runner: web.AppRunner | None = None
+        self._server = Server(self._routes(), HOST, connections=CONNECTIONS, body_limit=BODY_LIMIT)
+        self._runs = False
         self._refusing = False
         self._sockets_made = 0
 
@@ -54,33 +61,22 @@ class Gateway(Settings):
     async def start(self) -> None:
         """Listen; after `stop()`, on the same port again. Raises: OSError: the port is taken."""
         self._endpoints.stopping.clear()
-        app = web.Application(client_max_size=0)
-        app.router.add_post("/v0/connect/start", self._endpoints.start)
-        app.router.add_post("/v0/connect/flush", self._endpoints.flush)
-        app.router.add_get("/v0/connect", self._upgrade)
-        app.router.add_get("/v0/runs/{run_id}/actions", self._steps_of_run)
-        app.router.add_get("/v0/runs/{run_id}/batch", self._events_of_run)
-        app.router.add_post("/e/{key}", self._receive_events)
-        app.router.add_get("/ready", self._readiness)
-        app.router.add_get("/v0/", self._root)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, HOST, self.port, reuse_address=True).start()
-        self.port = self._runner.addresses[0][1]
+        await self._server.start(self.port)
+        self._runs = True
+        self.port = self._server.port
 
     async def stop(self) -> None:
         """Stop as if killed: drop every socket (1006) and close the port. Runs wait for the next `start()`."""
-        if self._runner is None:
+        if not self._runs:
             return
-        runner, self._runner = self._runner, None
+        self._runs = False
         self._endpoints.stopping.set()
         for script in (self.starts, self.sockets, self.flushes):
             script.release()
-        for site in list(runner.sites):
-            await site.stop()
+        self._server.stop_listening()
         for connection in self.connections:
             connection.drop()
-        await runner.cleanup()
+        await self._server.close()
 
     async def close(self) -> None:
         """Stop, and cancel the runs that have not ended. May be called again."""
@@ -236,14 +232,24 @@ class Gateway(Settings):
 
     # -- routes
 
+    def _routes(self) -> list[web.RouteDef]:
+        return [
+            web.post("/v0/connect/start", self._endpoints.start),
+            web.post("/v0/connect/flush", self._endpoints.flush),
+            web.get("/v0/connect", self._upgrade),
+            web.get("/v0/runs/{run_id}/actions", self._steps_of_run),
+            web.get("/v0/runs/{run_id}/batch", self._events_of_run),
+            web.post("/e/{key}", self._receive_events),
+            web.get("/ready", self._readiness),
+            web.get("/v0/", self._root),
+        ]
+
     async def _upgrade(self, request: web.Request) -> web.StreamResponse:
         answer = await self.sockets.take()
         await self._endpoints.wait(answer.delay)
         if answer.status != 200:
             return web.Response(status=answer.status)
-        socket = web.WebSocketResponse(
-            protocols=(SUBPROTOCOL,), compress=False, max_msg_size=0, timeout=self.close_timeout
-        )
+        socket = Socket(self.close_timeout)
         await socket.prepare(request)
         self._sockets_made += 1
         connection = Connection(self._sockets_made, request, socket, self.log, self.faults)
@@ -280,9 +286,9 @@ class Gateway(Settings):
     async def _receive_events(self, request: web.Request) -> web.Response:
         """POST /e/KEY, to which the SDKs' `send` posts one event or a list."""
         try:
-            sent = await request.json()
-            events = [new_event(raw["name"], raw.get("data")) for raw in (sent if isinstance(sent, list) else [sent])]
-        except (ValueError, LookupError, TypeError, AttributeError):
+            sent = await json_body.read(request)
+            events = [_event(raw) for raw in (sent if isinstance(sent, list) else [sent])]
+        except (ValueError, LookupError, TypeError):
             raise web.HTTPBadRequest(text='send {"name": "…", "data": {…}}, or a list of such events\n') from None
         for event in events:
             self._scheduler.trigger(event)
@@ -293,6 +299,14 @@ class Gateway(Settings):
 
     async def _root(self, _request: web.Request) -> web.Response:
         return web.Response(text=".")
+
+
+def _event(raw: Any) -> dict[str, Any]:
+    """The event that was posted as *raw*. Raises: ValueError, LookupError, TypeError: it is none."""
+    name, data = raw["name"], raw.get("data")
+    if not name or not isinstance(name, str) or not isinstance(data, dict | None):
+        raise ValueError("an event has a name, and an object or nothing as its data")
+    return new_event(name, data)
 
 
 def _of_kind(kind: int, connection: Connection | None) -> Callable[[Record], bool]:

@@ -6,19 +6,46 @@ from collections.abc import Awaitable, Callable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
 
-from aiohttp import WSMessage, web
+from aiohttp import WebSocketError, WSCloseCode, WSMessage, web
 from google.protobuf.message import Message
 
 from connect.gateway.faults import Fault, Faults
 from connect.gateway.log import Ended, Frame, Kind, Log, Opened
 from connect.wire import WorkerConnectRequestData
-from connect.wire.codec import encode
+from connect.wire.codec import MESSAGE_LIMIT, SUBPROTOCOL, encode
 
 if TYPE_CHECKING:
     from connect.gateway.ledger import Request
 
 HANDSHAKE_KINDS: Final = frozenset({Kind.GATEWAY_HELLO, Kind.WORKER_CONNECT, Kind.GATEWAY_CONNECTION_READY})
+READ_LIMIT: Final = 2 * MESSAGE_LIMIT
+"""Bytes of the largest message that is read at all."""
+TOO_LARGE: Final = f"read limited at {MESSAGE_LIMIT + 1} bytes"
+"""The reason with which the server closes after a message that is too large."""
 _Proceed: TypeAlias = Callable[[Message | bytes], Awaitable[bool]]
+
+
+class Socket(web.WebSocketResponse):
+    """A worker's WebSocket. After a message that is too large it closes with the server's words (PROTOCOL.md §2).
+
+    Up to READ_LIMIT the message is read all the same: a peer that still writes would see a reset, and not the close frame.
+    """
+
+    def __init__(self, close_seconds: float) -> None:
+        super().__init__(protocols=(SUBPROTOCOL,), compress=False, max_msg_size=READ_LIMIT, timeout=close_seconds)
+
+    async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:
+        """As aiohttp's, which calls it without a message after one over READ_LIMIT."""
+        if code == WSCloseCode.MESSAGE_TOO_BIG:
+            message = TOO_LARGE.encode()
+        return await super().close(code=code, message=message, drain=drain)
+
+
+def is_too_large(message: WSMessage) -> bool:
+    """Whether *message* is over the server's limit, or stands for one over READ_LIMIT."""
+    if isinstance(message.data, bytes | str):
+        return len(message.data) > MESSAGE_LIMIT
+    return isinstance(message.data, WebSocketError) and message.data.code == WSCloseCode.MESSAGE_TOO_BIG
 
 
 class Phase(IntEnum):

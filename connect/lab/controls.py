@@ -1,6 +1,5 @@
 """The lab's buttons, and the requests behind them: they drain, drop, stall or refuse the worker, or invoke its functions."""
 
-import json
 import secrets
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -8,6 +7,7 @@ from typing import Any, Final, Protocol
 from aiohttp import web
 
 from connect.gateway import Answer, Gateway, Kind, Run
+from connect.serving import json_body
 from connect.watching.feed import Feed
 
 RUNS: Final = 20
@@ -106,7 +106,7 @@ class Controls:
     async def _invoke(self, request: web.Request) -> web.Response:
         self._check(request)
         try:
-            asked = json.loads(await request.read())
+            asked = await json_body.read(request)
             slug, data = str(asked["function"]), dict(asked.get("data") or {})
         except (ValueError, TypeError, KeyError, AttributeError):
             raise web.HTTPBadRequest(text='write {"function": "app-fn", "data": {…}}\n') from None

@@ -24,8 +24,7 @@ from connect.errors import ConfigurationError
 from connect.status import ConnectionState, Status
 
 if TYPE_CHECKING:
-    from aiohttp import web
-
+    from connect.serving.server import Server
     from connect.watching.metrics import Metrics
     from connect.watching.source import Source
 
@@ -72,37 +71,30 @@ async def monitored(
     metrics = Metrics(worker)
     routes = _routes(worker, metrics) + (_page_routes(worker) if status_page else [])
     try:
-        runner = await listen(routes, host, port, "choose another address, or stop what listens there", option="http: ")
+        server = await listen(routes, host, port, "choose another address, or stop what listens there", option="http: ")
         try:
             what = "the live page, probes and metrics" if status_page else "probes and metrics"
-            log.info("%s: http://%s:%d/", what, f"[{host}]" if ":" in host else host, runner.addresses[0][1])
+            log.info("%s: http://%s:%d/", what, f"[{host}]" if ":" in host else host, server.port)
             yield
         finally:
-            await runner.cleanup()
+            await server.close()
     finally:
         metrics.stop()
 
 
-async def listen(routes: Iterable[Any], host: str, port: int, cure: str, option: str = "") -> "web.AppRunner":
-    """Serve *routes* at this address until the runner's `cleanup()`; its `addresses` have the port.
+async def listen(routes: Iterable[Any], host: str, port: int, cure: str, option: str = "") -> "Server":
+    """Serve *routes* at this address until the server's `close()`.
 
-    On loopback a request must name this machine in its Host header (`only_here`): a foreign web page may have sent the browser. At
-    other addresses any name may be right. Raises: ConfigurationError: the error of `cannot_listen`.
+    Raises: ConfigurationError: the error of `cannot_listen`.
     """
-    from aiohttp import web
+    from connect.serving.server import Server
 
-    from connect.watching.page import only_here
-
-    app = web.Application(middlewares=[only_here(lambda: runner.addresses[0][1], host)] if is_loopback(host) else [])
-    app.add_routes(routes)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-    await runner.setup()
+    server = Server(routes, host)
     try:
-        await web.TCPSite(runner, host, port).start()
+        await server.start(port)
     except (OSError, UnicodeError) as error:
-        await runner.cleanup()
         raise cannot_listen(f"{host}:{port}", error, cure, option) from error
-    return runner
+    return server
 
 
 def cannot_listen(where: str, error: OSError | UnicodeError, cure: str, option: str = "") -> ConfigurationError:

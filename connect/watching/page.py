@@ -1,14 +1,10 @@
-"""The live page and its feed over HTTP, read-only.
-
-On loopback a request whose Host header is another name is refused (`only_here`). So a web page from elsewhere that makes a browser
-come here under its own name (DNS rebinding) can neither read the feed nor find the token that the lab's buttons need.
-"""
+"""The live page and its feed over HTTP, read-only."""
 
 import asyncio
 import contextlib
 import html
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +18,12 @@ FEED_SECONDS: Final = 0.1
 """The least time between two snapshots."""
 IDLE_SECONDS: Final = 1.0
 """The most time between two snapshots: the page shows countdowns."""
+PAGES: Final = 64
+"""How many pages may be open at once."""
+SLOW_SECONDS: Final = 30.0
+"""How long a page may read nothing before it is dropped; its browser connects again."""
+_DIGITS: Final = 15
+"""Digits of the largest number of a moment: a longer text is none of ours."""
 
 _KINDS: Final = {
     "app.js": "text/javascript",
@@ -36,8 +38,6 @@ _HEADERS: Final = {
     "Cache-Control": "no-store",
 }
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
 
 class Page:
     """Serves the page and its data. The lab adds *extra* to each snapshot, and *token* to the page."""
@@ -46,6 +46,7 @@ class Page:
         self._data = data
         self._extra = extra
         self._token = token
+        self._open = 0
 
     def routes(self) -> list[web.RouteDef]:
         """The routes of the page, its parts and its feed."""
@@ -69,8 +70,21 @@ class Page:
         An event's id names the session and the last moment. A page that reconnects gets the moments after that one; one that knew
         another process gets all moments.
         """
-        session, _, number = request.headers.get("Last-Event-ID", "").partition("-")
-        seen = int(number) if session == self._data.session and number.isdecimal() else 0
+        if self._open >= PAGES:
+            raise web.HTTPServiceUnavailable(text=f"{PAGES} pages are open, the most at once: close one\n")
+        self._open += 1
+        try:
+            return await self._send(request, self._seen(request.headers.get("Last-Event-ID", "")))
+        finally:
+            self._open -= 1
+
+    def _seen(self, event_id: str) -> int:
+        """The last moment that the page knows, by the id of its last event; 0: none."""
+        session, _, number = event_id.partition("-")
+        known = session == self._data.session and number.isascii() and number.isdecimal() and len(number) <= _DIGITS
+        return int(number) if known else 0
+
+    async def _send(self, request: web.Request, seen: int) -> web.StreamResponse:
         answer = web.StreamResponse(headers={**_HEADERS, "Content-Type": "text/event-stream"})
         await answer.prepare(request)
         with contextlib.suppress(ConnectionResetError):
@@ -78,22 +92,24 @@ class Page:
                 snapshot = self._data.snapshot(seen) | self._extra()
                 seen = max([seen, *(moment["number"] for moment in snapshot["moments"])])
                 data = json.dumps(snapshot, default=str)
-                await answer.write(f"id: {self._data.session}-{seen}\ndata: {data}\n\n".encode())
+                # One snapshot waits for a page that does not read, and no second one is made meanwhile.
+                with _dropped_if_slow(request):
+                    await answer.write(f"id: {self._data.session}-{seen}\ndata: {data}\n\n".encode())
                 await self._data.wait(IDLE_SECONDS)
                 await asyncio.sleep(FEED_SECONDS)
         return answer
 
 
-def only_here(port: Callable[[], int], host: str = "127.0.0.1") -> Any:
-    """A middleware: it answers 403 to requests whose Host header is neither a loopback name nor *host*, the listening address."""
-
-    @web.middleware
-    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.host not in {f"{name}:{port()}" for name in ("127.0.0.1", "localhost", "[::1]", host)}:
-            raise web.HTTPForbidden(text=f"this page is not served as {request.host}\n")
-        return await handler(request)
-
-    return guard
+@contextlib.contextmanager
+def _dropped_if_slow(request: web.Request) -> Iterator[None]:
+    """Drop the connection of *request* if the block takes longer than SLOW_SECONDS."""
+    transport = request.transport
+    timer = asyncio.get_running_loop().call_later(SLOW_SECONDS, transport.abort) if transport else None
+    try:
+        yield
+    finally:
+        if timer:
+            timer.cancel()
 
 
 def _read(name: str) -> str:
