@@ -150,6 +150,6 @@ def _readable(body: bytes) -> str:
         match json.loads(body):
             case {"name": str() as name, "message": str() as message, "stack": _}:
                 return f"{name}: {message}"
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     return body.decode(errors="replace")

@@ -109,7 +109,7 @@ def _refusal(context: Context, error: ConnectError, has_key: bool) -> Wrong:
         case AuthenticationFailed():
             return Wrong("the API requires a signing key (401), and development mode sends none", _unset(context))
         case ApiError(status=status) if 300 <= status < 400:
-            where = context.answer.headers.get("Location", "an address that it does not name")
+            where = context.answer.headers.get("Location", "an address that it does not name")[:200]
             return Wrong(f"{error}: it redirects to {where}", "set that address itself: a worker follows no redirects")
         case ApiError(status=404 | 405):
             return Wrong(f"the server has no Connect API: {error}", _NO_API)

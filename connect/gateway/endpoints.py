@@ -121,7 +121,7 @@ class Endpoints:
     def _flushed(self, _request: web.Request, reply: SDKResponse) -> FlushResponse:
         try:
             context = json.loads(reply.system_trace_ctx)
-        except ValueError:
+        except (ValueError, RecursionError):
             context = ""
         if not isinstance(context, dict | None):
             raise Rejected(400, "could not unmarshal system trace ctx")

@@ -8,6 +8,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from connect.gateway.run import synced_function
 from connect.gateway.settings import Settings
 from connect.wire import AppConfiguration, WorkerConnectRequestData, ulid
 from connect.wire import SystemError as SyncError
@@ -80,6 +81,7 @@ def check_worker_connect(payload: bytes, sessions: Sessions, apps_limit: int) ->
     _json(worker.capabilities, dict)
     for app_name, configs in functions.items():
         _synced(app_name, configs)
+        _check_types(app_name, configs)
     return Registration(worker, session.group, functions)
 
 
@@ -100,7 +102,7 @@ def _functions(app: AppConfiguration) -> list[dict[str, Any]]:
 def _json(text: bytes, shape: type) -> Any:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Refused(1011, INTERNAL_ERROR) from None
     if not isinstance(value, shape):
         raise Refused(1011, INTERNAL_ERROR)
@@ -112,3 +114,11 @@ def _synced(app_name: str, configs: list[dict[str, Any]]) -> None:
         raise Refused(1008, "", SyncError(message="App ID required"))
     if not all(isinstance(config.get("id"), str) and config["id"] for config in configs):
         raise Refused(1008, "", SyncError(message="At least one function is invalid"))
+
+
+def _check_types(app_name: str, configs: list[dict[str, Any]]) -> None:
+    try:
+        for config in configs:
+            synced_function(app_name, config)
+    except (AttributeError, LookupError, TypeError):
+        raise Refused(1011, INTERNAL_ERROR) from None

@@ -102,7 +102,7 @@ def _op(raw: Any) -> Op:
 def _json(body: bytes) -> Any:
     try:
         return json.loads(body) if body else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return body.decode(errors="replace")
 
 

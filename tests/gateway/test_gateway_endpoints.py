@@ -131,7 +131,8 @@ async def test_a_refused_upgrade_is_an_http_status(gw: Gateway, worker: RawWorke
 
 
 @pytest.mark.parametrize(
-    ("context", "status"), [(b"{}", 200), (b"null", 200), (b'{"a":"b"}', 200), (b"", 400), (b"[]", 400), (b"x", 400)]
+    ("context", "status"),
+    [(b"{}", 200), (b"null", 200), (b'{"a":"b"}', 200), (b"", 400), (b"[]", 400), (b"x", 400), (b"[" * 100_000, 400)],
 )
 async def test_flush_wants_an_object_or_null_as_the_system_trace_context(
     worker: RawWorker, context: bytes, status: int

@@ -61,6 +61,12 @@ async def test_a_heartbeat_before_worker_connect_is_refused(worker: RawWorker) -
         ({"apps": [AppConfiguration(app_name="app", functions=b"")]}, INTERNAL),
         ({"apps": [app({"id": "no-array"})]}, INTERNAL),
         ({"apps": [app(["no-object"])]}, INTERNAL),
+        ({"apps": [app([{"id": "a", "steps": "text"}])]}, INTERNAL),
+        ({"apps": [app([{"id": "a", "steps": {"step": 3}}])]}, INTERNAL),
+        ({"apps": [app([{"id": "a", "steps": {"step": {"retries": {"attempts": "many"}}}}])]}, INTERNAL),
+        ({"apps": [app([{"id": "a", "triggers": [3]}])]}, INTERNAL),
+        ({"apps": [AppConfiguration(app_name="app", functions=b"[" * 100_000)]}, INTERNAL),
+        ({"capabilities": b'{"a":' * 100_000}, INTERNAL),
         ({"capabilities": b""}, INTERNAL),
     ],
 )
