@@ -1,24 +1,23 @@
 """One link: a WebSocket and the tasks that live with it, driven by the link chart.
 
 The chart decides, this file acts: every method that the chart names starts something and returns, and what it started comes back
-as an event. Frames about work (requests, lease and reply ACKs) do not pass through the chart: while the link is UP they go straight
-to the requests, before that they are out of order and end the handshake.
+as an event. What the gateway sends is `connect.frames`' to take.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import aiohttp
 
 from connect import wire
 from connect.deadlines import Deadlines
-from connect.errors import ConnectError, GatewayDraining, HandshakeTimeout, LinkLost, ProtocolError, SyncFailed
-from connect.events import HeartbeatAnswered, LinkOpened
+from connect.errors import ConnectError, HandshakeTimeout, LinkLost, ProtocolError
+from connect.events import LinkOpened
+from connect.frames import Facts, Frames
 from connect.listeners import Listeners
-from connect.log_format import REPEATS
 from connect.loops.timers import Ticker, Timer
 from connect.secrets import without_passwords
 from connect.transport.api import Api, Grant, gateway_endpoint
@@ -54,16 +53,6 @@ class LinkSettings:
     unexpected: Report
 
 
-@dataclass
-class Facts:
-    """When a link sent or received what; times are the loop's clock, None for never."""
-
-    heartbeat_sent: float | None = None
-    heartbeat_seen: float | None = None
-    frame_seen: float | None = None
-    last_ack: float = float("-inf")
-
-
 class Link:
     """The actor of one link chart. Everything here runs on the connection's loop."""
 
@@ -83,10 +72,10 @@ class Link:
         self._tickers: list[Ticker] = []
         self._stage: tuple[str, float] = ("start", 0.0)
         self._close_with = SHUTDOWN
-        self._takes_work = False
         self._owed: set[tuple[str, str]] = set()
         self.intervals = Intervals()
         self.facts = Facts()
+        self._frames = Frames(self, settings.work, settings.listeners)
 
     # -- what others may do ---------------------------------------------------------------------------------------------------
 
@@ -236,7 +225,7 @@ class Link:
         except Exception as error:
             self._break(error)
         else:
-            self._channel = Channel(socket, self._received, self._ended)
+            self._channel = Channel(socket, self._frames.take, self._ended)
             self._settings.listeners.emit(LinkOpened(connection_id=self.connection_id))
             self._chart.fire("opened")
 
@@ -246,14 +235,14 @@ class Link:
     # -- UP -------------------------------------------------------------------------------------------------------------------
 
     def start_timers(self) -> None:
-        self._takes_work = True
+        self._frames.carries_work = True
         self._tickers = [Ticker(self.intervals.heartbeat, lambda: self._chart.fire("beat"))]
         if self.intervals.status:
             self._tickers.append(Ticker(self.intervals.status, self._send_status))
         self._settings.leases.carry(self)
 
     def stop_timers(self) -> None:
-        self._takes_work = False
+        self._frames.carries_work = False
         for ticker in self._tickers:
             ticker.cancel()
         self._pause.disarm()
@@ -312,7 +301,13 @@ class Link:
         if self._channel:
             await self._channel.close(*self._close_with)
 
-    # -- frames ---------------------------------------------------------------------------------------------------------------
+    # -- what comes back ------------------------------------------------------------------------------------------------------
+
+    def tell(self, event: str, **data: object) -> bool:
+        """Feed *event* to the chart. Returns: whether it meant something in the present states."""
+        meant = not self._chart.ignores(event)
+        self._chart.fire(event, **data)
+        return meant
 
     def _ended(self, error: Exception) -> None:
         if isinstance(error, ConnectError):
@@ -325,71 +320,5 @@ class Link:
         self._owner.link_broken(self, error)
         self._chart.fire("lost", error=error)
 
-    def _received(self, data: bytes | None) -> None:
-        self.facts.frame_seen = self._loop.time()
-        if data is None:
-            self._ignore("text frame")
-            return
-        try:
-            frame = codec.decode(data)
-        except ProtocolError:
-            self._ignore("undecodable frame")
-            return
-        handle = _HANDLERS.get(frame.kind)
-        if handle is None:
-            self._ignore(codec.kind_name(frame.kind))
-        elif frame.kind in _WORK and not self._takes_work:
-            early = f"{codec.kind_name(frame.kind)} came before GATEWAY_CONNECTION_READY"
-            self._chart.fire("lost", error=ProtocolError(early))
-        else:
-            handle(self, frame.payload)
-
-    def _ignore(self, what: str) -> None:
-        # Summed up: a newer gateway may have a kind that it sends all the time.
-        about = {"connection_id": self.connection_id, **REPEATS}
-        log.warning("%s: ignored a frame that means nothing here: %s", self.connection_id, what, extra=about)
-
-    def _on_hello(self, _: object) -> None:
-        self._chart.fire("gateway_hello")
-
-    def _on_ready(self, data: wire.GatewayConnectionReadyData) -> None:
-        self._chart.fire("connection_ready", data=data)
-
-    def _on_heartbeat(self, _: object) -> None:
-        now, sent, seen = self._loop.time(), self.facts.heartbeat_sent, self.facts.heartbeat_seen
-        if sent is not None and (seen is None or seen < sent):
-            self._settings.listeners.emit(HeartbeatAnswered(connection_id=self.connection_id, round_trip=now - sent))
-        self.facts.heartbeat_seen = now
-        self._chart.fire("heartbeat_seen")
-
-    def _on_closing(self, _: object) -> None:
-        self._chart.fire("gateway_closing", error=GatewayDraining("the gateway is being drained"))
-
-    def _on_sync_failed(self, data: wire.SystemError) -> None:
-        said = ": ".join(text for text in (data.code, data.message) if text) or "no reason given"
-        self._chart.fire("sync_failed", error=SyncFailed(f"the server refused the functions: {said}", data.code))
-
-    def _on_request(self, data: wire.GatewayExecutorRequestData) -> None:
-        self._settings.work.receive(data, self)
-
-    def _on_reply_ack(self, data: wire.WorkerReplyAckData) -> None:
-        self._settings.work.reply_acked(data.request_id, self)
-
-    def _on_lease_ack(self, data: wire.WorkerRequestExtendLeaseAckData) -> None:
-        self._settings.work.lease_answered(data, self)
-
     def _note_move(self, move: Move) -> None:
         self._settings.listeners.emit_move("link", self.connection_id, move)
-
-
-_HANDLERS: Final[dict[int, Callable[..., None]]] = {
-    Kind.GATEWAY_HELLO: Link._on_hello,
-    Kind.GATEWAY_CONNECTION_READY: Link._on_ready,
-    Kind.GATEWAY_EXECUTOR_REQUEST: Link._on_request,
-    Kind.WORKER_REPLY_ACK: Link._on_reply_ack,
-    Kind.GATEWAY_HEARTBEAT: Link._on_heartbeat,
-    Kind.GATEWAY_CLOSING: Link._on_closing,
-    Kind.WORKER_REQUEST_EXTEND_LEASE_ACK: Link._on_lease_ack,
-    Kind.SYNC_FAILED: Link._on_sync_failed,
-}
-_WORK: Final = {Kind.GATEWAY_EXECUTOR_REQUEST, Kind.WORKER_REPLY_ACK, Kind.WORKER_REQUEST_EXTEND_LEASE_ACK}

@@ -10,6 +10,7 @@ from connect.events import FlushFailed, LeaseExtended
 from connect.execution import Executor
 from connect.link import Link
 from connect.listeners import Listeners
+from connect.log_format import REPEATS
 from connect.request import Request, RequestSettings
 from statecharts.runner import Report
 
@@ -64,7 +65,9 @@ class Requests:
 
     # -- from the links -------------------------------------------------------------------------------------------------------
 
-    def receive(self, data: wire.GatewayExecutorRequestData, link: Link) -> None:
+    # Each returns whether the frame meant something: repeats, and what is for no open request, do not.
+
+    def receive(self, data: wire.GatewayExecutorRequestData, link: Link) -> bool:
         """GATEWAY_EXECUTOR_REQUEST. Once nothing is accepted any more a new one stays un-acked: it is re-routed at once."""
         known = self._open.get(data.request_id)
         if known:
@@ -75,15 +78,17 @@ class Requests:
             request = self._open[data.request_id] = Request(self._settings, self, data, link)
             self._unanswered.add(request.id)
             request.fire("accept")
+            return True
         else:
-            log.info("left request %s un-acked: the worker is shutting down", data.request_id)
+            log.info("left request %s un-acked: the worker is shutting down", data.request_id, extra=REPEATS)
+        return False
 
-    def reply_acked(self, request_id: str, link: Link) -> None:
+    def reply_acked(self, request_id: str, link: Link) -> bool:
         """WORKER_REPLY_ACK; one for a request that is not open is a repeat."""
         link.paid("reply", request_id)
-        self._fire(request_id, "reply_acked")
+        return self._fire(request_id, "reply_acked")
 
-    def lease_answered(self, data: wire.WorkerRequestExtendLeaseAckData, link: Link) -> None:
+    def lease_answered(self, data: wire.WorkerRequestExtendLeaseAckData, link: Link) -> bool:
         """WORKER_REQUEST_EXTEND_LEASE_ACK; one for a request that is not open must not bring it back."""
         link.paid("lease", data.request_id)
         request = self._open.get(data.request_id)
@@ -98,6 +103,7 @@ class Requests:
         else:
             request.lease_id = None
             request.fire("lease_lost")
+        return request is not None
 
     def link_gone(self, link: Link) -> None:
         """*link* is closed: no reply that was written to it will be acknowledged there."""
@@ -184,7 +190,8 @@ class Requests:
     def flushing_broke(self, error: Exception) -> None:
         self._broken(error)
 
-    def _fire(self, request_id: str, event: str) -> None:
+    def _fire(self, request_id: str, event: str) -> bool:
         request = self._open.get(request_id)
         if request:
             request.fire(event)
+        return request is not None

@@ -54,10 +54,12 @@ class Bound(Runner):
         self._inbox: deque[tuple[str, dict[str, Any]]] = deque()
         self._taken = _Taken()
         self._actor = actor
-        self._chart = chart
+        self.chart = chart
         self._machine: StateChart[Any] | None = None
         self._busy = False
         self._states: tuple[str, ...] = ()
+        self.ids: tuple[str, ...] = ()
+        self._idle: dict[tuple[str, ...], frozenset[str]] = {}
 
     def start(self) -> None:
         """Enter the initial state and run its entry actions, then take the events that were fired before or meanwhile."""
@@ -70,6 +72,13 @@ class Bound(Runner):
         self._inbox.append((event, data))
         if self._machine and not self._busy:
             self._run()
+
+    def ignores(self, event: str) -> bool:
+        """Whether *event* means nothing in the present states: it is listed as ignored there, and no transition waits for it."""
+        idle = self._idle.get(self.ids)
+        if idle is None:
+            idle = self._idle[self.ids] = self._idle_events()
+        return event in idle
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -92,16 +101,33 @@ class Bound(Runner):
     def _enter(self) -> None:
         # The library keeps a chart's state on the actor, and would start a second chart there in the state of the first.
         field = f"_{self._plain.name.lower()}_state"
-        self._machine = self._chart(self._actor, state_field=field, listeners=[self._taken])
+        self._machine = self.chart(self._actor, state_field=field, listeners=[self._taken])
         self._publish()
 
     def _take(self, event: str, data: dict[str, Any]) -> None:
         assert self._machine, "events wait until the chart is started"  # noqa: S101
+        if self.ignores(event):
+            self._skip(event)
+            return
         active = self._active()
         self._machine.send(event, **data)
         if not self._taken.moves:
             self._report(event, active)
         self._publish()
+
+    def _skip(self, _event: str) -> None:
+        """Leave the engine out, which would take a millisecond to do nothing: a peer may send such events by the thousand."""
+
+    def _idle_events(self) -> frozenset[str]:
+        edges = [edge for edge in self._plain.edges if edge.source in self.ids]
+        if any(not edge.event or "*" in edge.event for edge in edges):
+            return frozenset()  # any event may set off an eventless transition, whose guard may hold by now
+        expected = {edge.event for edge in edges}
+        return frozenset(
+            event
+            for event in self._events - expected
+            if any(runner.ignores(self._ignored, state, event) for state in self.ids)
+        )
 
     def _active(self) -> list[State]:
         return list(self._machine.configuration) if self._machine else []
@@ -109,7 +135,8 @@ class Bound(Runner):
     def _publish(self) -> None:
         """Show the states that are active now, and tell of the moves that led there."""
         # A copy: the engine fills a cache when it is asked, so two threads must not ask it at once.
-        self._states = tuple(str(state.name) for state in self._active())
+        active = self._active()
+        self._states, self.ids = tuple(str(state.name) for state in active), tuple(state.id for state in active)
         moves, self._taken.moves = self._taken.moves, []
         if self._moved:
             for move in moves:

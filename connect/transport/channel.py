@@ -15,6 +15,7 @@ from typing import Final
 import aiohttp
 
 from connect.errors import GatewayDraining, LinkLost, TooManyApps
+from connect.transport.flood import Flood
 from connect.transport.websocket import CLOSE_SECONDS, WebSocket
 
 SHUTDOWN: Final = (1000, b"WORKER_SHUTDOWN")
@@ -35,6 +36,9 @@ log = logging.getLogger("connect.link")
 _CLOSE_FRAME_SECONDS: Final = 0.05
 """Seconds, after a failed write, to read a close frame that may say why the gateway ended the link."""
 
+_FRAMES: Final = {aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT}
+_GO_ON: Final = {*_FRAMES, aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG}
+
 Written = Callable[[bool], None]
 """Called once for a frame: True: it was written to the socket; False: it never will be."""
 
@@ -42,14 +46,15 @@ Written = Callable[[bool], None]
 class Channel:
     """Reads and writes *socket* until reading or writing fails, or `close()`. On one loop only.
 
-    *received* is called with each frame, with None for a text frame. *ended* is called once, with the reason why the link ended:
+    *received* is called with each frame, with None for a text frame. It returns something true if the frame meant something: too
+    many others end the link (connect.transport.flood). *ended* is called once, with the reason why the link ended:
     a `ConnectError`, or what *received* or a *written* callback raised, which is a bug of the worker.
     """
 
     def __init__(
         self,
         socket: WebSocket,
-        received: Callable[[bytes | None], None],
+        received: Callable[[bytes | None], object],
         ended: Callable[[Exception], None],
     ) -> None:
         self._socket = socket
@@ -60,6 +65,7 @@ class Channel:
         self._end_reported = False
         self._outgoing: deque[tuple[bytes, Written | None, int]] = deque()
         self._waiting = 0
+        self._flood = Flood()
         self._wake = asyncio.Event()
         self._space = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -136,11 +142,11 @@ class Channel:
         return frames
 
     async def _read(self) -> None:
-        kinds = (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT)
-        while (message := await self._next_message()) and message.type in kinds:
+        while (message := await self._next_message()) and message.type in _GO_ON:
             try:
-                self._received(message.data if message.type is aiohttp.WSMsgType.BINARY else None)
-            except Exception as error:  # a bug
+                meant = message.type in _FRAMES and self._received(_content(message))
+                self._flood.note(len(message.data), meant=bool(meant))
+            except Exception as error:  # a flood, or a bug
                 self._end(error)
                 return
             while self._waiting >= READ_STOP * FULL:
@@ -150,12 +156,15 @@ class Channel:
             self._end(ending(message))
 
     async def _next_message(self) -> aiohttp.WSMessage | None:
-        """What the peer sent next; None: the socket broke while it was read, and that is reported."""
+        """What the peer sent next; a ping is answered. None: the socket broke while it was read, and that is reported."""
         try:
-            return await self._socket.receive()
-        except Exception as error:  # aiohttp answers pings there, which raises if the socket is being closed
+            message = await self._socket.receive()
+            if message.type is aiohttp.WSMsgType.PING:
+                await self._socket.pong(message.data)
+        except Exception as error:  # aiohttp raises several types, also where the socket is being closed
             self._end(_lost("read from", error))
             return None
+        return message
 
     def _end(self, error: Exception) -> None:
         if not self._end_reported:
@@ -172,6 +181,10 @@ class Channel:
         self._space.set()
         if tell:
             tell(written)
+
+
+def _content(message: aiohttp.WSMessage) -> bytes | None:
+    return message.data if message.type is aiohttp.WSMsgType.BINARY else None
 
 
 def _lost(what: str, error: Exception) -> LinkLost:

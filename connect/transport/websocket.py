@@ -5,6 +5,7 @@ frames, so this module replaces the transport of its writer by one that collects
 that, frames are written one by one.
 """
 
+import asyncio
 import functools
 import importlib.metadata
 import logging
@@ -21,6 +22,9 @@ READ_LIMIT: Final = 16 * 1024 * 1024
 CLOSE_SECONDS: Final = 1.0
 """Seconds, at a close, to write queued frames, and as long again to exchange close frames; then the TCP connection is dropped."""
 
+TURN_SECONDS: Final = 0.002
+"""Seconds of the loop's time for what a socket brought, before everything else gets its turn."""
+
 log = logging.getLogger("connect.link")
 
 
@@ -28,6 +32,8 @@ class WebSocket(aiohttp.ClientWebSocketResponse):
     """An open WebSocket. Sessions of `open_session` make it; `open_socket` returns it."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
+        if given:
+            given = (_FairReader(given[0]), *given[1:])
         super().__init__(*given, **named)
         self._batch = _install_batching(named.get("writer", given[1] if len(given) > 1 else None))
 
@@ -58,6 +64,33 @@ class WebSocket(aiohttp.ClientWebSocketResponse):
                 raise TypeError(f"a frame is {type(frame).__name__}, not bytes")
         for frame in frames:
             await self.send_bytes(frame)
+
+
+class _FairReader:
+    """What aiohttp reads a socket's messages from, with a turn for the loop after `TURN_SECONDS` of reading.
+
+    A socket that has messages is read without a pause otherwise, also while aiohttp waits for the answer to a close frame.
+    """
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+        self._loop = asyncio.get_running_loop()
+        self._began: float | None = None
+
+    async def read(self) -> Any:
+        now = self._loop.time()
+        if self._began is None:
+            self._began = now
+            self._loop.call_soon(self._turn_over)
+        elif now - self._began >= TURN_SECONDS:
+            await asyncio.sleep(0)
+        return await self._reader.read()
+
+    def _turn_over(self) -> None:
+        self._began = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
 
 
 class _BatchingTransport:
@@ -136,6 +169,7 @@ async def open_socket(session: aiohttp.ClientSession, url: str) -> WebSocket:
         protocols=(SUBPROTOCOL,),
         max_msg_size=READ_LIMIT,
         compress=0,
+        autoping=False,
         proxy=proxy_for(url),
         timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
     )

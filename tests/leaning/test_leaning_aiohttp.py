@@ -75,6 +75,20 @@ async def test_the_installed_aiohttp_lets_frames_be_joined(fresh: None) -> None:
         assert socket.joins_frames, f"{AIOHTTP}: its writer no longer writes through an assigned `transport`"
 
 
+async def test_the_installed_aiohttp_reads_through_what_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[object] = []
+    read = websocket._FairReader.read
+
+    async def noted(reader: websocket._FairReader) -> Any:
+        reads.append(await read(reader))
+        return reads[-1]
+
+    monkeypatch.setattr(websocket._FairReader, "read", noted)
+    async with connected() as (socket, _):
+        await socket.close()
+    assert reads, f"{AIOHTTP}: it no longer reads a WebSocket by `read()` of its first argument"
+
+
 async def test_with_another_writer_all_frames_arrive_in_order(changed: type) -> None:
     frames = [bytes([number]) * 600 for number in range(200)] + [b"x" * (1 << 20), b""]
     async with connected() as (socket, heard):

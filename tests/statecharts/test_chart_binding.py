@@ -116,6 +116,41 @@ def test_an_ignored_event_is_not_reported(events: list[str]) -> None:
     assert hand.reports == []
 
 
+def test_an_ignored_event_is_not_handed_to_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer may send such events by the thousand, and the engine takes up to a millisecond to do nothing."""
+    hand = started()
+    hand.door.fire("push")
+    sent: list[str] = []
+    monkeypatch.setattr(Door, "send", lambda _, event: sent.append(event))
+    assert hand.door.ignores("push")
+    assert not hand.door.ignores("swing")
+    hand.door.fire("push")
+    assert (sent, hand.reports, hand.door.states) == ([], [], ("WIDE", "AJAR"))
+
+
+class Gate(StateChart[Any]):
+    """An event that it ignores in SHUT may set off what its guard held back."""
+
+    shut = State("SHUT", initial=True)
+    wide = State("WIDE")
+    gone = State("GONE", final=True)
+    shut.to(wide, cond="heavy")
+    knock = wide.to(gone)
+
+    ignored: ClassVar[dict[str, frozenset[str]]] = {"shut": frozenset({"knock"})}
+
+
+def test_an_ignored_event_still_sets_off_an_eventless_transition_whose_guard_holds_by_now() -> None:
+    hand = Hand()
+    hand.is_heavy = False
+    gate = Bound(Gate, hand, hand.reports.append)
+    gate.start()
+    hand.is_heavy = True
+    assert not gate.ignores("knock")
+    gate.fire("knock")
+    assert (gate.states, hand.reports) == (("GONE",), [])
+
+
 def test_an_event_fired_before_the_start_is_kept() -> None:
     """The chart takes it once the initial state is entered."""
     hand = Hand()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from statecharts.binding import Bound
 from statecharts.compiler import Compiled, Step, Stepper
 from statecharts.library import LackingError, lacking
 from statecharts.tools.coverage.hits import Hit, Hits, Kind
@@ -56,6 +57,7 @@ class Watch:
             self._tap(engine, "select_transitions", _after(self._selection))
         self._tap(BaseEngine, "put", _before(self._arrival))
         self._tap(BaseEngine, "_drop_external_events", _before(self._dropping))
+        self._tap(Bound, "_skip", _before(self._skipped))
         self._tap(Stepper, "_take", _before(self._step))
         self._tap(Stepper, "_report", _before(self._refusal))
 
@@ -128,6 +130,12 @@ class Watch:
         naming = self._naming(type(engine.sm))
         if naming and trigger.event:
             self._note(naming, "unmoved", naming.stuck({state.id for state in engine.sm.configuration}, trigger.event))
+
+    def _skipped(self, bound: Bound, event: str) -> None:
+        """An ignored event was not handed to the library."""
+        naming = self._naming(bound.chart)
+        if naming:
+            self._note(naming, "unmoved", naming.stuck(set(bound.ids), event))
 
     # -- tables
 
