@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Final
 
 from connect import wire
 from connect.delivery.outbox import Outbox, ReplyOwner
@@ -13,6 +14,13 @@ from connect.listeners import Listeners
 from connect.log_format import REPEATS
 from connect.request import Request, RequestSettings
 from statecharts.runner import Report
+
+UNFINISHED_BYTES: Final = 1024 * 1024 * 1024
+"""What the requests in flight may take in memory; further ones stay un-acked."""
+COPIES: Final = 3
+"""How often a request's bytes are in memory while it runs: its message, its payload, and that as Python's objects."""
+REQUEST_BYTES: Final = 32 * 1024
+"""What a request in flight takes besides."""
 
 log = logging.getLogger("connect.requests")
 
@@ -52,6 +60,8 @@ class Requests:
         self.cancelling = False
         self.received = 0
         self._open: dict[str, Request] = {}
+        self._sizes: dict[str, int] = {}
+        self._size = 0
         self._unanswered: set[str] = set()
         self._lingering: dict[str, asyncio.Task[bytes]] = {}
         self._watch: Callable[[str], None] | None = None
@@ -65,23 +75,36 @@ class Requests:
 
     # -- from the links -------------------------------------------------------------------------------------------------------
 
-    # Each returns whether the frame meant something: repeats, and what is for no open request, do not.
+    # Each returns whether the frame meant something: what is for no open request does not.
 
     def receive(self, data: wire.GatewayExecutorRequestData, link: Link) -> bool:
-        """GATEWAY_EXECUTOR_REQUEST. Once nothing is accepted any more a new one stays un-acked: it is re-routed at once."""
+        """GATEWAY_EXECUTOR_REQUEST. One that the worker cannot take stays un-acked: the server routes it to another worker."""
         known = self._open.get(data.request_id)
         if known:
             known.redeliver(data, link)
-        elif self.accepting:
-            self.received += 1
-            log.debug("request %s received: run %s, %s", data.request_id, data.run_id, data.function_slug)
-            request = self._open[data.request_id] = Request(self._settings, self, data, link)
-            self._unanswered.add(request.id)
-            request.fire("accept")
-            return True
-        else:
+        elif not self.accepting:
             log.info("left request %s un-acked: the worker is shutting down", data.request_id, extra=REPEATS)
-        return False
+        elif self._size >= UNFINISHED_BYTES:
+            log.warning(
+                "left request %s un-acked: the requests in flight, %d, have the memory that is meant for them, %d MiB; "
+                "set a lower max_worker_concurrency",
+                data.request_id,
+                len(self._open),
+                UNFINISHED_BYTES // 2**20,
+                extra=REPEATS,
+            )
+        else:
+            self._accept(data, link)
+        return True
+
+    def _accept(self, data: wire.GatewayExecutorRequestData, link: Link) -> None:
+        self.received += 1
+        log.debug("request %s received: run %s, %s", data.request_id, data.run_id, data.function_slug)
+        request = self._open[data.request_id] = Request(self._settings, self, data, link)
+        self._sizes[request.id] = size = COPIES * data.ByteSize() + REQUEST_BYTES
+        self._size += size
+        self._unanswered.add(request.id)
+        request.fire("accept")
 
     def reply_acked(self, request_id: str, link: Link) -> bool:
         """WORKER_REPLY_ACK; one for a request that is not open is a repeat."""
@@ -152,6 +175,7 @@ class Requests:
 
     def request_ended(self, request: Request) -> None:
         del self._open[request.id]
+        self._size -= self._sizes.pop(request.id)
         if self._watch:
             self._watch("work_done")
         self.request_answered(request)

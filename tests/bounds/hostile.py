@@ -1,6 +1,7 @@
 """A hostile peer for a worker in a process of its own: an API, and a gateway that a test scripts byte by byte."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -35,8 +36,17 @@ def frame(kind: int, payload: Any = b"") -> bytes:
     return raw(codec.encode(kind, payload))  # type: ignore[arg-type]
 
 
-def request(request_id: str, slug: str = "app-echo", payload: bytes = b"{}") -> bytes:
-    """A frame with GATEWAY_EXECUTOR_REQUEST."""
+def request(request_id: str, slug: str, padding: int = 0) -> bytes:
+    """A frame with GATEWAY_EXECUTOR_REQUEST, whose event has *padding* bytes of data."""
+    event = {"id": "event", "name": "event", "data": {"padding": "x" * padding}, "ts": 1}
+    context = {
+        "attempt": 0,
+        "disable_immediate_execution": False,
+        "fn_id": slug,
+        "run_id": request_id,
+        "stack": {"stack": [], "current": 0},
+    }
+    payload = {"ctx": context, "event": event, "events": [event], "steps": {}, "use_api": False}
     data = wire.GatewayExecutorRequestData(
         request_id=request_id,
         account_id="account",
@@ -44,7 +54,7 @@ def request(request_id: str, slug: str = "app-echo", payload: bytes = b"{}") -> 
         app_id="app",
         app_name="app",
         function_slug=slug,
-        request_payload=payload,
+        request_payload=json.dumps(payload).encode(),
         run_id=request_id,
         lease_id=ulid.new(),
     )
@@ -63,15 +73,17 @@ class Link:
         self.heard_at: list[float] = []
         self.ended = asyncio.Event()
         self.news = asyncio.Event()
+        self._writing = asyncio.Lock()
 
     async def write(self, data: bytes) -> None:
         """Put *data* on the wire, as fast as the worker reads. Raises: ConnectionError: the link has ended."""
         view = memoryview(data)
-        for begin in range(0, len(view), 64 * 1024):
-            if self.ended.is_set() or self.transport.is_closing():
-                raise ConnectionResetError("the link has ended")
-            self.transport.write(bytes(view[begin : begin + 64 * 1024]))
-            await self.drained()
+        async with self._writing:  # a frame must not begin inside another
+            for begin in range(0, len(view), 64 * 1024):
+                if self.ended.is_set() or self.transport.is_closing():
+                    raise ConnectionResetError("the link has ended")
+                self.transport.write(bytes(view[begin : begin + 64 * 1024]))
+                await self.drained()
 
     async def drained(self) -> None:
         # a transport has no event for it
@@ -87,8 +99,10 @@ class Link:
                 self.heard.append(kind)
                 self.heard_at.append(loop.time())
                 self.news.set()
-                if kind == Kind.WORKER_HEARTBEAT and not self.transport.is_closing():
-                    self.transport.write(frame(Kind.GATEWAY_HEARTBEAT))
+                if kind == Kind.WORKER_HEARTBEAT:
+                    await self.write(frame(Kind.GATEWAY_HEARTBEAT))
+        except ConnectionError:
+            pass
         finally:
             self.ended.set()
 

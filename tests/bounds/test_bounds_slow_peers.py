@@ -1,0 +1,44 @@
+"""What waits for a gateway that does not read takes a bounded amount of memory, and the worker ends when it is told to."""
+
+import asyncio
+
+import pytest
+
+from connect.wire import ulid
+from connect.wire.codec import Kind
+from tests.bounds.hostile import MIB, Link, frame, hostile, request, worker
+
+REQUESTS = 60
+PADDING = MIB // 2
+"""The event stands twice in a request, which so has a mebibyte."""
+UNFINISHED = 30 * MIB
+
+
+@pytest.mark.parametrize("isolation", ["none", "thread", "process"])
+async def test_requests_in_flight_have_a_bound_and_hinder_no_shutdown(isolation: str) -> None:
+    """The gateway reads nothing, and sends heartbeats, so that it does not seem dead."""
+
+    async def offer(link: Link) -> None:
+        for _ in range(REQUESTS):
+            await link.write(request(ulid.new(), "app-wait", PADDING) + frame(Kind.GATEWAY_HEARTBEAT))
+        offered.set()
+        while True:
+            await asyncio.sleep(0.2)
+            await link.write(frame(Kind.GATEWAY_HEARTBEAT))
+
+    async with hostile() as peer:
+        offered = asyncio.Event()
+        peer.reads, peer.script = False, offer
+        options = {"isolation": isolation, "processes": 1} if isolation == "process" else {"isolation": isolation}
+        bounds = {"unfinished": UNFINISHED, "shutdown_timeout": 0.5, "flush_timeout": 0.5}
+        async with worker(peer, **options, **bounds) as running:
+            async with asyncio.timeout(30):
+                await peer.ready.wait()
+                before = running.rss
+                await offered.wait()
+                await running.says("un-acked")
+            await asyncio.sleep(0.5)
+            grown = (running.rss - before) / MIB
+            took = await running.stop()
+            assert grown < 110, "all 60 take 180 MiB and more"
+            assert took < 8
