@@ -59,13 +59,14 @@ class Frames(Generic[L]):
         self._work = work
         self._listeners = listeners
         self._loop = asyncio.get_running_loop()
+        self._facts = link.facts
         self._ignored: Counter[str] = Counter()
         self._closing = False
         self.carries_work = False
 
     def take(self, data: bytes | None) -> bool:
         """Handle a frame; None is a text frame. Returns: whether it meant something here."""
-        self._link.facts.frame_seen = self._loop.time()
+        self._facts.frame_seen = self._loop.time()
         if data is None:
             return self._ignore("text frame")
         try:
@@ -99,7 +100,7 @@ class Frames(Generic[L]):
         return self._link.tell("connection_ready", data=data)
 
     def _on_heartbeat(self, _: object) -> bool:
-        facts, now = self._link.facts, self._loop.time()
+        facts, now = self._facts, self._loop.time()
         sent, seen = facts.heartbeat_sent, facts.heartbeat_seen
         if sent is not None and (seen is None or seen < sent):
             self._listeners.emit(HeartbeatAnswered(connection_id=self._link.connection_id, round_trip=now - sent))

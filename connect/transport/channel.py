@@ -36,8 +36,8 @@ log = logging.getLogger("connect.link")
 _CLOSE_FRAME_SECONDS: Final = 0.05
 """Seconds, after a failed write, to read a close frame that may say why the gateway ended the link."""
 
-_FRAMES: Final = {aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT}
-_GO_ON: Final = {*_FRAMES, aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG}
+_BINARY, _TEXT, _PING = aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.PING
+_GO_ON: Final = (_BINARY, _TEXT, _PING, aiohttp.WSMsgType.PONG)  # to look one up in a set would take a call of Python
 
 Written = Callable[[bool], None]
 """Called once for a frame: True: it was written to the socket; False: it never will be."""
@@ -144,8 +144,8 @@ class Channel:
     async def _read(self) -> None:
         while (message := await self._next_message()) and message.type in _GO_ON:
             try:
-                meant = message.type in _FRAMES and self._received(_content(message))
-                self._flood.note(len(message.data), meant=bool(meant))
+                meant = bool(self._take(message))
+                self._flood.note(len(message.data), meant)
             except Exception as error:  # a flood, or a bug
                 self._end(error)
                 return
@@ -155,11 +155,16 @@ class Channel:
         if message:
             self._end(ending(message))
 
+    def _take(self, message: aiohttp.WSMessage) -> object:
+        if message.type is _BINARY:
+            return self._received(message.data)
+        return self._received(None) if message.type is _TEXT else False
+
     async def _next_message(self) -> aiohttp.WSMessage | None:
         """What the peer sent next; a ping is answered. None: the socket broke while it was read, and that is reported."""
         try:
             message = await self._socket.receive()
-            if message.type is aiohttp.WSMsgType.PING:
+            if message.type is _PING:
                 await self._socket.pong(message.data)
         except Exception as error:  # aiohttp raises several types, also where the socket is being closed
             self._end(_lost("read from", error))
@@ -181,10 +186,6 @@ class Channel:
         self._space.set()
         if tell:
             tell(written)
-
-
-def _content(message: aiohttp.WSMessage) -> bytes | None:
-    return message.data if message.type is aiohttp.WSMsgType.BINARY else None
 
 
 def _lost(what: str, error: Exception) -> LinkLost:

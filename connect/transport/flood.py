@@ -21,11 +21,12 @@ class Flood:
         self._count = 0
         self._since = 0.0
 
-    def note(self, size: int, *, meant: bool) -> None:
+    def note(self, size: int, meant: bool) -> None:
         """A frame of *size* bytes came; *meant*: it meant something. Raises: LinkLost: it is a flood."""
         weight = 1 + size // FRAME_BYTES
         if meant:
-            self._count = max(0, self._count - WORTH * weight)
+            if self._count:
+                self._count = max(0, self._count - WORTH * weight)
             return
         if self._count == 0:
             self._since = self._loop.time()

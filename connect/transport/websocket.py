@@ -9,7 +9,7 @@ import asyncio
 import functools
 import importlib.metadata
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Final, cast
 
 import aiohttp
@@ -77,13 +77,17 @@ class _FairReader:
         self._loop = asyncio.get_running_loop()
         self._began: float | None = None
 
-    async def read(self) -> Any:
+    def read(self) -> Awaitable[Any]:
         now = self._loop.time()
         if self._began is None:
             self._began = now
             self._loop.call_soon(self._turn_over)
         elif now - self._began >= TURN_SECONDS:
-            await asyncio.sleep(0)
+            return self._read_in_next_turn()
+        return cast(Awaitable[Any], self._reader.read())
+
+    async def _read_in_next_turn(self) -> Any:
+        await asyncio.sleep(0)
         return await self._reader.read()
 
     def _turn_over(self) -> None:

@@ -6,6 +6,7 @@ from google.protobuf.message import DecodeError, Message
 
 from connect import wire
 from connect.errors import ProtocolError
+from connect.wire import fields
 
 Kind = wire.GatewayMessageType
 
@@ -13,6 +14,10 @@ SUBPROTOCOL: Final = "v0.connect.inngest.com"
 """Of the WebSocket (PROTOCOL.md §2)."""
 MESSAGE_LIMIT: Final = 8_388_608
 """Bytes of the largest message that the gateway reads; at a larger one it closes the socket with 1009 (PROTOCOL.md §2)."""
+
+LARGE: Final = 64 * 1024
+"""Bytes from which on a message must have at most `MOST_FIELDS`: many small fields take protobuf a second, and the loop with it."""
+MOST_FIELDS: Final = 100
 
 Payload: TypeAlias = (
     wire.GatewayConnectionReadyData
@@ -46,11 +51,21 @@ class Frame(NamedTuple):
 def decode(data: bytes) -> Frame:
     """Decode a binary frame; an empty one is GATEWAY_HELLO. Raises: ProtocolError: the frame or its payload does not decode."""
     try:
+        _check_fields(data)
         message = wire.ConnectMessage.FromString(data)
         payload = _PAYLOADS.get(message.kind)
-        return Frame(message.kind, payload.FromString(message.payload) if payload else None)
+        if payload is None:
+            return Frame(message.kind, None)
+        body = message.payload
+        _check_fields(body)
+        return Frame(message.kind, payload.FromString(body))
     except DecodeError:
         raise ProtocolError(f"a frame of {len(data)} bytes does not decode") from None
+
+
+def _check_fields(message: bytes) -> None:
+    if len(message) >= LARGE and fields.exceed(message, MOST_FIELDS):
+        raise ProtocolError(f"a message of {len(message)} bytes has more fields than any that the protocol knows")
 
 
 def encode(kind: Kind, payload: Message | bytes = b"") -> bytes:

@@ -3,9 +3,13 @@
 import asyncio
 import time
 
+import pytest
+
 from connect import wire
+from connect.errors import ProtocolError
+from connect.wire import codec
 from connect.wire.codec import Kind
-from tests.bounds.hostile import Link, frame, hostile, raw, worker
+from tests.bounds.hostile import MIB, Link, frame, hostile, raw, worker
 from tests.transport.channel_kit import opened
 
 UNKNOWN = "01JZZZZZZZZZZZZZZZZZZZZZZZ"
@@ -69,3 +73,16 @@ async def test_a_flood_of_any_kind_ends_its_link_and_delays_nothing() -> None:
             assert await running.stop() < 5
             lost = [line for line in running.said if "lost the link" in line]
             assert all("floods the link: 20000 frames that mean nothing" in line for line in lost)
+
+
+@pytest.mark.parametrize("field", [b"\x7b\x7c", b"\x78\x01", b"\x12\x00"])
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_large_frame_of_small_fields_takes_no_time(field: bytes, inside: bool) -> None:
+    """Protobuf holds the GIL for up to a second for each; the link is ended after five of them at the latest."""
+    data = field * (7 * MIB)
+    if inside:
+        data = wire.ConnectMessage(kind=Kind.WORKER_REPLY_ACK, payload=data).SerializeToString()
+    begun = time.process_time()
+    with pytest.raises(ProtocolError):
+        codec.decode(data)
+    assert time.process_time() - begun < 0.08
