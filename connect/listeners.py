@@ -3,14 +3,19 @@
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 from connect.events import Closed, Event, Moved
 from connect.loops.mailbox import Mailbox
 from statecharts.runner import Move
 
 E = TypeVar("E", bound=Event)
+
+WAITING: Final = 10_000
+"""Events that may wait for a loop that is blocked, and as many for each iteration of `events` that is not read. Past that the
+oldest are left out, and a line in the log says so."""
 
 log = logging.getLogger("connect")
 
@@ -84,21 +89,52 @@ class Listeners:
     def _box(self, loop: asyncio.AbstractEventLoop) -> Mailbox:
         box = self._boxes.get(loop)
         if box is None:
-            box = self._boxes[loop] = Mailbox(loop)
+            box = self._boxes[loop] = Mailbox(loop, limit=WAITING, full=_warn_of_blocked_loop)
         return box
 
     async def events(self) -> AsyncIterator[Event]:
-        """Every event from the first `anext` on; the last one is `Closed`."""
-        queue: asyncio.Queue[Event] = asyncio.Queue()
-        remove = self.on(Event, queue.put_nowait)
+        """Every event from the first `anext` on; the last one is `Closed`.
+
+        If they are read too slowly, the oldest of more than `WAITING` events are left out.
+        """
+        unread = _Unread()
+        remove = self.on(Event, unread.put)
         try:
             while True:
-                event = await queue.get()
+                event = await unread.get()
                 yield event
                 if isinstance(event, Closed):
                     return
         finally:
             remove()
+
+
+class _Unread:
+    """The events that an iteration has not read yet: the newest `WAITING`."""
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque(maxlen=WAITING)
+        self._news = asyncio.Event()
+        self._warned = False
+
+    def put(self, event: Event) -> None:
+        if len(self._events) == WAITING and not self._warned:
+            self._warned = True
+            log.warning("%d events wait for a reader of conn.events(): the oldest are left out", WAITING)
+        self._events.append(event)
+        self._news.set()
+
+    async def get(self) -> Event:
+        """The oldest; wait for one if there is none."""
+        while not self._events:
+            self._warned = False
+            self._news.clear()
+            await self._news.wait()
+        return self._events.popleft()
+
+
+def _warn_of_blocked_loop() -> None:
+    log.warning("%d events wait for a loop that is blocked: its listeners miss the oldest of them", WAITING)
 
 
 def _call(callback: Callable[..., object], event: Event) -> None:

@@ -6,6 +6,7 @@ The ids in a message are also given as `extra` of the record, under the names in
 import json
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,6 +39,8 @@ TEXT: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 _FIRST_LINES: Final = 5
 _FIRST_WINDOW: Final = 60.0
 _LONGEST_WINDOW: Final = 600.0
+_KINDS: Final = 256
+"""Kinds of messages that `RepeatLimit` remembers: those that came last."""
 
 
 class JsonLines(logging.Formatter):
@@ -63,7 +66,8 @@ class RepeatLimit(logging.Filter):
 
     Records are of one kind if they have the same message, before its arguments are filled in, and the same class of error. Of each
     kind five pass in the first minute, then one after one minute, one after two more, four more, eight more, and then one every ten
-    minutes; each says how many were left out before it. If a kind was silent for ten minutes, five pass again.
+    minutes; each says how many were left out before it. If a kind was silent for ten minutes, five pass again; also if 256 other
+    kinds came since.
 
     *clock* returns seconds.
     """
@@ -71,21 +75,24 @@ class RepeatLimit(logging.Filter):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._seen: dict[object, _Window] = {}
+        self._seen: OrderedDict[object, _Window] = OrderedDict()
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not getattr(record, "repeats", False):
             return True
         now, kind = self._clock(), _kind_of(record)
-        seen = self._seen.get(kind)
+        seen = self._seen.pop(kind, None)
         if seen is None:
-            seen = self._seen[kind] = _Window(since=now, last=now)
+            seen = _Window(since=now, last=now)
         elif now - seen.since >= seen.seconds:
             if seen.left_out:
                 _append_count(record, seen.left_out, now - seen.since)
             was_silent = now - seen.last >= _LONGEST_WINDOW
             longer = _Window(since=now, last=now, seconds=min(2 * seen.seconds, _LONGEST_WINDOW), most=1)
-            seen = self._seen[kind] = _Window(since=now, last=now) if was_silent else longer
+            seen = _Window(since=now, last=now) if was_silent else longer
+        self._seen[kind] = seen  # the newest are at the end
+        if len(self._seen) > _KINDS:
+            self._seen.popitem(last=False)
         return seen.passes(now)
 
 

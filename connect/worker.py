@@ -122,7 +122,8 @@ class WorkerConnection:
         self._loop = asyncio.get_running_loop()
         if self._closing:
             connection.close()
-        async with monitored(self, self._known.http, status_page=self._known.options.status_page):
+        status_page, functions = self._known.options.status_page, self._known.apps.function_ids
+        async with monitored(self, self._known.http, status_page=status_page, functions=functions):
             await connection.run()
 
     def _end(self) -> None:
@@ -269,12 +270,16 @@ class WorkerConnection:
     def on(self, kind: type[E], callback: Callable[[E], object]) -> Callable[[], None]:
         """Call *callback* with every event of *kind* (a class of `connect.events`); returns a remover.
 
-        It runs on the loop that this is called from, or else on the one that calls `start()`. If it raises, that is logged.
+        It runs on the loop that this is called from, or else on the one that calls `start()`. If it raises, that is logged. While
+        that loop is blocked at most 10,000 events wait for it: past that it misses the oldest, and a warning says so.
         """
         return self._listeners.on(kind, callback)
 
     def events(self) -> AsyncIterator[Event]:
-        """Every event from the first time that it is asked for one; ends after `Closed`."""
+        """Every event from the first time that it is asked for one; ends after `Closed`.
+
+        At most 10,000 events wait to be read: past that the oldest are left out, and a warning says so.
+        """
         return self._listeners.events()
 
     def status(self) -> Status:

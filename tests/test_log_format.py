@@ -127,3 +127,13 @@ def test_different_failures_do_not_hide_each_other(logger: tuple[logging.Logger,
         log.warning("attempt failed", extra=REPEATS)
         log.warning("flush failed", extra=REPEATS)
     assert [line["message"] for line in lines(written)].count("flush failed") == 5
+
+
+def test_the_memory_of_repeats_keeps_the_kinds_that_came_last() -> None:
+    """A text of a peer in the message itself would be another kind each time."""
+    limit = RepeatLimit()
+    for number in range(1000):
+        limit.filter(logging.makeLogRecord({"msg": f"failed: {number}", "repeats": True}))
+    assert len(limit._seen) == 256
+    passed = [limit.filter(logging.makeLogRecord({"msg": "failed: 999", "repeats": True})) for _ in range(6)]
+    assert passed == [True] * 4 + [False] * 2

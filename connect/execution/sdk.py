@@ -77,6 +77,11 @@ class Apps:
         self.spans: Spans | None = None
 
     @property
+    def function_ids(self) -> frozenset[str]:
+        """Every function id that a request may name."""
+        return frozenset(function_id for app in self._apps.values() for function_id in app.functions)
+
+    @property
     def busy(self) -> list[str]:
         """Request ids of the sync functions that still run on threads; they cannot be stopped."""
         return self._threads.busy if self._threads else []

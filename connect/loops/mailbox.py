@@ -7,15 +7,28 @@ from typing import Any
 
 
 class Mailbox:
-    """Runs calls on *loop*, in the order in which one other thread posts them."""
+    """Runs calls on *loop*, in the order in which one other thread posts them.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    While the loop is blocked, at most *limit* calls wait (None: any number). Past that the oldest are dropped; *full* is called, on
+    the posting thread, when that begins.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, limit: int | None = None, full: Callable[[], object] | None = None
+    ) -> None:
         self._loop = loop
-        self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._limit = limit
+        self._full = full
+        # `maxlen` drops the oldest and adds the newest in one step: `_deliver`, on the other thread, finds as many as it counted.
+        self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque(maxlen=limit)
         self._woken = False
+        self._told = False
 
     def post(self, call: Callable[..., object], *arguments: Any) -> None:
         """Run *call* on the loop, soon. From the other thread. Raises: RuntimeError: the loop is closed."""
+        if len(self._calls) == self._limit and self._full and not self._told:
+            self._told = True
+            self._full()
         self._calls.append((call, arguments))
         if not self._woken:
             self._woken = True
@@ -28,7 +41,7 @@ class Mailbox:
 
     def _deliver(self) -> None:
         # Clear the flag before the calls run: what is posted meanwhile wakes the loop again, and other callbacks run in between.
-        self._woken = False
+        self._woken = self._told = False
         try:
             for _ in range(len(self._calls)):
                 call, arguments = self._calls.popleft()

@@ -16,6 +16,8 @@ from statecharts.model import ChartModel
 
 MOMENTS: Final = 200
 """How many lines of the timeline are kept: the newest."""
+_LONGEST: Final = 500
+"""Characters of the longest line, and of the longest id in one: peers choose some of them."""
 
 
 @functools.cache
@@ -102,7 +104,8 @@ class Feed:
 
     def _add_moment(self, at: float, text: str, **more: Any) -> None:
         self._number += 1
-        self._moments.append({"number": self._number, "at": at, "text": text, **more})
+        cut = {name: value[:_LONGEST] if isinstance(value, str) else value for name, value in more.items()}
+        self._moments.append({"number": self._number, "at": at, "text": text[:_LONGEST], **cut})
 
 
 def charts() -> dict[str, Any]:

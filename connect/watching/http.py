@@ -16,7 +16,7 @@ import ipaddress
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -56,9 +56,11 @@ def is_loopback(host: str) -> bool:
 
 @contextlib.asynccontextmanager
 async def monitored(
-    worker: "Source", http: tuple[str, int] | None, *, status_page: bool = False
+    worker: "Source", http: tuple[str, int] | None, *, status_page: bool = False, functions: Collection[str] = ()
 ) -> AsyncIterator[None]:
     """Serve *worker* at this host and port while the block runs, with *status_page* the live page too. None: serve nothing.
+
+    *functions*: ids of the worker's functions, for the metrics.
 
     Raises: ConfigurationError: the port is taken, or the host is not one of this machine.
     """
@@ -68,7 +70,7 @@ async def monitored(
     from connect.watching.metrics import Metrics  # this and aiohttp.web take 60 ms, which a worker without HTTP saves
 
     host, port = http
-    metrics = Metrics(worker)
+    metrics = Metrics(worker, functions)
     routes = _routes(worker, metrics) + (_page_routes(worker) if status_page else [])
     try:
         server = await listen(routes, host, port, "choose another address, or stop what listens there", option="http: ")

@@ -5,7 +5,7 @@ begin with `inngest_connect_`; times are seconds.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -21,14 +21,38 @@ STATES: Final[tuple[ConnectionState, ...]] = tuple(
     state for state in ConnectionState if state not in (ConnectionState.CLOSING, ConnectionState.PAUSED)
 )
 
+UNKNOWN: Final = "unknown"
+"""The label for a function that the worker does not have: a gateway may name any number of those."""
+_REASONS: Final = frozenset(
+    {
+        "connect_authentication_failed",
+        "connect_gateway_closing",
+        "connect_internal_error",
+        "connect_run_invalid_message",
+        "connect_too_many_apps_per_connection",
+        "connect_worker_hello_invalid_msg",
+        "connect_worker_hello_invalid_payload",
+        "connect_worker_hello_timeout",
+        "connect_worker_request_ack_invalid_payload",
+        "connect_worker_request_extend_lease_invalid_payload",
+    }
+)
+"""The close reasons of the server (PROTOCOL.md §2.1, §4.1). Others get no label of their own."""
+_CODES: Final = range(1000, 1016)
+"""The close codes of WebSocket itself. Others, some thousands, get no label of their own."""
+
 _FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _SLOW: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 
 
 class Metrics:
-    """The metrics of one worker. Make it before the worker starts, on the loop that is to receive the worker's events."""
+    """The metrics of one worker. Make it before the worker starts, on the loop that is to receive the worker's events.
 
-    def __init__(self, worker: Source) -> None:
+    *functions*: ids of the worker's functions, each of which is a label.
+    """
+
+    def __init__(self, worker: Source, functions: Collection[str] = ()) -> None:
+        self._functions = frozenset(functions)
         self._registry = CollectorRegistry()
         self._present = _Present(worker)
         self._registry.register(self._present)
@@ -80,13 +104,17 @@ class Metrics:
             late.observe(max(0.0, event.late))
 
         def complete(event: events.RequestCompleted) -> None:
-            completed.labels(event.function_slug, event.status).inc()
-            taken.labels(event.function_slug).observe(event.duration)
+            function = self._function(event.function_slug)
+            completed.labels(function, event.status).inc()
+            taken.labels(function).observe(event.duration)
 
-        yield events.RequestReceived, lambda event: received.labels(event.function_slug).inc()
+        yield events.RequestReceived, lambda event: received.labels(self._function(event.function_slug)).inc()
         yield events.RequestCompleted, complete
         yield events.LeaseExtended, extend
-        yield events.LeaseLost, lambda event: lost.labels(event.function_slug).inc()
+        yield events.LeaseLost, lambda event: lost.labels(self._function(event.function_slug)).inc()
+
+    def _function(self, slug: str) -> str:
+        return slug if slug in self._functions else UNKNOWN
 
     def _of_replies(self) -> Iterable[tuple[type[Any], Callable[[Any], object]]]:
         flushes = self._counter("flushes", "Attempts to deliver a reply over HTTP.", "result")
@@ -169,9 +197,11 @@ def _is_loss(event: events.Disconnected) -> bool:
 
 
 def _cause(event: events.Disconnected) -> str:
-    """The label: one of the gateway's own reasons, or the kind of loss. Other reasons are too many for a label."""
-    if event.reason.startswith("connect_"):
+    """The label: one of the server's reasons, or the kind of loss. A peer may send any other text and code: no label for those."""
+    if event.reason in _REASONS:
         return event.reason
     if "heartbeats" in event.reason:
         return "silence"
-    return "no close frame" if event.code == 1006 else str(event.code)
+    if event.code == 1006:
+        return "no close frame"
+    return str(event.code) if event.code in _CODES else "other"

@@ -202,3 +202,11 @@ def test_the_page_gets_the_charts_as_they_are(name: str, chart: Any) -> None:
     assert {state["id"] for state in told["states"]} == {state.id for state in plain.states}
     assert len(told["edges"]) == len(plain.edges)
     assert all(edge["source"] in {state["id"] for state in told["states"]} for edge in told["edges"])
+
+
+async def test_what_a_peer_names_is_cut_in_the_timeline(worker: Source, feed: Feed) -> None:
+    """A moment is kept a long time, and sent to every page."""
+    worker.tell(
+        events.ReplyLost(request_id="x" * 100_000, reason="no"), moved("link_lost", ("ACTIVE",), ("RECONNECTING",))
+    )
+    assert len(json.dumps(feed.snapshot()["moments"])) < 2000
