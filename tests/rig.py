@@ -34,14 +34,19 @@ PATIENT = Deadlines(start=5.0, socket=5.0, hello=5.0, ready=5.0, reply_ack=30.0,
 """Deadlines that mend nothing within a test: what is mended then is mended by something else."""
 
 
+async def a_tenth(seconds: float) -> None:
+    """Sleep a tenth of *seconds*: a lost link is replaced within 50 ms instead of half a second."""
+    await asyncio.sleep(seconds / 10)
+
+
 def quick_retry() -> tenacity.AsyncRetrying:
     """Tries again after 20 ms, whatever the cause."""
-    return tenacity.AsyncRetrying(wait=tenacity.wait_fixed(0.02))
+    return tenacity.AsyncRetrying(wait=tenacity.wait_fixed(0.2), sleep=a_tenth)
 
 
 def patient() -> tenacity.AsyncRetrying:
     """A backoff that is longer than any test."""
-    return tenacity.AsyncRetrying(wait=tenacity.wait_fixed(3600))
+    return tenacity.AsyncRetrying(wait=tenacity.wait_fixed(3600), sleep=a_tenth)
 
 
 def ends(gateway: Gateway) -> list[Ended]:
