@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib.metadata
-import logging
 import os
 import random
 import signal
@@ -17,21 +16,24 @@ from typing import TYPE_CHECKING, Final, get_args
 import tenacity
 
 from connect.deadlines import Deadlines
-from connect.errors import ConfigurationError, LinkLost
+from connect.errors import ConfigurationError, LinkLost, ProtocolError
 from connect.execution import Executor, sdk
 from connect.log_format import REPEATS, described
 from connect.loops import signals
 from connect.options import Isolation, OnLeaseLost, Options, declared
+from connect.redaction import logger, peer_text
 from connect.secrets import Keyring, Secret, SigningKey, without_passwords
+from connect.transport import proxies
 from connect.transport.api import gateway_endpoint
 from connect.transport.registration import Registration
+from connect.transport.websocket import host_of
 from connect.watching.http import address
 from statecharts import library
 
 if TYPE_CHECKING:
     from connect.execution.process_pool import PoolSettings
 
-log = logging.getLogger("connect")
+log = logger("connect")
 
 _UNCATCHABLE: Final = {getattr(signal, name, None) for name in ("SIGKILL", "SIGSTOP")}
 
@@ -46,6 +48,8 @@ class Configuration:
     """The API's address."""
     env: str | None
     keyring: Keyring
+    secrets: tuple[Secret, ...]
+    """Those that are not sent to the API, or not as they are. They live as long as this, so that no peer's text shows them."""
     caution: str | None
     """Logged at the start, at WARNING; None: nothing is odd."""
     registration: Registration
@@ -71,12 +75,14 @@ def resolve(options: Options) -> Configuration:
     apps = sdk.load(options.apps, options.signing_key)
     environment = options.env or apps.env
     keyring = _keyring(apps, options.signing_key, options.signing_key_fallback, environment)
+    origin = _origin(options.api_base_url or apps.api_origin, keyring)
     return Configuration(
         options=replace(options, signing_key=None, signing_key_fallback=None),  # the keyring has them, as secrets
         apps=apps,
-        origin=_origin(options.api_base_url or apps.api_origin, keyring),
+        origin=origin,
         env=environment,
         keyring=keyring,
+        secrets=tuple(map(Secret, {*apps.secrets, *proxies.passwords()})),
         caution=_caution(apps, options.signing_key, options.api_base_url),
         registration=Registration(
             instance_id=_instance_id(options.instance_id),
@@ -90,7 +96,7 @@ def resolve(options: Options) -> Configuration:
             max_worker_concurrency=_concurrency(options.max_worker_concurrency, apps),
             started_at=time.time(),
         ),
-        endpoint=_endpoint(options.gateway_url, options.rewrite_gateway_endpoint),
+        endpoint=_endpoint(options, is_guarded=bool(keyring.bearer) and origin.lower().startswith("https:")),
         shutdown_signals=numbers,
         processes=processes,
         http=_http(options.http, options.status_page),
@@ -123,6 +129,8 @@ def _check_types(options: Options) -> None:
         value = getattr(options, each.name)
         if each.kind == str | None and not isinstance(value, str | None):
             raise ConfigurationError(f"{each.name} is of type {type(value).__name__}: it must be a str")
+        if each.kind is bool and not isinstance(value, bool):
+            raise ConfigurationError(f"{each.name} is {value!r}: it must be True or False")
     if options.rewrite_gateway_endpoint is not None and not callable(options.rewrite_gateway_endpoint):
         raise ConfigurationError(
             f"rewrite_gateway_endpoint is {options.rewrite_gateway_endpoint!r}: pass a function that takes an address and "
@@ -250,16 +258,36 @@ def _origin(text: str, keyring: Keyring) -> str:
     return text
 
 
-def _endpoint(gateway_url: str | None, rewrite: Callable[[str], str] | None) -> Callable[[str], str]:
-    """From the endpoint that the server grants to the one to dial: replaced, or rewritten, or as it is."""
-    fixed = gateway_url or os.environ.get("INNGEST_CONNECT_GATEWAY_URL")
+def _endpoint(options: Options, *, is_guarded: bool) -> Callable[[str], str]:
+    """From the endpoint that the server grants to the one to dial: replaced, or rewritten, or as it is.
+
+    *is_guarded*: a signing key is sent, to an https API. Then a granted address without encryption is refused, unless the user
+    allows it. An address of the user's own is dialled as it is.
+    """
+    fixed = options.gateway_url or os.environ.get("INNGEST_CONNECT_GATEWAY_URL")
     if fixed:
         try:
             url = gateway_endpoint(fixed)
         except ValueError as error:
             raise ConfigurationError(f"gateway_url (or INNGEST_CONNECT_GATEWAY_URL): {error}") from None
         return lambda _: url
-    return _guarded(rewrite) if rewrite else (lambda granted: granted)
+    rewrite = options.rewrite_gateway_endpoint
+    endpoint = _guarded(rewrite) if rewrite else (lambda granted: granted)
+    return _encrypted(endpoint) if is_guarded and not options.insecure_gateway else endpoint
+
+
+def _encrypted(endpoint: Callable[[str], str]) -> Callable[[str], str]:
+    def checked(granted: str) -> str:
+        url = endpoint(granted)
+        if url == granted and gateway_endpoint(url).startswith("ws:"):
+            raise ProtocolError(
+                f"the API is https, but grants a gateway without encryption, ws://{host_of(gateway_endpoint(url))}: tokens and "
+                "payloads could be read on the way; pass insecure_gateway=True (--insecure-gateway) if that way is "
+                "safe, or have the server grant a wss address"
+            )
+        return url
+
+    return checked
 
 
 def _guarded(rewrite: Callable[[str], str]) -> Callable[[str], str]:
@@ -269,9 +297,9 @@ def _guarded(rewrite: Callable[[str], str]) -> Callable[[str], str]:
         try:
             return _text(rewrite(granted))
         except Exception as error:
-            told = without_passwords(described(error))
+            told = peer_text(described(error))
             log.warning("rewrite_gateway_endpoint raised %s: this attempt fails", told, exc_info=error, extra=REPEATS)
-            raise LinkLost(without_passwords(str(error))) from error
+            raise LinkLost(peer_text(error)) from error
 
     return rewritten
 

@@ -6,7 +6,6 @@ the few methods that other threads may call say so. A report about a link that i
 """
 
 import asyncio
-import logging
 
 import aiohttp
 
@@ -29,6 +28,7 @@ from connect.links import Links
 from connect.listeners import Listeners
 from connect.log_format import REPEATS, described
 from connect.loops.timers import Timer
+from connect.redaction import logger
 from connect.requests import Requests
 from connect.secrets import without_passwords
 from connect.snapshot import snapshot
@@ -39,7 +39,7 @@ from statecharts import Bound, Unexpected
 from statecharts import Connection as ConnectionChart
 from statecharts.runner import Move
 
-log = logging.getLogger("connect")
+log = logger("connect")
 
 
 class Connection:

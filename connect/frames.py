@@ -6,7 +6,6 @@ sends nothing else can be left (connect.transport.flood).
 """
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,13 +16,14 @@ from connect.errors import GatewayDraining, ProtocolError, SyncFailed
 from connect.events import HeartbeatAnswered
 from connect.listeners import Listeners
 from connect.log_format import REPEATS
+from connect.redaction import logger, peer_text
 from connect.wire import codec
 from connect.wire.codec import Kind
 
 if TYPE_CHECKING:
     from connect.link_owner import LinkWork
 
-log = logging.getLogger("connect.link")
+log = logger("connect.link")
 
 
 @dataclass
@@ -114,8 +114,9 @@ class Frames(Generic[L]):
         return self._link.tell("gateway_closing", error=GatewayDraining("the gateway is being drained"))
 
     def _on_sync_failed(self, data: wire.SystemError) -> bool:
-        said = ": ".join(text for text in (data.code, data.message) if text) or "no reason given"
-        return self._link.tell("sync_failed", error=SyncFailed(f"the server refused the functions: {said}", data.code))
+        code, message = peer_text(data.code), peer_text(data.message)
+        said = ": ".join(text for text in (code, message) if text) or "no reason given"
+        return self._link.tell("sync_failed", error=SyncFailed(f"the server refused the functions: {said}", code))
 
     def _on_request(self, data: wire.GatewayExecutorRequestData) -> bool:
         return self._work.receive(data, self._link)

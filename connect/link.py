@@ -5,7 +5,6 @@ as an event. What the gateway sends is `connect.frames`' to take.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,12 +17,13 @@ from connect.errors import ConnectError, HandshakeTimeout, LinkLost, ProtocolErr
 from connect.events import LinkOpened
 from connect.frames import Facts, Frames
 from connect.listeners import Listeners
+from connect.log_format import REPEATS
 from connect.loops.timers import Ticker, Timer
-from connect.secrets import without_passwords
+from connect.redaction import logger, peer_text
 from connect.transport.api import Api, Grant, gateway_endpoint
 from connect.transport.channel import SHUTDOWN, UNEXPECTED, Channel
 from connect.transport.registration import Registration
-from connect.transport.websocket import open_socket
+from connect.transport.websocket import host_of, open_socket, why_not_open
 from connect.wire import codec
 from connect.wire.codec import Kind
 from connect.wire.intervals import Intervals
@@ -34,7 +34,7 @@ from statecharts.runner import Move, Report
 if TYPE_CHECKING:
     from connect.link_owner import Dial, LeaseSweep, LinkOwner, LinkWork
 
-log = logging.getLogger("connect.link")
+log = logger("connect.link")
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._chart = Bound(LinkChart, self, settings.unexpected, self._note_move)
         self._grant: Grant | None = None
+        self._shown_id = ""
         self._channel: Channel | None = None
         self._stage_task: asyncio.Task[None] | None = None
         self._closer: asyncio.Task[None] | None = None
@@ -141,12 +142,12 @@ class Link:
 
     @property
     def connection_id(self) -> str:
-        """The id that the server granted; empty before."""
-        return self._grant.connection_id if self._grant else ""
+        """The id that the server granted, fit to be shown; empty before."""
+        return self._shown_id
 
     @property
     def group(self) -> str:
-        """The gateway group that the server chose; empty before."""
+        """The gateway group that the server chose, as it sent it; empty before."""
         return self._grant.group if self._grant else ""
 
     @property
@@ -201,6 +202,7 @@ class Link:
     async def _post_start(self) -> None:
         try:
             self._grant = await self._settings.api.start(self._dial.exclude)
+            self._shown_id = peer_text(self._grant.connection_id)
         except ConnectError as error:
             self._chart.fire("failed", error=error)
         except Exception as error:
@@ -212,16 +214,15 @@ class Link:
         assert self._grant, "OPENING comes after the start request was granted"  # noqa: S101
         try:
             url = gateway_endpoint(self._settings.endpoint(self._grant.endpoint))
+            about = {"connection_id": self.connection_id, **REPEATS}
+            log.info("%s: connecting to the gateway at %s", self.connection_id, host_of(url), extra=about)
             socket = await open_socket(self._settings.session, url)
         except ConnectError as error:
             self._chart.fire("failed", error=error)
         except ValueError as error:  # the granted endpoint is no address
             self._chart.fire("failed", error=ProtocolError(str(error)))
-        except aiohttp.WSServerHandshakeError as error:
-            refusal = without_passwords(f"{url} refused the WebSocket with status {error.status}")
-            self._chart.fire("failed", error=LinkLost(refusal))
         except (aiohttp.ClientError, OSError) as error:
-            self._chart.fire("failed", error=LinkLost(without_passwords(f"cannot open a WebSocket to {url}: {error}")))
+            self._chart.fire("failed", error=LinkLost(why_not_open(url, error)))
         except Exception as error:
             self._break(error)
         else:

@@ -3,6 +3,7 @@
 from connect.events import Connected, Disconnected
 from connect.link import Link
 from connect.listeners import Listeners
+from connect.redaction import peer_text
 
 
 class Links:
@@ -30,7 +31,7 @@ class Links:
     def tell_connected(self, link: Link) -> None:
         """Tell listeners that *link* was taken into use."""
         self._in_use.add(link)
-        self._listeners.emit(Connected(connection_id=link.connection_id, gateway_group=link.group))
+        self._listeners.emit(Connected(connection_id=link.connection_id, gateway_group=peer_text(link.group)))
 
     def tell_disconnected(self, link: Link, code: int, reason: str) -> None:
         """Tell listeners that *link* has ended: once, and only if it was in use."""

@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Final, Literal, TypeVar
 
 from connect.events import Closed, Event, Moved
 from connect.loops.mailbox import Mailbox
+from connect.redaction import logger
 from statecharts.runner import Move
 
 E = TypeVar("E", bound=Event)
@@ -17,7 +17,7 @@ WAITING: Final = 10_000
 """Events that may wait for a loop that is blocked, and as many for each iteration of `events` that is not read. Past that the
 oldest are left out, and a line in the log says so."""
 
-log = logging.getLogger("connect")
+log = logger("connect")
 
 
 class Listeners:

@@ -128,6 +128,14 @@ def _append_count(record: logging.LogRecord, left_out: int, seconds: float) -> N
     record.args = ()
 
 
+def printable(text: str) -> str:
+    r"""*text* on one line: line breaks, ANSI escapes, marks that turn the direction of writing, halves of surrogates, and all else
+    that cannot be printed is written as `\n`, `\x1b`, `\u202e`, `\ud800`."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 def one_line(text: str) -> str:
     """*text* without line breaks: each run of white space becomes one space."""
     return " ".join(text.split())

@@ -82,6 +82,15 @@ class Options:
             "--gateway-url",
         ),
     ] = None
+    insecure_gateway: Annotated[
+        bool,
+        Option(
+            "With a signing key and an https API, dial a granted ws address, too. By default such an attempt fails: tokens and "
+            "payloads would not be encrypted. An address of your own, from `gateway_url` or `rewrite_gateway_endpoint`, needs no "
+            "permission.",
+            "--insecure-gateway",
+        ),
+    ] = False
     connect_timeout: Annotated[
         float | None,
         Option("Seconds until the worker must be ACTIVE for the first time. Default: no limit.", "--connect-timeout"),

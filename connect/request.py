@@ -7,7 +7,6 @@ reply (PROTOCOL.md §6.5). A request belongs to the worker, never to a link.
 
 import asyncio
 import functools
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +29,7 @@ from connect.execution.outcome import STATUS_NAMES
 from connect.link import Link
 from connect.listeners import Listeners
 from connect.log_format import about_request
+from connect.redaction import logger
 from connect.wire import codec
 from statecharts import Compiled, Stepper, compile_chart
 from statecharts import Request as RequestChart
@@ -38,7 +38,7 @@ from statecharts.runner import Report
 SMALL_BYTES: Final = 4096
 """A request with more bytes drops its payload once the reply is made; with fewer that is not worth the microseconds."""
 
-log = logging.getLogger("connect.requests")
+log = logger("connect.requests")
 
 
 class RequestOwner(Protocol):

@@ -1,7 +1,6 @@
 """Requests: the book of those that are open. Frames find theirs by its id, and a shutdown watches all of them."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -12,6 +11,7 @@ from connect.execution import Executor
 from connect.link import Link
 from connect.listeners import Listeners
 from connect.log_format import REPEATS
+from connect.redaction import logger
 from connect.request import Request, RequestSettings
 from statecharts.runner import Report
 
@@ -22,7 +22,7 @@ COPIES: Final = 3
 REQUEST_BYTES: Final = 32 * 1024
 """What a request in flight takes besides."""
 
-log = logging.getLogger("connect.requests")
+log = logger("connect.requests")
 
 
 class Requests:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import weakref
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,13 +18,27 @@ def without_passwords(text: str) -> str:
     return _PASSWORD.sub("***@", text)
 
 
-class Secret:
-    """A text that only `reveal()` shows: repr, str and format say nothing of it, and it does not pickle."""
+_LIVING: Final = weakref.WeakValueDictionary[int, "Secret"]()
 
-    __slots__ = ("_text",)
+
+def living_secrets() -> list["Secret"]:
+    """The secrets that this process has now, each once. From any thread."""
+    return list({secret for reference in _LIVING.valuerefs() if (secret := reference())})
+
+
+class Secret:
+    """A text that only `reveal()` shows: repr, str and format say nothing of it, and it does not pickle.
+
+    While it lives it is taken out of every text that a peer sends (`connect.redaction`).
+    """
+
+    __slots__ = ("__weakref__", "_text", "index")
 
     def __init__(self, text: str) -> None:
         self._text = text
+        self.index: object = None
+        """What `connect.redaction` knows it by."""
+        _LIVING[id(self)] = self
 
     def reveal(self) -> str:
         """The text itself: for a header or a frame, never for a message."""
@@ -53,6 +68,8 @@ class SigningKey:
 
     bearer: Secret
     is_branch: bool
+    text: Secret
+    """The key itself. It is never sent; it is here so that it is known as a secret."""
 
     @classmethod
     def parse(cls, text: str, name: str = "signing_key") -> "SigningKey":
@@ -71,7 +88,9 @@ class SigningKey:
             ) from None
         hashed = hashlib.sha256(raw).hexdigest()
         return cls(
-            bearer=Secret((prefix.group() if prefix else "") + hashed), is_branch=text.startswith("signkey-branch-")
+            bearer=Secret((prefix.group() if prefix else "") + hashed),
+            is_branch=text.startswith("signkey-branch-"),
+            text=Secret(text),
         )
 
 

@@ -12,6 +12,7 @@ from connect.dialler import Dialler
 from connect.history import History
 from connect.link import Link
 from connect.links import Links
+from connect.redaction import peer_text
 from connect.request import Request
 from connect.requests import Requests
 from connect.status import InFlight, LinkStatus, Status
@@ -53,7 +54,7 @@ def snapshot(
         attempts=dialler.attempts,
         next_retry_in=None if retry_at is None else max(0.0, retry_at - now),
         last_error=str(failure) if failure else None,
-        excluded_gateways=tuple(sorted(dialler.excluded)),
+        excluded_gateways=tuple(sorted(map(peer_text, dialler.excluded))),
         unexpected_events=unexpected_events,
         history=history.changes,
     )
@@ -63,7 +64,7 @@ def _links(alive: Sequence[Link], current: Link | None) -> tuple[LinkStatus, ...
     return tuple(
         LinkStatus(
             connection_id=link.connection_id,
-            gateway_group=link.group,
+            gateway_group=peer_text(link.group),
             states=link.states,
             is_current=link is current,
         )
@@ -73,10 +74,10 @@ def _links(alive: Sequence[Link], current: Link | None) -> tuple[LinkStatus, ...
 
 def _in_flight(request: Request, now: float) -> InFlight:
     return InFlight(
-        request_id=request.id,
-        run_id=request.data.run_id,
-        app_name=request.data.app_name,
-        function_slug=request.data.function_slug,
+        request_id=peer_text(request.id),
+        run_id=peer_text(request.data.run_id),
+        app_name=peer_text(request.data.app_name),
+        function_slug=peer_text(request.data.function_slug),
         state=request.state.upper(),
         age=now - request.accepted_at,
         lease_left=seconds_left(request.lease_id or ""),

@@ -8,7 +8,6 @@ methods may be called from any thread and any loop. With `isolation="none"` ever
 import asyncio
 import contextlib
 import functools
-import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
@@ -25,6 +24,7 @@ from connect.listeners import Listeners
 from connect.loops import signals
 from connect.loops.loop import new_loop
 from connect.options import Options, arguments, signature
+from connect.redaction import logger
 from connect.status import ConnectionState, Status
 from connect.watching.http import monitored
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=Event)
 P = ParamSpec("P")
 
-log = logging.getLogger("connect")
+log = logger("connect")
 
 
 class WorkerConnection:

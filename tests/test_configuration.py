@@ -12,7 +12,7 @@ import tenacity
 
 from connect import ConfigurationError, connect
 from connect.configuration import resolve
-from connect.errors import LinkLost
+from connect.errors import LinkLost, ProtocolError
 from connect.options import Options
 
 PRIMARY, FALLBACK = "ab" * 32, "cd" * 32
@@ -39,6 +39,50 @@ def an_app(**options: Any) -> tuple[inngest.Inngest, list[inngest.Function[Any]]
     async def fn(ctx: inngest.Context) -> None: ...
 
     return made, [fn]
+
+
+# -- a gateway without encryption ------------------------------------------------------------------------------------------------
+
+
+def secured(**options: Any) -> Any:
+    """The way from a granted endpoint to the one to dial, for an https API and a signing key."""
+    return resolve(Options([an_app()], **{"api_base_url": "https://api", "signing_key": PRIMARY, **options})).endpoint
+
+
+@pytest.mark.parametrize(
+    "granted", ["ws://gateway:80/x?token=word", " WS://gateway:80", "w\ns://gateway:80", "ws://me:word@gateway:80"]
+)
+@pytest.mark.parametrize("options", [{}, {"rewrite_gateway_endpoint": str}, {"api_base_url": "HTTPS://api"}])
+def test_an_https_api_cannot_grant_a_plain_gateway(granted: str, options: dict[str, Any]) -> None:
+    """The message names the host and the option, and nothing secret. It is an attempt that failed, as others are."""
+    with pytest.raises(
+        ProtocolError, match=r"ws://gateway:80: .* insecure_gateway=True \(--insecure-gateway\)"
+    ) as caught:
+        secured(**options)(granted)
+    assert "word" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"insecure_gateway": True},
+        {"signing_key": None},
+        {"api_base_url": "http://api"},
+    ],
+)
+def test_a_plain_gateway_is_dialled_where_nothing_is_lost_or_it_is_allowed(options: dict[str, Any]) -> None:
+    assert secured(**options)("ws://gateway") == "ws://gateway"
+
+
+def test_an_address_of_the_users_own_needs_no_permission(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert secured(gateway_url="ws://mine:1/x")("wss://granted") == "ws://mine:1/x"
+    assert secured(rewrite_gateway_endpoint=lambda _: "ws://mine:1")("ws://granted") == "ws://mine:1"
+    monkeypatch.setenv("INNGEST_CONNECT_GATEWAY_URL", "ws://mine:2/x")
+    assert secured()("ws://granted") == "ws://mine:2/x"
+
+
+def test_wss_is_dialled_always() -> None:
+    assert secured()("wss://granted") == "wss://granted"
 
 
 # -- misuse ------------------------------------------------------------------------------------------------------------------
@@ -298,6 +342,7 @@ def test_options_of_processes_are_refused_where_there_are_none(options: dict[str
     [
         ({"deadlines": 5}, "deadlines is 5: pass a connect.Deadlines"),
         ({"executor": 5}, "executor is int, without start, execute, stop: implement connect.Executor"),
+        ({"insecure_gateway": "false"}, "insecure_gateway is 'false': it must be True or False"),
         ({"rewrite_gateway_endpoint": "ws://x"}, "rewrite_gateway_endpoint is 'ws://x': pass a function"),
         ({"retry": 3}, "retry is a int: pass a tenacity.AsyncRetrying"),
         ({"http": 9090}, "http is of type int: it must be a str"),

@@ -1,18 +1,18 @@
 """Log lines, every five seconds, that say what a worker waits for while it connects or shuts down."""
 
-import logging
 from typing import Final
 
 from connect.events import Connected, Draining
 from connect.log_format import REPEATS
 from connect.loops.timers import Ticker
+from connect.redaction import logger
 from connect.status import ConnectionState, Status
 from connect.worker import WorkerConnection
 
 EVERY: Final = 5.0
 """Seconds between two lines."""
 
-log = logging.getLogger("connect")
+log = logger("connect")
 
 
 class Progress:

@@ -1,7 +1,6 @@
 """`run`: a production worker."""
 
 import asyncio
-import logging
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from connect.events import ReplyLost
 from connect.execution.ending import end_now
 from connect.log_format import Format, described, to_stderr
 from connect.loops.loop import freeze_imported_objects, new_loop
+from connect.redaction import logger
 from connect.watching.http import address, is_loopback
 from connect.worker import WorkerConnection, connect
 
@@ -24,7 +24,7 @@ Level = Literal["debug", "info", "warning", "error"]
 
 PAGE: Final = "127.0.0.1:9090"
 
-log = logging.getLogger("connect")
+log = logger("connect")
 
 
 @config.takes()

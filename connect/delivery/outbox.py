@@ -7,7 +7,6 @@ once, for its flush is cancelled.
 
 import asyncio
 import contextlib
-import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from connect.backoff import Wait
 from connect.delivery.heap import Heap
 from connect.errors import ApiError, ConnectError
 from connect.log_format import REPEATS
+from connect.redaction import logger
 
 REMEMBER_BYTES: Final = 64 * 1024 * 1024
 REMEMBER: Final = 20_000
@@ -27,7 +27,7 @@ REPLY_SECONDS: Final = 2 * 60 * 60.0
 """How long the executor waits for a reply (PROTOCOL.md §6.4)."""
 FLUSHES_AT_ONCE: Final = 8
 
-log = logging.getLogger("connect.outbox")
+log = logger("connect.outbox")
 
 
 class ReplyOwner(Protocol):

@@ -1,16 +1,16 @@
 """Replies: an outcome serialised as an SDKResponse (PROTOCOL.md §6.6), and the outcomes that the worker makes itself."""
 
-import logging
 from typing import Final
 
 from connect import wire
 from connect.execution.outcome import Outcome, failure
+from connect.redaction import logger
 from connect.wire.codec import MESSAGE_LIMIT
 
 _FRAMING: Final = 10
 """Bytes that a frame adds to its payload at most: the kind, a tag and a length."""
 
-log = logging.getLogger("connect.requests")
+log = logger("connect.requests")
 
 
 def serialise(data: wire.GatewayExecutorRequestData, outcome: Outcome) -> bytes:

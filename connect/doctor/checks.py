@@ -61,7 +61,7 @@ class Examination:
         """By the name of a check that failed or could not be made: the check whose failure is the cause."""
 
     async def __aenter__(self) -> Self:
-        session = open_session(trace_configs=[self._context.trace_config()])
+        session = open_session(self._context.trace_config())
         self._context.session = await self._context.cleanup.enter_async_context(session)
         return self
 

@@ -23,6 +23,7 @@ class Arguments:
     apps: Any = None
     api_base_url: str | None = None
     gateway_url: str | None = None
+    insecure_gateway: bool = False
     env: str | None = None
     register: bool = False
     timeout: float = 5.0

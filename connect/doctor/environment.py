@@ -66,6 +66,7 @@ async def settings(context: Context) -> Seen:
             api_base_url=arguments.api_base_url,
             env=arguments.env,
             gateway_url=arguments.gateway_url,
+            insecure_gateway=arguments.insecure_gateway,
         )
         context.configuration = resolve(asked)
     except ConfigurationError as error:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from connect.log_format import one_line
+from connect.log_format import one_line, printable
+from connect.redaction import redacted
 from connect.secrets import without_passwords
 
 _KEY: Final = re.compile(r"signkey-\w+-\w+")
@@ -70,7 +71,7 @@ def scrubbed(text: str, secrets: Iterable[str] = ()) -> str:
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= _SHORT:
             text = text.replace(secret, "***")
-    return one_line(without_passwords(_KEY.sub("signkey-***", text)))
+    return printable(redacted(one_line(without_passwords(_KEY.sub("signkey-***", text)))))
 
 
 def wrong(error: Exception) -> Wrong:

@@ -47,6 +47,8 @@ async def address(context: Context) -> Seen:
         context.gateway_url = gateway_endpoint(context.configuration.endpoint(context.grant.endpoint))
     except ValueError as error:
         raise Wrong(str(error), "have the server grant a ws or wss address, or name one: --gateway-url") from None
+    except ConnectError as error:
+        raise wrong(error) from None
     if context.gateway_url == gateway_endpoint(context.grant.endpoint):
         return Seen(f"{context.gateway_url}, as granted")
     return Seen(

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 import socket
@@ -19,6 +18,7 @@ from connect.execution.invocation import Invocation
 from connect.execution.outcome import Outcome, failure
 from connect.execution.pipe import Message, Pipe
 from connect.execution.process_setup import ProcessSetup
+from connect.redaction import logger
 from connect.status import ProcessStatus
 
 READ_REST_SECONDS: Final = 1.0
@@ -26,7 +26,7 @@ READ_REST_SECONDS: Final = 1.0
 
 _invocation_fields: Final = attrgetter(*(field.name for field in fields(Invocation)))
 
-log = logging.getLogger("connect.processes")
+log = logger("connect.processes")
 
 
 class Process:

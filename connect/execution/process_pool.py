@@ -24,6 +24,7 @@ from connect.execution.invocation import Invocation
 from connect.execution.outcome import Outcome, failure
 from connect.execution.process import Process
 from connect.execution.process_setup import ProcessSetup
+from connect.redaction import logger
 from connect.secrets import Secret
 from connect.status import ProcessStatus
 
@@ -32,7 +33,7 @@ in_pool_process = False
 
 _in_flight = attrgetter("in_flight")
 
-log = logging.getLogger("connect.processes")
+log = logger("connect.processes")
 
 
 @dataclass(frozen=True)

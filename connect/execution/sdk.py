@@ -12,7 +12,6 @@ import asyncio
 import contextvars
 import copy
 import inspect
-import logging
 import os
 import platform
 from collections import Counter
@@ -29,6 +28,7 @@ from connect.execution import sdk_internals
 from connect.execution.app_lookup import locate
 from connect.execution.outcome import Outcome, failure
 from connect.execution.thread_pool import ThreadPool
+from connect.redaction import logger
 
 if TYPE_CHECKING:
     from connect.execution.invocation import Invocation
@@ -42,7 +42,7 @@ _CURE: Final = "pass (client, [functions])"
 _results: contextvars.ContextVar[list[sdk_internals.CallResult]] = contextvars.ContextVar("results")
 """The result of the function that the current execution runs; empty until it has ended."""
 
-log = logging.getLogger("connect.functions")
+log = logger("connect.functions")
 
 
 class FunctionExited(Exception):  # noqa: N818 - the server shows this name
@@ -64,6 +64,7 @@ class Apps:
         self.is_cloud: bool = first.is_production
         self.signing_key: str | None = first.signing_key or None
         self.signing_key_fallback: str | None = first.signing_key_fallback or None
+        self.secrets: set[str] = _secrets(apps)
         self.framework: str = sdk_internals.Framework.CONNECT.value
         self.sdk_language: str = sdk_internals.LANGUAGE
         self.sdk_version: str = sdk_internals.VERSION
@@ -154,6 +155,12 @@ class _App:
 
 def _unknown(error: str, where: str, what: str, name: str, known: Iterable[str]) -> Outcome:
     return failure(error, f"{where} has no {what} {name!r}; it has {', '.join(sorted(known))}")
+
+
+def _secrets(apps: Sequence[App]) -> set[str]:
+    """The keys of the clients, also those that this worker does not use."""
+    names = ("event_key", "signing_key", "signing_key_fallback")
+    return {key for client, _ in apps for name in names if isinstance(key := getattr(client, name, None), str)}
 
 
 def load(apps: AppsArgument, signing_key: str | None = None) -> Apps:

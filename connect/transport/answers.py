@@ -5,6 +5,8 @@ from typing import Final
 
 import aiohttp
 
+from connect.redaction import peer_text
+
 LIMIT: Final = 64 * 1024
 """Bytes of a body that are read. The answers of the API have a few hundred, with a token of some 1 KiB (PROTOCOL.md §1.3)."""
 
@@ -25,7 +27,7 @@ async def read(answer: aiohttp.ClientResponse) -> Body:
     """
     encoding = answer.headers.get("Content-Encoding", "identity").strip()
     if encoding.lower() not in ("identity", ""):
-        return _drop(answer, b"", f"is compressed ({encoding[:40]}), although no compression was asked for")
+        return _drop(answer, b"", f"is compressed ({peer_text(encoding, 40)}), although no compression was asked for")
     content = bytearray()
     async for piece in answer.content.iter_any():
         content += piece

@@ -23,6 +23,7 @@ from connect.errors import (
     LinkLost,
     ProtocolError,
 )
+from connect.redaction import peer_text
 from connect.secrets import Keyring, Secret, without_passwords
 from connect.transport import answers
 from connect.transport.proxies import proxy_for
@@ -52,10 +53,10 @@ def gateway_endpoint(text: str) -> str:
     """
     parts = urllib.parse.urlsplit(text.strip())
     if parts.scheme not in ("ws", "wss"):
-        wrong = f"scheme {parts.scheme!r} is not valid, must be ws or wss"
-        raise ValueError(f"gateway endpoint {without_passwords(text)!r}: {wrong}")
+        wrong = f"scheme {peer_text(parts.scheme)!r} is not valid, must be ws or wss"
+        raise ValueError(f"gateway endpoint {peer_text(text)!r}: {wrong}")
     if not parts.hostname:
-        raise ValueError(f"gateway endpoint {without_passwords(text)!r}: a host is required")
+        raise ValueError(f"gateway endpoint {peer_text(text)!r}: a host is required")
     return urllib.parse.urlunsplit(parts._replace(path=parts.path if parts.path.strip("/") else GATEWAY_PATH))
 
 
@@ -129,8 +130,9 @@ class Api:
                 f"no answer to the {what} request from {shown} within {self._timeout:g} s", what
             ) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            # A ValueError says that the address, or a proxy's, cannot be used. Each may contain a proxy's address with a password.
-            raise LinkLost(f"cannot reach {shown}: {without_passwords(str(error))}") from None
+            # A ValueError says that the address, or a proxy's, cannot be used. Each may contain a proxy's address with a password,
+            # or what a peer has sent.
+            raise LinkLost(f"cannot reach {shown}: {peer_text(error)}") from None
         finally:
             pieces.release()
         if response.status != 200:
@@ -192,4 +194,4 @@ def _error_text(content: bytes) -> str:
         text = json.loads(content)["error"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return ""
-    return f" ({str(text)[:200]})"
+    return f" ({peer_text(text, 200)})"

@@ -7,7 +7,6 @@ from a second on it stops reading, so that the gateway has to stop sending.
 
 import asyncio
 import contextlib
-import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -15,6 +14,7 @@ from typing import Final
 import aiohttp
 
 from connect.errors import GatewayDraining, LinkLost, TooManyApps
+from connect.redaction import logger, peer_text
 from connect.transport.flood import Flood
 from connect.transport.websocket import CLOSE_SECONDS, WebSocket
 
@@ -31,7 +31,7 @@ READ_STOP: Final = 4
 BATCH_BYTES: Final = 64 * 1024
 """Batch up to this many bytes in one write; aiohttp checks after as many whether the peer reads. A larger frame goes alone."""
 
-log = logging.getLogger("connect.link")
+log = logger("connect.link")
 
 _CLOSE_FRAME_SECONDS: Final = 0.05
 """Seconds, after a failed write, to read a close frame that may say why the gateway ended the link."""
@@ -189,7 +189,7 @@ class Channel:
 
 
 def _lost(what: str, error: Exception) -> LinkLost:
-    lost = LinkLost(f"cannot {what} the gateway: {error}")
+    lost = LinkLost(f"cannot {what} the gateway: {peer_text(error)}")
     lost.__cause__ = error
     return lost
 
@@ -197,10 +197,10 @@ def _lost(what: str, error: Exception) -> LinkLost:
 def ending(last: aiohttp.WSMessage) -> Exception:
     """The error for a socket whose last message is *last*. Without a close frame or reason: an ordinary loss (PROTOCOL.md §2.1)."""
     if last.type is aiohttp.WSMsgType.ERROR:
-        return LinkLost(f"the link broke: {last.data}")
+        return LinkLost(f"the link broke: {peer_text(last.data)}")
     if last.type is not aiohttp.WSMsgType.CLOSE:
         return LinkLost("the link broke without a close frame (1006)")
-    code, reason = int(last.data), str(last.extra or "")
+    code, reason = int(last.data), peer_text(last.extra or "")
     if reason == "connect_gateway_closing":
         return GatewayDraining(f"the gateway closed the link because it is being drained ({code})")
     if reason == "connect_too_many_apps_per_connection":

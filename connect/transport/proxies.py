@@ -1,4 +1,4 @@
-"""The proxy that the environment sets for an address."""
+"""The proxy that the environment sets for an address, and the passwords for proxies."""
 
 import urllib.parse
 import urllib.request
@@ -11,3 +11,18 @@ def proxy_for(url: str) -> str | None:
     if urllib.request.proxy_bypass(parts.hostname or ""):
         return None
     return urllib.request.getproxies().get(scheme)
+
+
+def passwords() -> set[str]:
+    """What the environment has of proxies' passwords: each as it is written, decoded, and with its user's name before it."""
+    found: set[str] = set()
+    for address in urllib.request.getproxies().values():
+        try:
+            parts = urllib.parse.urlsplit(address)
+            user, password = parts.username or "", parts.password or ""
+        except ValueError:  # no address: the attempt to use it says so
+            continue
+        if password:
+            decoded = urllib.parse.unquote(password)
+            found |= {password, decoded, f"{urllib.parse.unquote(user)}:{decoded}"}
+    return found

@@ -8,12 +8,13 @@ that, frames are written one by one.
 import asyncio
 import functools
 import importlib.metadata
-import logging
+import urllib.parse
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Final, cast
 
 import aiohttp
 
+from connect.redaction import logger, peer_text
 from connect.transport.proxies import proxy_for
 from connect.wire.codec import SUBPROTOCOL
 
@@ -25,7 +26,7 @@ CLOSE_SECONDS: Final = 1.0
 TURN_SECONDS: Final = 0.002
 """Seconds of the loop's time for what a socket brought, before everything else gets its turn."""
 
-log = logging.getLogger("connect.link")
+log = logger("connect.link")
 
 
 class WebSocket(aiohttp.ClientWebSocketResponse):
@@ -151,23 +152,59 @@ def _warn_once(why: str) -> None:
     log.warning("frames are written one by one, which takes more CPU and loses nothing: aiohttp %s: %s", version, why)
 
 
-def open_session(**options: Any) -> aiohttp.ClientSession:
+def open_session(*traces: aiohttp.TraceConfig, **options: Any) -> aiohttp.ClientSession:
     """A session for `Api` and `open_socket`; each request uses a connection of its own. *options* are those of aiohttp.
 
-    It asks for no compression, decompresses nothing and keeps no cookies: a peer could make either of any size.
+    It follows no redirect of an upgrade. It asks for no compression, decompresses nothing and keeps no cookies: a peer could make
+    either of any size.
     """
+    refusing = aiohttp.TraceConfig()
+    refusing.on_request_redirect.append(_refuse_redirect)
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(force_close=True, limit=0),
         ws_response_class=WebSocket,
         headers={"Accept-Encoding": "identity"},
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
+        trace_configs=[refusing, *traces],
         **options,
     )
 
 
+async def _refuse_redirect(_session: object, _context: object, told: aiohttp.TraceRequestRedirectParams) -> None:
+    """aiohttp follows redirects of an upgrade, and `ws_connect` has no option against it: the tokens would go anywhere."""
+    answer = told.response
+    answer.close()
+    where = f"a redirect to {_target(str(answer.url), answer.headers.get('Location', ''))}, which is not followed"
+    raise aiohttp.WSServerHandshakeError(answer.request_info, (), status=answer.status, message=where)
+
+
+def host_of(url: str) -> str:
+    """Host and port of *url*, fit to be shown: without user, password, path and query."""
+    return peer_text(urllib.parse.urlsplit(url).netloc.rpartition("@")[2])
+
+
+def why_not_open(url: str, error: Exception) -> str:
+    """Why `open_socket` raised *error* for *url*, in words."""
+    shown = peer_text(url)
+    if not isinstance(error, aiohttp.WSServerHandshakeError):
+        return f"cannot open a WebSocket to {shown}: {peer_text(error)}"
+    why = f": {error.message}" if 300 <= error.status < 400 else ""
+    return f"{shown} refused the WebSocket with status {error.status}{why}"
+
+
+def _target(url: str, location: str) -> str:
+    try:
+        return host_of(urllib.parse.urljoin(url, location)) or "no host"
+    except ValueError:
+        return "what is no address"
+
+
 async def open_socket(session: aiohttp.ClientSession, url: str) -> WebSocket:
-    """Open a WebSocket to the gateway at *url*; *session* is one of `open_session`. Raises: aiohttp.ClientError, OSError."""
+    """Open a WebSocket to the gateway at *url*; *session* is one of `open_session`. Raises: aiohttp.ClientError, OSError.
+
+    A redirect is refused with a `WSServerHandshakeError` of its status.
+    """
     socket = await session.ws_connect(
         url,
         protocols=(SUBPROTOCOL,),

@@ -14,13 +14,13 @@ trusted machines reach. On loopback it refuses requests whose Host header is ano
 import contextlib
 import ipaddress
 import json
-import logging
 import os
 from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from connect.errors import ConfigurationError
+from connect.redaction import logger
 from connect.status import ConnectionState, Status
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from connect.watching.metrics import Metrics
     from connect.watching.source import Source
 
-log = logging.getLogger("connect")
+log = logger("connect")
 
 _WAITING: Final = {
     ConnectionState.CONNECTING: "not connected yet",

@@ -69,7 +69,7 @@ def deploy(world: World) -> list[str]:
     world.up()
     world.busy()
     world.worker.signal()
-    return world.end()[2:]
+    return world.end()[3:]
 
 
 def impatience(world: World) -> list[str]:
@@ -78,7 +78,7 @@ def impatience(world: World) -> list[str]:
     world.worker.signal()
     world.worker.expect("shutting down")
     world.worker.signal()
-    return world.end()[2:]
+    return world.end()[3:]
 
 
 def drain(world: World) -> list[str]:
@@ -88,7 +88,7 @@ def drain(world: World) -> list[str]:
     world.worker.expect("→ DRAINING")
     world.worker.expect("→ ACTIVE")
     world.done(run)
-    return world.told()[2:]
+    return world.told()[3:]
 
 
 def loss(world: World) -> list[str]:
@@ -98,7 +98,7 @@ def loss(world: World) -> list[str]:
     world.worker.expect("→ RECONNECTING")
     world.worker.expect("→ ACTIVE")
     world.done(run)
-    return world.told()[2:]
+    return world.told()[3:]
 
 
 def outage(world: World) -> list[str]:
@@ -108,7 +108,7 @@ def outage(world: World) -> list[str]:
     world.worker.expect("attempt 1")
     world.gateway.run(lambda gw: gw.start())
     world.worker.expect("→ ACTIVE")
-    return world.told()[2:]
+    return world.told()[3:]
 
 
 def silence(world: World) -> list[str]:
@@ -116,7 +116,7 @@ def silence(world: World) -> list[str]:
     world.gateway.call(lambda gw: gw.connections[0].mute())
     world.worker.expect("→ RECONNECTING")
     world.worker.expect("→ ACTIVE")
-    return world.told()[2:]
+    return world.told()[3:]
 
 
 def refusal(world: World) -> list[str]:

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from connect.transport.websocket import READ_LIMIT, WebSocket, open_session, open_socket
+from connect.transport.websocket import READ_LIMIT, WebSocket, open_session, open_socket, why_not_open
 from connect.wire.codec import SUBPROTOCOL
 
 
@@ -158,6 +158,36 @@ async def test_a_gateway_that_refuses_the_upgrade_is_an_error_with_its_status(st
         with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
             await open_socket(session, url)
         assert caught.value.status == status
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("wss://me:word@other:99/x?token=word", "other:99"),
+        ("/elsewhere", "127.0.0.1:{port}"),
+        ("", "127.0.0.1:{port}"),
+        ("ws://[::1", "what is no address"),
+        ("mailto:me@other", "no host"),
+    ],
+)
+async def test_a_redirect_is_refused_with_its_status_and_the_host_that_it_names(
+    status: int, location: str, shown: str
+) -> None:
+    """aiohttp would follow it."""
+    asked = []
+
+    async def redirect(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response(status=status, headers={"Location": location})
+
+    async with gateway(redirect) as url, open_session() as session:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            await open_socket(session, url)
+        host = shown.format(port=url.split(":")[2].strip("/"))
+        said = f"{url} refused the WebSocket with status {status}: a redirect to {host}, which is not followed"
+        assert why_not_open(url, caught.value) == said
+    assert len(asked) == 1
 
 
 async def test_a_gateway_that_is_not_there_is_an_error() -> None:

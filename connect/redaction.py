@@ -1,0 +1,243 @@
+"""Redaction: takes the secrets of this process out of a text that a peer sent, before it is logged or shown.
+
+An API that echoes what it was sent would otherwise put the bearer into our log. Redacted is whatever is a `Secret` while it lives:
+signing keys and what is sent in their place, session and sync tokens, event keys, passwords of proxies. Of each
+
+- the whole, or any part of 16 letters and digits or more; a secret with fewer as a whole, if it has at least 6;
+- in upper or lower case, reversed, split by spaces, line breaks, NULs or any other characters that are no letters or digits;
+- as `%73`, `\\x73`, `\\u0073`, `\\163`, `=73`, `&#115;` or `&#x73;`, also mixed, and encoded so up to four times over;
+- in hex, base32 or base64 (both alphabets, at any offset, so also that of `Bearer …`), from UTF-8 or UTF-16; in base64 of that; and
+  the bytes that a signing key's hexadecimal digits stand for, in base32 or base64.
+
+What is compressed, encrypted or hashed is not recognised. The text must be short: `peer_text` cuts it first.
+"""
+
+import base64
+import html
+import logging
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from connect.log_format import FIELDS, printable
+from connect.secrets import Secret, living_secrets, without_passwords
+
+LEAST_PART: Final = 16
+"""Letters and digits of a part that is redacted."""
+LEAST_WHOLE: Final = 6
+"""Of a whole secret: a shorter one stands in many a harmless word."""
+_GRAM: Final = LEAST_PART // 2 + 1
+_STRIDE: Final = LEAST_PART // 2
+"""Each part of LEAST_PART characters has a gram in it that begins at a multiple of this."""
+_PLACES: Final = 8
+"""How many places of one gram are remembered, for a secret that repeats itself."""
+_LONGEST_SECRET: Final = 4096
+"""Of a longer one the beginning is recognised: a server may grant a token of any size."""
+_ROUNDS: Final = 4
+_MARK: Final = "***"
+
+PEER_TEXT: Final = 500
+"""Characters of a peer's text that are shown."""
+_MARGIN: Final = 200
+"""Characters beyond a cut: a secret must not be halved before it is recognised, and each of its letters may be escaped."""
+
+_PREFIX: Final = re.compile(r"^signkey-[A-Za-z0-9_]+-")
+_ESCAPES: Final = re.compile(
+    r"%[0-9a-f]{2}|\\+u[0-9a-f]{4}|\\+x[0-9a-f]{2}|\\+[0-7]{2,3}|=[0-9a-f]{2}|=\r?\n|&#?\w{2,10};?|\\+[nrtv0/]",
+    re.IGNORECASE,
+)
+
+
+def peer_text(text: object, most: int = PEER_TEXT) -> str:
+    """*text*, which a peer sent or may have had a part in, for a log line, an error or a page.
+
+    It is without secrets and passwords, on one line, and has at most *most* characters.
+    """
+    whole = str(text)
+    safe = printable(redacted(without_passwords(whole[: most + _MARGIN])))
+    if len(whole) > most + _MARGIN:
+        safe = safe[:-_MARGIN]
+    return safe[:most]
+
+
+def redacted(text: str) -> str:
+    """*text* with `***` in place of the secrets in it."""
+    index = [each for secret in living_secrets() if (each := _index(secret))]
+    if not index:
+        return text
+    spans = sorted({span for stream in _streams(text) for each in index for span in each.find(stream)})
+    parts: list[str] = []
+    end = 0
+    for first, last in spans:
+        if first >= end or not parts:
+            parts += [text[end:first], _MARK]
+        end = max(end, last)
+    return "".join([*parts, text[end:]])
+
+
+# -- the text ------------------------------------------------------------------------------------------------------------------
+
+
+class _Stream(NamedTuple):
+    """The letters and digits of a text, in lower case, and where each of them stands in it: from, to."""
+
+    letters: str
+    places: Sequence[tuple[int, int]]
+
+
+def _streams(text: str) -> Iterator[_Stream]:
+    """The letters of *text* as it is, and after each round of decoding what is escaped in it."""
+    places = [(at, at + 1) for at in range(len(text))]
+    for _ in range(_ROUNDS + 1):
+        yield _letters(text, places)
+        decoded, kept, end = [], [], 0
+        for found in _ESCAPES.finditer(text):
+            plain = _unescaped(found.group())
+            decoded += [text[end : found.start()], plain]
+            kept += places[end : found.start()]
+            kept += [(places[found.start()][0], places[found.end() - 1][1])] * len(plain)
+            end = found.end()
+        if not end:
+            return
+        text, places = "".join([*decoded, text[end:]]), kept + places[end:]
+
+
+def _letters(text: str, places: Sequence[tuple[int, int]]) -> _Stream:
+    letters, where = [], []
+    for character, place in zip(text, places, strict=True):
+        plain = character if character.isascii() else unicodedata.normalize("NFKC", character)
+        for each in plain.lower():
+            if each.isascii() and each.isalnum():
+                letters.append(each)
+                where.append(place)
+    return _Stream("".join(letters), where)
+
+
+def _unescaped(found: str) -> str:
+    if found.startswith("&"):
+        return html.unescape(found)
+    digits = found.lstrip("%\\=").lstrip("uUxX")
+    if not digits or digits in "nrtv0/\n\r\n":
+        return ""
+    return chr(int(digits, 8 if found[0] == "\\" and found.lstrip("\\")[0].isdigit() else 16))
+
+
+# -- the secrets ---------------------------------------------------------------------------------------------------------------
+
+
+class _Index:
+    """The forms in which one secret may appear, and where in them each gram stands."""
+
+    def __init__(self, text: str) -> None:
+        forms = {form for form in map(_bare, _forms(text[:_LONGEST_SECRET])) if len(form) >= LEAST_WHOLE}
+        self._short = [form for form in forms if len(form) < LEAST_PART]
+        self._places: dict[str, list[tuple[str, int]]] = {}
+        for form in forms:
+            for at in range(0, len(form) - _GRAM + 1, _STRIDE):
+                known = self._places.setdefault(form[at : at + _GRAM], [])
+                if len(known) < _PLACES:
+                    known.append((form, at))
+
+    def __bool__(self) -> bool:
+        return bool(self._places or self._short)
+
+    def find(self, stream: _Stream) -> Iterator[tuple[int, int]]:
+        """From where to where in the text each part of the secret stands."""
+        letters, places = stream
+        for form in self._short:
+            at = letters.find(form)
+            while at >= 0:
+                yield places[at][0], places[at + len(form) - 1][1]
+                at = letters.find(form, at + 1)
+        end = 0
+        for at in range(len(letters) - _GRAM + 1):
+            for form, place in self._places.get(letters[at : at + _GRAM], ()) if at >= end else ():
+                first, last = _grown(letters, at, form, place)
+                if last - first >= LEAST_PART:
+                    yield places[first][0], places[last - 1][1]
+                    end = max(end, last - LEAST_PART)
+
+
+def _grown(letters: str, at: int, form: str, place: int) -> tuple[int, int]:
+    """From where to where *letters* are as *form* is, around *at* and *place*, where both have the same gram."""
+    before = 0
+    while before < min(at, place) and letters[at - before - 1] == form[place - before - 1]:
+        before += 1
+    after, most = _GRAM, min(len(letters) - at, len(form) - place)
+    while after < most and letters[at + after] == form[place + after]:
+        after += 1
+    return at - before, at + after
+
+
+def _index(secret: Secret) -> _Index:
+    if not isinstance(secret.index, _Index):
+        secret.index = _Index(secret.reveal())
+    return secret.index
+
+
+def _bare(form: str) -> str:
+    return "".join(each for each in form.lower() if each.isascii() and each.isalnum())
+
+
+def _forms(text: str) -> Iterator[str]:
+    core = _PREFIX.sub("", text)
+    for plain in {text, core}:
+        yield plain
+        yield plain[::-1]
+        for data in (plain.encode("utf-8", "replace"), plain.encode("utf-16-le", "replace")):
+            yield data.hex()
+            yield from _base64(data)
+        yield plain.encode("utf-16-be", "replace").hex()
+        yield from _base64(plain.encode("utf-16-be", "replace"))
+        yield from _base32(plain.encode("utf-8", "replace"))
+        yield from _base64(base64.b64encode(plain.encode("utf-8", "replace")))
+    if re.fullmatch(r"([0-9a-fA-F]{2})+", core):
+        yield from _base64(bytes.fromhex(core))
+        yield from _base32(bytes.fromhex(core))
+
+
+def _base64(data: bytes) -> Iterator[str]:
+    """*data* as it looks in base64 behind any other bytes: without the characters that share a byte with others."""
+    for offset, cut in ((0, 0), (1, 2), (2, 3)):
+        coded = base64.b64encode(b"\0" * offset + data).decode().rstrip("=")
+        yield coded[cut:] if (len(data) + offset) % 3 == 0 else coded[cut:-1]
+
+
+def _base32(data: bytes) -> Iterator[str]:
+    for offset, cut in ((0, 0), (1, 2), (2, 4), (3, 5), (4, 7)):
+        coded = base64.b32encode(b"\0" * offset + data).decode().rstrip("=")
+        yield coded[cut:] if (len(data) + offset) % 5 == 0 else coded[cut:-1]
+
+
+# -- log lines -----------------------------------------------------------------------------------------------------------------
+
+
+def logger(name: str) -> logging.Logger:
+    """The logger *name*. What its lines say of peers and users is made safe as `peer_text` does, whoever formats them."""
+    made = logging.getLogger(name)
+    made.addFilter(_SAFE)
+    return made
+
+
+class _SafeArguments(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(_safe(each) for each in record.args)
+        for name in FIELDS:
+            if isinstance(value := getattr(record, name, None), str):
+                setattr(record, name, _safe(value))
+        return True
+
+
+def _safe(argument: object) -> object:
+    """*argument*; or its text, if that had to be changed. A class of errors is kept: `RepeatLimit` asks for it."""
+    if not isinstance(argument, str | BaseException):
+        return argument
+    text = str(argument)
+    safe = printable(redacted(text)) if len(text) <= _LONGEST_LINE else peer_text(text, _LONGEST_LINE)
+    return argument if safe == text else safe
+
+
+_LONGEST_LINE: Final = 2000
+_SAFE: Final = _SafeArguments()

@@ -1,0 +1,219 @@
+"""Our secrets are taken out of what a peer sends, in whatever usual encoding they are, and nothing else is."""
+
+import base64
+import gc
+import html
+import json
+import logging
+import random
+import string
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connect.log_format import printable
+from connect.redaction import LEAST_PART, PEER_TEXT, logger, peer_text, redacted
+from connect.secrets import Secret, SigningKey, living_secrets
+
+DIGITS = "0f1e2d3c4b5a69788796a5b4c3d2e1f00123456789abcdef1032547698badcfe"
+KEY = SigningKey.parse(f"signkey-prod-{DIGITS}")
+BEARER = KEY.bearer.reveal()
+TOKEN = Secret(
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI0NTYifQ." + base64.urlsafe_b64encode(random.Random(7).randbytes(120)).decode()
+)
+PASSWORD = Secret("hunter-2-hunter")
+
+Encode = Callable[[str], str]
+
+
+def each(form: str) -> Encode:
+    """Every character, as *form* writes its number."""
+    return lambda text: "".join(form % ord(character) for character in text)
+
+
+def b64(text: str, encoding: str = "utf-8") -> str:
+    return base64.b64encode(text.encode(encoding)).decode()
+
+
+ENCODINGS: dict[str, Encode] = {
+    "plain": str,
+    "upper": str.upper,
+    "percent": each("%%%02x"),
+    "percent, upper": each("%%%02X"),
+    "percent, where it must": lambda text: urllib.parse.quote(text, safe=""),
+    "percent twice": each("%%25%02x"),
+    "percent four times": each("%%252525%02x"),
+    "quoted-printable": each("=%02X"),
+    "JSON": each("\\u%04x"),
+    "JSON in JSON": lambda text: json.dumps(json.dumps(each("\\u%04X")(text))),
+    "hex escapes": each("\\x%02x"),
+    "octal": each("\\%03o"),
+    "HTML, decimal": each("&#%d;"),
+    "HTML, hex": each("&#x%x;"),
+    "HTML, padded": each("&#0%d;"),
+    "HTML in HTML": lambda text: html.escape(each("&#%d;")(text)),
+    "hex": lambda text: text.encode().hex(),
+    "HEX": lambda text: text.encode().hex().upper(),
+    "hex with colons": lambda text: text.encode().hex(":"),
+    "base64": b64,
+    "base64, behind Bearer": lambda text: b64(f"Bearer {text}"),
+    "base64, inside": lambda text: b64(f'{{"k": "{text}", "and": "more"}}'),
+    "base64url": lambda text: base64.urlsafe_b64encode(f"ÿÿ{text}".encode()).decode(),
+    "base64 of base64": lambda text: b64(b64(text)),
+    "base64 in lines": lambda text: base64.encodebytes(b64(text).encode()).decode().replace("\n", "\r\n "),
+    "base64, of UTF-16": lambda text: b64(text, "utf-16"),
+    "base64, percent": lambda text: urllib.parse.quote(b64(text), safe=""),
+    "base32": lambda text: base64.b32encode(f"x{text}".encode()).decode(),
+    "UTF-16 as bytes": lambda text: text.encode("utf-16-be").decode("latin-1"),
+    "UTF-16 in hex": lambda text: text.encode("utf-16-le").hex(),
+    "repr": lambda text: repr(text.encode()),
+    "spaced": " ".join,
+    "lines": "\n".join,
+    "lines in JSON": lambda text: json.dumps("\n".join(text)),
+    "zero width": "\u200b".join,
+    "wide": lambda text: "".join(chr(0xFEE0 + ord(character)) for character in text),
+    "reversed": lambda text: text[::-1],
+    "mixed": lambda text: "".join(
+        form % ord(character)
+        for character, form in zip(text, ["%%%02x", "\\u%04x", "&#%d;", "\\x%02X"] * 200, strict=False)
+    ),
+}
+SECRETS = {"bearer": BEARER, "key": f"signkey-prod-{DIGITS}", "token": TOKEN.reveal()}
+
+
+def runs(text: str) -> Iterator[str]:
+    """What is left of letters and digits in *text*, piece by piece."""
+    return (piece for piece in "".join(c if c in string.ascii_letters + string.digits else " " for c in text).split())
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_secret_is_taken_out_in_each_encoding(secret: str, encoding: str) -> None:
+    echoed = ENCODINGS[encoding](SECRETS[secret])
+    shown = redacted(f"no such key: {echoed}; try again")
+    assert shown.startswith("no such key: ")
+    assert shown.endswith("; try again")
+    assert "***" in shown
+    assert len(shown) < len("no such key: ; try again") + 40, shown
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("part", ["half", "behind the prefix", "sixteen", "last"])
+def test_a_part_is_taken_out_too(encoding: str, part: str) -> None:
+    text = {"half": BEARER[:40], "behind the prefix": BEARER[13:], "sixteen": BEARER[30:46], "last": BEARER[-20:]}[part]
+    echoed = ENCODINGS[encoding](text)
+    shown = redacted(f"key {echoed} unknown")
+    assert "***" in shown
+    assert len(shown) < 55, shown
+
+
+def test_the_bytes_that_a_keys_digits_stand_for_are_taken_out() -> None:
+    assert redacted(base64.b64encode(b"x" + bytes.fromhex(DIGITS)).decode()).count("***") == 1
+    assert redacted(base64.b32encode(bytes.fromhex(BEARER[13:])).decode()).count("***") == 1
+
+
+def test_a_short_secret_is_taken_out_as_a_whole() -> None:
+    short = Secret("s3cret")
+    assert redacted("407 for me:s3cret@proxy") == "407 for me:***@proxy"
+    assert redacted(f"407 for {b64('s3cret')}") == "407 for ***"
+    assert redacted("HUNTER%2D2-hunter") == "***"
+    assert redacted("hunter, two hunters") == "hunter, two hunters"
+    assert short
+
+
+def test_what_is_no_secret_stays() -> None:
+    for text in ("", "authentication failed", "01M84C19S93KEY161AJ6A9YXJN", "100%", "a=b&c=%", "\\", "&#", DIGITS[:12]):
+        assert redacted(text) == text
+
+
+def test_two_secrets_and_what_stands_between() -> None:
+    assert redacted(f"{BEARER} is not {TOKEN.reveal()}, {BEARER}") == "*** is not ***, ***"
+
+
+def test_a_secret_that_is_gone_is_not_looked_for() -> None:
+    """The tokens of links that ended go with them."""
+    Secret("lives-for-a-moment-only")
+    gc.collect()
+    assert "lives-for-a-moment-only" not in {each.reveal() for each in living_secrets()}
+    assert redacted("lives-for-a-moment-only") == "lives-for-a-moment-only"
+
+
+@given(
+    st.sampled_from([BEARER, TOKEN.reveal()]),
+    st.integers(0, 200),
+    st.integers(LEAST_PART + 6, 400),
+    st.lists(st.sampled_from(list(ENCODINGS)), min_size=1, max_size=1),
+    st.text(max_size=60),
+    st.text(max_size=60),
+)
+@settings(max_examples=150, deadline=None)
+def test_no_part_of_a_secret_is_left(
+    secret: str, begin: int, length: int, encodings: list[str], before: str, after: str
+) -> None:
+    """Wherever it is cut, whatever stands around it."""
+    part = secret[begin : begin + length]
+    if len(list(filter(str.isalnum, part))) < LEAST_PART + 6:
+        return
+    echoed = ENCODINGS[encodings[0]](part)
+    shown = redacted(f"{before} {echoed} {after}")
+    assert "***" in shown
+    assert echoed not in shown
+    assert len(shown) <= len(before) + len(after) + 60
+
+
+@given(st.text())
+@settings(max_examples=300, deadline=None)
+def test_any_text_becomes_one_line_that_can_be_written(text: str) -> None:
+    shown = peer_text(text)
+    assert shown.isprintable()
+    assert len(shown) <= PEER_TEXT
+    shown.encode()
+    assert printable(shown) == shown
+
+
+def test_a_long_text_is_cut_and_leaves_no_part_of_a_secret() -> None:
+    for size in range(PEER_TEXT - 100, PEER_TEXT + 400):
+        shown = peer_text("." * size + BEARER)
+        assert len(shown) <= PEER_TEXT
+        assert not any(piece in BEARER for piece in runs(shown))
+    assert peer_text("." * 10_000_000) == "." * PEER_TEXT
+
+
+def test_a_hostile_text_and_a_hostile_token_cost_little() -> None:
+    """A server may grant a token of any size, and send a text that is all like it."""
+    token = Secret("a" * 8_000_000)
+    began = time.perf_counter()
+    assert "a" not in peer_text("a" * 8_000_000)
+    assert peer_text("%25" * 1_000_000 + "\\u0062" * 100_000).startswith("%25%25")
+    assert time.perf_counter() - began < 2.0
+    assert token
+
+
+# -- log lines ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_log_lines_show_no_secret_and_are_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """In a library's log too, whose format is the host's."""
+    log = logger("connect.some")
+    log.warning("request %s: %s, %d", f"a\n{BEARER}", ValueError("\x1b[31mred\u202e"), 7, extra={"request_id": BEARER})
+    (record,) = caplog.records
+    assert record.getMessage() == "request a\\n***: \\x1b[31mred\\u202e, 7"
+    assert record.__dict__["request_id"] == "***"
+
+
+def test_a_harmless_error_stays_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    """What repeats is summed up by its class."""
+    error = ValueError("fine")
+    logger("connect.some").warning("it failed: %s", error)
+    assert caplog.records[0].args == (error,)
+
+
+def test_every_logger_of_the_worker_is_guarded() -> None:
+    names = [name for name in logging.root.manager.loggerDict if name == "connect" or name.startswith("connect.")]
+    own = {"connect", "connect.link", "connect.requests"}
+    assert own <= set(names)
+    assert all(logging.getLogger(name).filters for name in own)
