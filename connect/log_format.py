@@ -5,6 +5,7 @@ The ids in a message are also given as `extra` of the record, under the names in
 
 import json
 import logging
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -55,10 +56,53 @@ class JsonLines(logging.Formatter):
             "process": record.processName,
             "message": record.getMessage(),
         }
-        line |= {name: value for name in FIELDS if (value := getattr(record, name, None)) is not None}
+        line |= {name: _json_value(value) for name in FIELDS if (value := getattr(record, name, None)) is not None}
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return _printable_json(json.dumps(line, ensure_ascii=False, default=str))
+
+
+class TextLines(logging.Formatter):
+    """One line for each record, by a format of `logging`'s; a traceback follows on lines of its own, each indented.
+
+    Whatever cannot be printed is escaped, so that no text of a peer or of user code looks like another record, or moves the cursor.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+        line = super().formatMessage(record)
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        if any(isinstance(each, Traceback) for each in arguments):
+            return "\n".join(map(printable, line.split("\n")))
+        return printable(line)
+
+    def formatException(self, error: Any) -> str:  # noqa: N802
+        return indented(super().formatException(error))
+
+    def formatStack(self, stack: str) -> str:  # noqa: N802
+        return indented(super().formatStack(stack))
+
+
+def _json_value(value: object) -> object:
+    """JSON has no NaN and no infinity, which a user's own policy may have as a delay."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class Traceback(str):
+    """Lines as an argument of a log line, which stay lines; no other argument has line breaks (`connect.redaction`)."""
+
+    __slots__ = ()
+
+
+def indented(lines: str) -> str:
+    """*lines*, each printable and indented: none of them looks like a record."""
+    return "\n".join(f"  {printable(line)}" for line in lines.split("\n"))
+
+
+def _printable_json(text: str) -> str:
+    """*text* with each character that cannot be printed as JSON escapes it."""
+    return (
+        text if text.isprintable() else "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
+    )
 
 
 class RepeatLimit(logging.Filter):
@@ -153,7 +197,7 @@ def to_stderr(level: str | int, how: Format, text: str = TEXT) -> None:
     WARNING unless it has a level already.
     """
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines() if how == "json" else logging.Formatter(text))
+    handler.setFormatter(JsonLines() if how == "json" else TextLines(text))
     handler.addFilter(RepeatLimit())
     least = level.upper() if isinstance(level, str) else level
     logging.basicConfig(level=least, handlers=[handler])

@@ -20,7 +20,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from connect.log_format import FIELDS, printable
+from connect.log_format import FIELDS, Traceback, indented, printable
 from connect.secrets import Secret, living_secrets, without_passwords
 
 LEAST_PART: Final = 16
@@ -232,6 +232,8 @@ class _SafeArguments(logging.Filter):
 
 def _safe(argument: object) -> object:
     """*argument*; or its text, if that had to be changed. A class of errors is kept: `RepeatLimit` asks for it."""
+    if isinstance(argument, Traceback):
+        return Traceback(indented(argument))
     if not isinstance(argument, str | BaseException):
         return argument
     text = str(argument)

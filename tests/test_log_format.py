@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connect.log_format import REPEATS, JsonLines, RepeatLimit
+from connect.log_format import REPEATS, JsonLines, RepeatLimit, TextLines
 
 
 class Clock:
@@ -65,6 +65,55 @@ def test_a_traceback_stays_on_its_line(logger: tuple[logging.Logger, io.StringIO
         log.exception("it failed")
     (line,) = lines(written)
     assert "ValueError: invalid literal" in line["error"]
+
+
+@pytest.fixture
+def plain() -> Iterator[tuple[logging.Logger, io.TextIOWrapper]]:
+    """A logger of its own, whose lines are text, to a stream that takes nothing that UTF-8 cannot write."""
+    made, written = logging.Logger("connect.some"), io.TextIOWrapper(io.BytesIO(), "utf-8", "strict", "\n")
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(TextLines("%(levelname)s %(name)s: %(message)s"))
+    made.addHandler(handler)
+    yield made, written
+    made.removeHandler(handler)
+
+
+def text(written: io.TextIOWrapper) -> str:
+    written.seek(0)
+    return written.read()
+
+
+NASTY = "a\nb\r\x1b[2J\x00\x9b\u202e\u2028\ud800\ufeff é"
+ESCAPED = "a\\nb\\r\\x1b[2J\\x00\\x9b\\u202e\\u2028\\ud800\\ufeff é"
+
+
+def test_a_record_is_one_line_whatever_is_in_it(plain: tuple[logging.Logger, io.TextIOWrapper]) -> None:
+    log, written = plain
+    log.warning("it said %s", NASTY)
+    log.warning(NASTY)
+    assert text(written) == f"WARNING connect.some: it said {ESCAPED}\nWARNING connect.some: {ESCAPED}\n"
+
+
+def test_only_a_traceback_has_lines_of_its_own_and_none_looks_like_a_record(
+    plain: tuple[logging.Logger, io.TextIOWrapper],
+) -> None:
+    log, written = plain
+    try:
+        int(NASTY)
+    except ValueError:
+        log.exception("it failed", stack_info=True)
+    first, *rest = text(written).removesuffix("\n").split("\n")
+    assert first == "ERROR connect.some: it failed"
+    assert rest[0] == "  Traceback (most recent call last):"
+    assert all(line.startswith("  ") and line.isprintable() for line in rest)
+
+
+def test_json_lines_are_json_and_can_be_printed(logger: tuple[logging.Logger, io.StringIO]) -> None:
+    log, written = logger
+    log.warning("it said %s", NASTY, extra={"request_id": NASTY, "delay": float("inf")})
+    assert written.getvalue().removesuffix("\n").isprintable()
+    (line,) = lines(written)
+    assert (line["message"], line["request_id"], line["delay"]) == (f"it said {NASTY}", NASTY, "inf")
 
 
 def test_what_repeats_is_summed_up(logger: tuple[logging.Logger, io.StringIO], clock: Clock) -> None:

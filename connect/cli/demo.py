@@ -73,7 +73,7 @@ def _gateway() -> Gateway:
 
 
 def _print(console: Console, moment: Moment) -> None:
-    console.print(str(moment), style="bold" if moment.state else "", soft_wrap=True)
+    console.print(str(moment), style="bold" if moment.state else "", soft_wrap=True, markup=False)
 
 
 class _Scenario:

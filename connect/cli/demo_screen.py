@@ -136,7 +136,7 @@ class Screen:
             style = WORK_STYLES.get(request.state, "")
             bar = _bar(2.0, request.age, style)
             name = request.function_slug.removeprefix("shop-")
-            table.add_row(name, Text(request.state.lower(), style), bar, f"{request.age:.1f} s")
+            table.add_row(Text(name), Text(request.state.lower(), style), bar, f"{request.age:.1f} s")
         return table
 
     def _timeline(self) -> Group:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from connect import events
 from connect.errors import ApiError
+from connect.redaction import peer_text
 from connect.status import ConnectionState
 from connect.worker import WorkerConnection
 
@@ -101,4 +102,4 @@ class Timeline:
 
     def _reply_lost(self, event: events.ReplyLost) -> None:
         self.lost += 1
-        self.note(f"the reply to {event.request_id} is lost: {event.reason}")
+        self.note(f"the reply to {peer_text(event.request_id)} is lost: {peer_text(event.reason)}")

@@ -1,6 +1,7 @@
 """`gateway`: the test gateway as a program, to develop a worker against."""
 
 import asyncio
+import contextlib
 import json
 import math
 import time
@@ -14,10 +15,15 @@ from connect.execution.outcome import STATUS_NAMES
 from connect.gateway import Call, Connection, Ended, Frame, Gateway, Kind, Record, Retry, Unheard
 from connect.log_format import one_line
 from connect.loops import signals
+from connect.redaction import peer_text
 from connect.watching.http import cannot_listen
 from connect.wire import durations
 
 LOG_CAPACITY = 2_000
+LINE = 1_000
+"""Characters of a line."""
+READ = 64 * 1024
+"""Bytes of a reply that is read to be shown; of a larger one the beginning is shown as it is."""
 
 
 def duration(text: str) -> str:
@@ -95,7 +101,7 @@ def _curl(served: Gateway, event: str) -> str:
 async def _watch(served: Gateway) -> None:
     async for record in _records(served):
         for line in _lines(served, record):
-            typer.echo(f"{time.strftime('%H:%M:%S')}  {line}")
+            typer.echo(f"{time.strftime('%H:%M:%S')}  {peer_text(line, LINE)}")
 
 
 async def _records(served: Gateway) -> AsyncIterator[Record]:
@@ -146,10 +152,9 @@ def _shortened(body: bytes) -> str:
 
 def _readable(body: bytes) -> str:
     """An error object as its name and message, any other body as it is."""
-    try:
-        match json.loads(body):
-            case {"name": str() as name, "message": str() as message, "stack": _}:
-                return f"{name}: {message}"
-    except (ValueError, RecursionError):
-        pass
-    return body.decode(errors="replace")
+    if len(body) <= READ:
+        with contextlib.suppress(ValueError, RecursionError):
+            match json.loads(body):
+                case {"name": str() as name, "message": str() as message, "stack": _}:
+                    return f"{name}: {message}"
+    return body[:READ].decode(errors="replace")

@@ -1,7 +1,6 @@
 """`lab`: a worker, the test gateway and the live page with buttons, all on this machine."""
 
 import asyncio
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from connect.cli.sample_app import SampleApp
 from connect.errors import ConnectError
 from connect.gateway import Gateway, ThreadedGateway, in_thread
 from connect.lab.controls import Controls, WorkerControl
+from connect.log_format import printable, to_stderr
 from connect.status import ConnectionState
 from connect.watching.feed import Feed
 from connect.watching.http import listen
@@ -52,7 +52,7 @@ def lab(
     gateway and touches no other server. Ctrl-C ends it.
     """
     settings = {"heartbeat_interval": heartbeat, "extend_lease_interval": extend_lease, "time_scale": time_scale}
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    to_stderr("warning", "text")
     with in_thread(Gateway(**settings)) as gateway:  # type: ignore[arg-type]
         for name in _KEYS:
             os.environ.pop(name, None)
@@ -90,7 +90,7 @@ class Workers:
             try:
                 await self._task
             except ConnectError as error:
-                sys.stderr.write(f"the worker ended: {error}\n")
+                sys.stderr.write(f"the worker ended: {printable(str(error))}\n")
             except asyncio.CancelledError:
                 if not self._task.cancelled() or self._is_ending():
                     raise

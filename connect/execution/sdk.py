@@ -28,6 +28,7 @@ from connect.execution import sdk_internals
 from connect.execution.app_lookup import locate
 from connect.execution.outcome import Outcome, failure
 from connect.execution.thread_pool import ThreadPool
+from connect.log_format import Traceback
 from connect.redaction import logger
 
 if TYPE_CHECKING:
@@ -329,7 +330,7 @@ def _ended(invocation: Invocation, response: sdk_internals.CommResponse) -> Outc
             invocation.request_id,
             error.get("name"),
             error.get("message"),
-            error["stack"] or "(no traceback)",
+            Traceback(error["stack"] or "(no traceback)"),
             extra={
                 "request_id": invocation.request_id,
                 "run_id": invocation.run_id,

@@ -12,6 +12,7 @@ from connect.gateway.log import Log, Retry, Unheard
 from connect.gateway.opcodes import Failure, Op, Progress, read, until
 from connect.gateway.run import Function, Run, Step, new_event, synced_function
 from connect.gateway.settings import Settings
+from connect.log_format import described
 from connect.wire import durations, ulid
 
 WHOLE: Final = "step"
@@ -96,6 +97,10 @@ class Scheduler:
                 await self._resolve_all(run, await self._execute(run, WHOLE))
         except RunFailed as failure:
             await self._fail(run, failure.error)
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            await self._fail(
+                run, {"name": "Error", "message": f"the worker's reply makes no sense: {described(error)}"}
+            )
         except asyncio.CancelledError:
             run.status = "cancelled"
         finally:

@@ -20,6 +20,7 @@ from connect.gateway.settings import Settings
 from connect.gateway.worker_socket import Connection, Phase, Socket
 from connect.serving import json_body
 from connect.serving.server import Server
+from connect.watching.page_json import page_json
 from connect.wire.codec import MESSAGE_LIMIT, kind_name
 
 HOST = "127.0.0.1"
@@ -272,10 +273,10 @@ class Gateway(Settings):
             await handler.run()
 
     async def _steps_of_run(self, request: web.Request) -> web.Response:
-        return web.json_response(self._run_of(request).memos)
+        return web.json_response(self._run_of(request).memos, dumps=page_json)
 
     async def _events_of_run(self, request: web.Request) -> web.Response:
-        return web.json_response([self._run_of(request).event])
+        return web.json_response([self._run_of(request).event], dumps=page_json)
 
     def _run_of(self, request: web.Request) -> Run:
         try:

@@ -7,11 +7,17 @@ from typing import Any, Final, Protocol
 from aiohttp import web
 
 from connect.gateway import Answer, Gateway, Kind, Run
+from connect.redaction import peer_text
 from connect.serving import json_body
 from connect.watching.feed import Feed
+from connect.watching.page_json import cut
 
 RUNS: Final = 20
 """How many runs the page shows: the newest."""
+STEPS: Final = 50
+"""How many of a run's steps: the newest."""
+STEP_NAME: Final = 100
+"""Characters of a step's name."""
 _ANSWERS: Final = {"refuse": Answer(500), "unauthorized": Answer(401), "too-many": Answer(429)}
 
 
@@ -95,7 +101,7 @@ class Controls:
         self._check(request)
         name = request.match_info["name"]
         if name not in {each.name for each in CONTROLS}:
-            raise web.HTTPNotFound(text=f"there is no button {name!r}\n")
+            raise web.HTTPNotFound(text=f"there is no button {peer_text(name)!r}\n")
         if name in _ANSWERS:
             self._answer_with(name)
         else:
@@ -108,10 +114,10 @@ class Controls:
         try:
             asked = await json_body.read(request)
             slug, data = str(asked["function"]), dict(asked.get("data") or {})
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise web.HTTPBadRequest(text='write {"function": "app-fn", "data": {…}}\n') from None
         if slug not in self._gateway.functions:
-            raise web.HTTPNotFound(text=f"there is no function {slug!r}\n")
+            raise web.HTTPNotFound(text=f"there is no function {peer_text(slug)!r}\n")
         run = self._gateway.start_run(slug, data)
         self._feed.changed()
         return web.json_response({"run": run.id})
@@ -122,7 +128,7 @@ class Controls:
         if not secrets.compare_digest(token.encode(), self.token.encode()):
             raise web.HTTPForbidden(text="the token of this session is missing: reload the lab's page\n")
         if origin not in (None, f"http://{request.host}"):
-            raise web.HTTPForbidden(text=f"requests from {origin} are refused: use the lab's own page\n")
+            raise web.HTTPForbidden(text=f"requests from {peer_text(origin)} are refused: use the lab's own page\n")
 
     def _answer_with(self, name: str) -> None:
         """Answer every start request with the answer of button *name*; pressed again, as the server would."""
@@ -168,10 +174,11 @@ class Controls:
 
 
 def _run(run: Run) -> dict[str, Any]:
+    steps = list(run.steps.values())[-STEPS:]
     return {
         "id": run.id,
         "function": run.slug,
         "status": run.status,
-        "output": run.output,
-        "steps": [{"name": step.name, "failed": step.error is not None} for step in run.steps.values()],
+        "output": cut(run.output),
+        "steps": [{"name": cut(str(step.name), STEP_NAME), "failed": step.error is not None} for step in steps],
     }

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from connect import events
+from connect.redaction import peer_text
 from connect.watching.source import Source
 from statecharts import Connection, Link, model
 from statecharts.model import ChartModel
@@ -85,7 +86,7 @@ class Feed:
             self._beat = event.at
         text = _TEXTS.get(type(event))
         if text:
-            self._add_moment(event.at, text(event))
+            self._add_moment(event.at, peer_text(text(event)))
         self.changed()
 
     def _add_move(self, move: events.Moved) -> None:

@@ -13,7 +13,6 @@ trusted machines reach. On loopback it refuses requests whose Host header is ano
 
 import contextlib
 import ipaddress
-import json
 import os
 from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import asdict
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from connect.errors import ConfigurationError
 from connect.redaction import logger
 from connect.status import ConnectionState, Status
+from connect.watching.page_json import page_json
 
 if TYPE_CHECKING:
     from connect.serving.server import Server
@@ -118,7 +118,7 @@ def _routes(worker: "Source", metrics: "Metrics") -> list[Any]:
 
     async def readyz(_: web.Request) -> web.Response:
         status = worker.status()
-        return web.json_response(readiness(status), status=200 if status.is_ready else 503)
+        return web.json_response(readiness(status), status=200 if status.is_ready else 503, dumps=page_json)
 
     async def status(_: web.Request) -> web.Response:
         return web.json_response(worker.status(), dumps=to_json)
@@ -149,4 +149,4 @@ def readiness(status: Status) -> dict[str, Any]:
 
 def to_json(status: Status) -> str:
     """*status* as JSON; states by their names."""
-    return json.dumps(asdict(status), default=lambda state: state.value)
+    return page_json(asdict(status))

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import html
-import json
 from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
@@ -13,6 +12,7 @@ from aiohttp import web
 
 from connect.watching import feed
 from connect.watching.feed import Feed
+from connect.watching.page_json import page_json
 
 FEED_SECONDS: Final = 0.1
 """The least time between two snapshots."""
@@ -62,7 +62,7 @@ class Page:
         return web.Response(text=_read(name), content_type=_KINDS[name], headers=_HEADERS)
 
     async def _charts(self, _: web.Request) -> web.Response:
-        return web.json_response(feed.charts(), headers=_HEADERS)
+        return web.json_response(feed.charts(), headers=_HEADERS, dumps=page_json)
 
     async def _feed(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events: a snapshot whenever something has changed.
@@ -91,7 +91,7 @@ class Page:
             while True:
                 snapshot = self._data.snapshot(seen) | self._extra()
                 seen = max([seen, *(moment["number"] for moment in snapshot["moments"])])
-                data = json.dumps(snapshot, default=str)
+                data = page_json(snapshot)
                 # One snapshot waits for a page that does not read, and no second one is made meanwhile.
                 with _dropped_if_slow(request):
                     await answer.write(f"id: {self._data.session}-{seen}\ndata: {data}\n\n".encode())

@@ -24,7 +24,7 @@ from tests.faults.table import Mutation, mutations
 from tests.group_kit import end_group
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("connect", "statecharts", "tests", "pyproject.toml")
+COPIED = ("connect", "statecharts", "diagrams", "tests", "pyproject.toml")
 AT_ONCE = os.cpu_count() or 1
 HUNG = ("--timeout=40", "--timeout-method=thread")
 """What hangs is killed, as a failure: the way in which many a mutilated worker fails is never to end."""

@@ -4,10 +4,15 @@ const token = document.querySelector("meta[name=lab-token]").content;
 const at = (id) => document.getElementById(id);
 const JUST = 1600; // milliseconds for which a transition stays lit
 
+function visible(text) {
+  // Control characters, marks that turn the direction of writing, halves of surrogates: peers and functions choose these texts.
+  return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (each) => `\\u{${each.codePointAt(0).toString(16)}}`);
+}
+
 function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
+  made.append(...children.map((child) => (typeof child === "string" ? visible(child) : child)));
   return made;
 }
 
@@ -101,9 +106,9 @@ function showState(status) {
     at("state").parentElement.className = `state ${mood}`;
   }
   const facts = [];
-  if (status?.next_retry_in != null) facts.push(`next attempt in ${status.next_retry_in.toFixed(1)} s`);
+  if (status?.next_retry_in != null) facts.push(`next attempt in ${Number(status.next_retry_in).toFixed(1)} s`);
   if (status?.last_error && status.state !== "ACTIVE") facts.push(status.last_error);
-  at("facts").textContent = facts.join(" · ");
+  at("facts").textContent = visible(facts.join(" · "));
 }
 
 function showFlight(status) {
@@ -125,7 +130,7 @@ function showFlight(status) {
 function showMoments(moments) {
   for (const moment of moments) {
     const line = element("li", { class: moment.chart === "link" ? "link-move" : "" });
-    line.append(element("time", {}, clock(moment.at)), moment.event ? `${moment.text}  (${moment.event})` : moment.text);
+    line.append(element("time", {}, clock(moment.at)), visible(moment.event ? `${moment.text}  (${moment.event})` : moment.text));
     at("timeline").prepend(line);
   }
   while (at("timeline").children.length > 200) at("timeline").lastChild.remove();
@@ -197,7 +202,7 @@ function showLinks(charts, source, status) {
       links.set(id, new Diagram(figure, source, charts.link.states));
     }
     const diagram = links.get(id);
-    const words = `${link.connection_id || "being made"} · ${link.gateway_group || "no gateway yet"} · ${link.is_current ? "in use" : "not in use"} · ${leaves(charts.link.states, link.states).join(" · ")}`;
+    const words = visible(`${link.connection_id || "being made"} · ${link.gateway_group || "no gateway yet"} · ${link.is_current ? "in use" : "not in use"} · ${leaves(charts.link.states, link.states).join(" · ")}`);
     diagram.figure.querySelector("figcaption").textContent = words;
     diagram.figure.setAttribute("aria-label", `A link: ${words}`);
     diagram.light(idsOf(charts.link.states, link.states));
@@ -208,7 +213,7 @@ function showLinks(charts, source, status) {
 
 async function press(path, body) {
   const answer = await fetch(path, { method: "POST", headers: { "X-Lab-Token": token }, body }).catch((error) => ({ ok: false, text: () => String(error) }));
-  at("complaint").textContent = answer.ok ? "" : await answer.text();
+  at("complaint").textContent = answer.ok ? "" : visible((await answer.text()).trim());
 }
 
 at("invoke").addEventListener("submit", async (event) => {
