@@ -58,7 +58,7 @@ class JsonLines(logging.Formatter):
         }
         line |= {name: _json_value(value) for name in FIELDS if (value := getattr(record, name, None)) is not None}
         if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
+            line["error"] = record.exc_text or self.formatException(record.exc_info)
         return _printable_json(json.dumps(line, ensure_ascii=False, default=str))
 
 

@@ -13,15 +13,17 @@ What is compressed, encrypted or hashed is not recognised. The text must be shor
 """
 
 import base64
+import functools
 import html
 import logging
 import re
+import traceback
 import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from connect.log_format import FIELDS, Traceback, indented, printable
-from connect.secrets import Secret, living_secrets, without_passwords
+from connect.secrets import Secret, living_secrets, numbers_of_secrets, without_passwords
 
 LEAST_PART: Final = 16
 """Letters and digits of a part that is redacted."""
@@ -34,6 +36,8 @@ _PLACES: Final = 8
 """How many places of one gram are remembered, for a secret that repeats itself."""
 _LONGEST_SECRET: Final = 4096
 """Of a longer one the beginning is recognised: a server may grant a token of any size."""
+_MERGED: Final = 200_000
+"""Grams that are looked for all at once, which most texts are done with."""
 _ROUNDS: Final = 4
 _MARK: Final = "***"
 
@@ -63,10 +67,8 @@ def peer_text(text: object, most: int = PEER_TEXT) -> str:
 
 def redacted(text: str) -> str:
     """*text* with `***` in place of the secrets in it."""
-    index = [each for secret in living_secrets() if (each := _index(secret))]
-    if not index:
-        return text
-    spans = sorted({span for stream in _streams(text) for each in index for span in each.find(stream)})
+    known = _known(numbers_of_secrets())
+    spans = sorted({span for stream in _streams(text) for span in known.find(stream)})
     parts: list[str] = []
     end = 0
     for first, last in spans:
@@ -83,15 +85,27 @@ class _Stream(NamedTuple):
     """The letters and digits of a text, in lower case, and where each of them stands in it: from, to."""
 
     letters: str
-    places: Sequence[tuple[int, int]]
+    places: "Sequence[tuple[int, int]] | _Each"
+
+
+class _Each:
+    """The places of a text that is all letters and digits."""
+
+    def __getitem__(self, at: int) -> tuple[int, int]:
+        return at, at + 1
 
 
 def _streams(text: str) -> Iterator[_Stream]:
     """The letters of *text* as it is, and after each round of decoding what is escaped in it."""
-    places = [(at, at + 1) for at in range(len(text))]
+    if text.isascii() and text.isalnum():  # most ids
+        yield _Stream(text.lower(), _Each())
+        return
+    places: Sequence[tuple[int, int]] = [(at, at + 1) for at in range(len(text))]
     for _ in range(_ROUNDS + 1):
         yield _letters(text, places)
-        decoded, kept, end = [], [], 0
+        decoded: list[str] = []
+        kept: list[tuple[int, int]] = []
+        end = 0
         for found in _ESCAPES.finditer(text):
             plain = _unescaped(found.group())
             decoded += [text[end : found.start()], plain]
@@ -100,7 +114,7 @@ def _streams(text: str) -> Iterator[_Stream]:
             end = found.end()
         if not end:
             return
-        text, places = "".join([*decoded, text[end:]]), kept + places[end:]
+        text, places = "".join([*decoded, text[end:]]), [*kept, *places[end:]]
 
 
 def _letters(text: str, places: Sequence[tuple[int, int]]) -> _Stream:
@@ -131,28 +145,29 @@ class _Index:
 
     def __init__(self, text: str) -> None:
         forms = {form for form in map(_bare, _forms(text[:_LONGEST_SECRET])) if len(form) >= LEAST_WHOLE}
-        self._short = [form for form in forms if len(form) < LEAST_PART]
-        self._places: dict[str, list[tuple[str, int]]] = {}
+        self.short = [form for form in forms if len(form) < LEAST_PART]
+        self.places: dict[str, list[tuple[str, int]]] = {}
         for form in forms:
             for at in range(0, len(form) - _GRAM + 1, _STRIDE):
-                known = self._places.setdefault(form[at : at + _GRAM], [])
+                known = self.places.setdefault(form[at : at + _GRAM], [])
                 if len(known) < _PLACES:
                     known.append((form, at))
-
-    def __bool__(self) -> bool:
-        return bool(self._places or self._short)
 
     def find(self, stream: _Stream) -> Iterator[tuple[int, int]]:
         """From where to where in the text each part of the secret stands."""
         letters, places = stream
-        for form in self._short:
+        for form in self.short:
             at = letters.find(form)
             while at >= 0:
                 yield places[at][0], places[at + len(form) - 1][1]
                 at = letters.find(form, at + 1)
         end = 0
+        grams = self.places
         for at in range(len(letters) - _GRAM + 1):
-            for form, place in self._places.get(letters[at : at + _GRAM], ()) if at >= end else ():
+            gram = letters[at : at + _GRAM]
+            if gram not in grams or at < end:
+                continue
+            for form, place in grams[gram]:
                 first, last = _grown(letters, at, form, place)
                 if last - first >= LEAST_PART:
                     yield places[first][0], places[last - 1][1]
@@ -168,6 +183,34 @@ def _grown(letters: str, at: int, form: str, place: int) -> tuple[int, int]:
     while after < most and letters[at + after] == form[place + after]:
         after += 1
     return at - before, at + after
+
+
+class _Known:
+    """The indexes of all living secrets."""
+
+    def __init__(self, indexes: list[_Index]) -> None:
+        self._indexes = [index for index in indexes if index.places or index.short]
+        self._short = {form for index in indexes for form in index.short}
+        is_small = sum(len(index.places) for index in indexes) <= _MERGED
+        self._grams = frozenset[str]().union(*(index.places for index in indexes)) if is_small else None
+
+    def find(self, stream: _Stream) -> Iterator[tuple[int, int]]:
+        """From where to where in the text a secret or a part of one stands."""
+        if self._may_be_in(stream.letters):
+            for index in self._indexes:
+                yield from index.find(stream)
+
+    def _may_be_in(self, letters: str) -> bool:
+        grams = self._grams
+        if grams is None or any(form in letters for form in self._short):
+            return True
+        return any(letters[at : at + _GRAM] in grams for at in range(len(letters) - _GRAM + 1))
+
+
+@functools.lru_cache(maxsize=1)
+def _known(_numbers: tuple[int, ...]) -> _Known:
+    """What the living secrets are known by, whose numbers these are."""
+    return _Known([_index(secret) for secret in living_secrets()])
 
 
 def _index(secret: Secret) -> _Index:
@@ -191,7 +234,8 @@ def _forms(text: str) -> Iterator[str]:
         yield plain.encode("utf-16-be", "replace").hex()
         yield from _base64(plain.encode("utf-16-be", "replace"))
         yield from _base32(plain.encode("utf-8", "replace"))
-        yield from _base64(base64.b64encode(plain.encode("utf-8", "replace")))
+        for coded in _base64(plain.encode("utf-8", "replace")):
+            yield from _base64(coded.encode())
     if re.fullmatch(r"([0-9a-fA-F]{2})+", core):
         yield from _base64(bytes.fromhex(core))
         yield from _base32(bytes.fromhex(core))
@@ -227,7 +271,17 @@ class _SafeArguments(logging.Filter):
         for name in FIELDS:
             if isinstance(value := getattr(record, name, None), str):
                 setattr(record, name, _safe(value))
+        if record.exc_info and not record.exc_text:
+            _cover(record)
         return True
+
+
+def _cover(record: logging.LogRecord) -> None:
+    """Have the formatters of *record* show its traceback without secrets, if there are some in it."""
+    whole = "".join(traceback.format_exception(record.exc_info[1])) if record.exc_info else ""
+    safe = redacted(whole if len(whole) <= _LONGEST_TRACEBACK else whole[:_LONGEST_LINE])
+    if safe != whole:
+        record.exc_text = indented(safe.removesuffix("\n"))
 
 
 def _safe(argument: object) -> object:
@@ -242,4 +296,5 @@ def _safe(argument: object) -> object:
 
 
 _LONGEST_LINE: Final = 2000
+_LONGEST_TRACEBACK: Final = 50_000
 _SAFE: Final = _SafeArguments()

@@ -29,7 +29,7 @@ from connect.execution.outcome import STATUS_NAMES
 from connect.link import Link
 from connect.listeners import Listeners
 from connect.log_format import about_request
-from connect.redaction import logger
+from connect.redaction import logger, peer_text
 from connect.wire import codec
 from statecharts import Compiled, Stepper, compile_chart
 from statecharts import Request as RequestChart
@@ -91,6 +91,7 @@ class Request:
         "_asked_at",
         "_ended",
         "_lease_link",
+        "_names",
         "_origin",
         "_owner",
         "_reply_link",
@@ -115,6 +116,7 @@ class Request:
         self._acks = 0
         self._ended = False
         self._lease_link: Link | None = None
+        self._names: tuple[str, str, str, str] | None = None
         self._reply_link: Link | None = None
         self._task: asyncio.Task[bytes] | None = None
         self.data = data
@@ -129,6 +131,15 @@ class Request:
     def state(self) -> str:
         """Id of the chart's state."""
         return self._stepper.state
+
+    @property
+    def names(self) -> tuple[str, str, str, str]:
+        """Ids of request and run, name of the app, slug of the function, fit to be shown. From any thread."""
+        if self._names is None:
+            known = (self.data.run_id, self.data.app_name, self.data.function_slug)
+            run_id, app_name, function_slug = map(peer_text, known)
+            self._names = (peer_text(self.id), run_id, app_name, function_slug)
+        return self._names
 
     @property
     def task(self) -> asyncio.Task[bytes] | None:

@@ -1,6 +1,7 @@
 """Secrets that cannot be printed by accident, and what the protocol makes of a signing key."""
 
 import hashlib
+import itertools
 import re
 import weakref
 from dataclasses import dataclass
@@ -18,12 +19,19 @@ def without_passwords(text: str) -> str:
     return _PASSWORD.sub("***@", text)
 
 
-_LIVING: Final = weakref.WeakValueDictionary[int, "Secret"]()
+_NUMBERS: Final = itertools.count()
+_LIVING: Final[dict[int, "weakref.ref[Secret]"]] = {}
+"""By a number that grows."""
 
 
 def living_secrets() -> list["Secret"]:
     """The secrets that this process has now, each once. From any thread."""
-    return list({secret for reference in _LIVING.valuerefs() if (secret := reference())})
+    return list({secret for reference in list(_LIVING.values()) if (secret := reference())})
+
+
+def numbers_of_secrets() -> tuple[int, ...]:
+    """They are others than before if the living secrets are. From any thread."""
+    return tuple(_LIVING)
 
 
 class Secret:
@@ -38,7 +46,8 @@ class Secret:
         self._text = text
         self.index: object = None
         """What `connect.redaction` knows it by."""
-        _LIVING[id(self)] = self
+        number = next(_NUMBERS)
+        _LIVING[number] = weakref.ref(self, lambda _: _LIVING.pop(number, None))
 
     def reveal(self) -> str:
         """The text itself: for a header or a frame, never for a message."""

@@ -73,11 +73,12 @@ def _links(alive: Sequence[Link], current: Link | None) -> tuple[LinkStatus, ...
 
 
 def _in_flight(request: Request, now: float) -> InFlight:
+    request_id, run_id, app_name, function_slug = request.names
     return InFlight(
-        request_id=peer_text(request.id),
-        run_id=peer_text(request.data.run_id),
-        app_name=peer_text(request.data.app_name),
-        function_slug=peer_text(request.data.function_slug),
+        request_id=request_id,
+        run_id=run_id,
+        app_name=app_name,
+        function_slug=function_slug,
         state=request.state.upper(),
         age=now - request.accepted_at,
         lease_left=seconds_left(request.lease_id or ""),

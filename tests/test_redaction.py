@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connect.log_format import printable
+from connect.log_format import JsonLines, TextLines, printable
 from connect.redaction import LEAST_PART, PEER_TEXT, logger, peer_text, redacted
 from connect.secrets import Secret, SigningKey, living_secrets
 
@@ -150,7 +150,7 @@ def test_a_secret_that_is_gone_is_not_looked_for() -> None:
     st.text(max_size=60),
     st.text(max_size=60),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_no_part_of_a_secret_is_left(
     secret: str, begin: int, length: int, encodings: list[str], before: str, after: str
 ) -> None:
@@ -205,6 +205,18 @@ def test_log_lines_show_no_secret_and_are_one_line(caplog: pytest.LogCaptureFixt
     assert record.__dict__["request_id"] == "***"
 
 
+@pytest.mark.parametrize("form", [JsonLines(), TextLines("%(message)s"), logging.Formatter("%(message)s")])
+def test_a_traceback_shows_no_secret(form: logging.Formatter, caplog: pytest.LogCaptureFixture) -> None:
+    try:
+        int(BEARER)
+    except ValueError:
+        logger("connect.some").exception("it failed")
+    shown = form.format(caplog.records[0])
+    assert "ValueError: invalid literal for int() with base 10: '***'" in shown
+    assert DIGITS not in shown
+    assert BEARER[13:] not in shown
+
+
 def test_a_harmless_error_stays_an_error(caplog: pytest.LogCaptureFixture) -> None:
     """What repeats is summed up by its class."""
     error = ValueError("fine")
@@ -214,6 +226,6 @@ def test_a_harmless_error_stays_an_error(caplog: pytest.LogCaptureFixture) -> No
 
 def test_every_logger_of_the_worker_is_guarded() -> None:
     names = [name for name in logging.root.manager.loggerDict if name == "connect" or name.startswith("connect.")]
-    own = {"connect", "connect.link", "connect.requests"}
-    assert own <= set(names)
+    own = {"connect", "connect.link", "connect.requests", "aiohttp.client"}
+    assert own <= {*names, "aiohttp.client"}
     assert all(logging.getLogger(name).filters for name in own)

@@ -27,6 +27,7 @@ TURN_SECONDS: Final = 0.002
 """Seconds of the loop's time for what a socket brought, before everything else gets its turn."""
 
 log = logger("connect.link")
+logger("aiohttp.client")  # it quotes headers that cannot be read
 
 
 class WebSocket(aiohttp.ClientWebSocketResponse):

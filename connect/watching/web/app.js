@@ -149,7 +149,7 @@ function showWorld(world) {
   }
   world.buttons.forEach((each, index) => each.stays && at("buttons").children[index].setAttribute("aria-pressed", each.on));
   const options = [...at("function").options].map((option) => option.value).join();
-  if (options !== world.functions.join()) replaceAll(at("function"), world.functions.map((name) => element("option", {}, name)));
+  if (options !== world.functions.join()) replaceAll(at("function"), world.functions.map((name) => element("option", { value: name }, name)));
   replaceAll(at("runs"), world.runs.toReversed().map((run) => {
     const steps = run.steps.map((step) => `${step.failed ? "✗" : "✓"} ${step.name}`).join("  ");
     const output = run.output == null ? "" : ` → ${JSON.stringify(run.output)}`;
