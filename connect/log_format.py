@@ -72,7 +72,8 @@ class TextLines(logging.Formatter):
         line = super().formatMessage(record)
         arguments = record.args if isinstance(record.args, tuple) else ()
         if any(isinstance(each, Traceback) for each in arguments):
-            return "\n".join(map(printable, line.split("\n")))
+            first, _, rest = line.partition("\n")
+            return f"{printable(first)}\n{indented(rest)}"
         return printable(line)
 
     def formatException(self, error: Any) -> str:  # noqa: N802

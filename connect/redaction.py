@@ -287,7 +287,7 @@ def _cover(record: logging.LogRecord) -> None:
 def _safe(argument: object) -> object:
     """*argument*; or its text, if that had to be changed. A class of errors is kept: `RepeatLimit` asks for it."""
     if isinstance(argument, Traceback):
-        return Traceback(indented(argument))
+        return Traceback("\n".join(map(printable, argument.split("\n"))))
     if not isinstance(argument, str | BaseException):
         return argument
     text = str(argument)
