@@ -25,6 +25,7 @@ class CallerLoop:
         self._to_home = Mailbox(home)
         self._to_connection: Mailbox | None = None
         self._calls: set[_Call] = set()
+        self._begin = _Beginnings(self._to_home)
 
     @property
     def stuck(self) -> list[str]:
@@ -38,10 +39,10 @@ class CallerLoop:
         """As `Executor.execute`. Raises: RuntimeError: *home* has stopped."""
         if self._to_connection is None:
             self._to_connection = Mailbox(asyncio.get_running_loop())
-        call = _Call(self._apps, self._home, invocation, self._to_home, self._to_connection)
+        call = _Call(self._apps, self._home, self._context, invocation, self._begin, self._to_connection)
         self._calls.add(call)
         try:
-            return await call.outcome(self._context)
+            return await call.outcome()
         finally:
             if call.ended:
                 self._calls.discard(call)
@@ -53,6 +54,37 @@ class CallerLoop:
             call.stop_waiting()
 
 
+class _Beginnings:
+    """Calls that the caller's loop has not begun. While it is blocked, a call that is cancelled leaves nothing behind here."""
+
+    def __init__(self, to_home: Mailbox) -> None:
+        self._to_home = to_home
+        self._calls: dict[_Call, None] = {}
+        self._asked = False
+
+    def add(self, call: "_Call") -> None:
+        """Begin *call* on the caller's loop, soon. On the connection's loop."""
+        self._calls[call] = None
+        if not self._asked:
+            self._asked = True
+            self._to_home.post(self._begin_all)
+
+    def cancel(self, call: "_Call") -> bool:
+        """Cancel *call*. True: it never begins. False: it has begun, and ends on the caller's loop. On the connection's loop."""
+        if self._calls.pop(call, call) is None:
+            return True
+        self._to_home.post(call.cancel)
+        return False
+
+    def _begin_all(self) -> None:
+        # On the caller's loop. Clear the flag first: a call that comes meanwhile is seen here, or asks again. Both loops take calls
+        # out, and `pop` gives each to one of them.
+        self._asked = False
+        for call in list(self._calls):
+            if self._calls.pop(call, call) is None:
+                call.begin()
+
+
 class _Call:
     """One execution: a task on the caller's loop, and on the connection's loop a future for its outcome."""
 
@@ -60,15 +92,17 @@ class _Call:
         self,
         apps: Apps,
         home: asyncio.AbstractEventLoop,
+        context: contextvars.Context,
         invocation: Invocation,
-        to_home: Mailbox,
+        beginnings: _Beginnings,
         to_connection: Mailbox,
     ) -> None:
         self.id = invocation.request_id
         self._apps = apps
         self._home = home
+        self._context = context
         self._invocation = invocation
-        self._to_home = to_home
+        self._beginnings = beginnings
         self._to_connection = to_connection
         self._result: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[Outcome] | None = None
@@ -80,10 +114,10 @@ class _Call:
 
     # -- on the connection's loop
 
-    async def outcome(self, context: contextvars.Context) -> Outcome:
+    async def outcome(self) -> Outcome:
         """Start the function and wait for its outcome. Cancelling this cancels the function, and waits until it has ended."""
         self._check_home()
-        self._to_home.post(self._begin, context)
+        self._beginnings.add(self)
         while True:
             try:
                 return await asyncio.shield(self._result)
@@ -91,7 +125,8 @@ class _Call:
                 if self._result.cancelled():
                     raise
                 self._check_home()
-                self._to_home.post(self._cancel)
+                if self._beginnings.cancel(self):
+                    raise
 
     def _check_home(self) -> None:
         """A loop that has stopped runs nothing that is posted to it, so `outcome` would wait for ever."""
@@ -102,7 +137,7 @@ class _Call:
         """Cancel the function, and the wait for its outcome at once."""
         self._result.cancel()
         with contextlib.suppress(RuntimeError):  # the caller's loop is closed
-            self._to_home.post(self._cancel)
+            self._beginnings.cancel(self)
 
     def _pass_on(self, task: asyncio.Task[Outcome]) -> None:
         """Give what *task* returned or raised to `outcome`."""
@@ -117,12 +152,14 @@ class _Call:
 
     # -- on the caller's loop
 
-    def _begin(self, context: contextvars.Context) -> None:
+    def begin(self) -> None:
+        """Start the function."""
         run = self._apps.run(self._invocation)
-        self._task = self._home.create_task(run, name=f"inngest {self.id}", context=context.copy())
+        self._task = self._home.create_task(run, name=f"inngest {self.id}", context=self._context.copy())
         self._task.add_done_callback(self._task_ended)
 
-    def _cancel(self) -> None:
+    def cancel(self) -> None:
+        """Cancel the function."""
         if self._task:
             self._task.cancel()
 

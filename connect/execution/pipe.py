@@ -18,7 +18,7 @@ import asyncio
 import contextlib
 import marshal
 import socket
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias, cast
 
@@ -53,7 +53,8 @@ class Pipe(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._end: socket.socket | None = None
         self._arrived = bytearray()
-        self._waiting: deque[Message] = deque()
+        self._waiting: OrderedDict[int, Message] = OrderedDict()
+        self._sent = 0
         self._scheduled = False
         self._full = False
         self._closed = False
@@ -67,15 +68,22 @@ class Pipe(asyncio.Protocol):
         if self._closed:
             self.close()
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message) -> int:
         """Write *message* at the end of this turn of the loop, joined with the others of the turn; dropped if the pipe is closed.
 
-        While the other end does not read, messages are queued without a limit.
+        While the other end does not read, messages are queued without a limit: `withdraw` those that mean nothing any more. Returns
+        the number by which that knows *message*.
         """
-        self._waiting.append(message)
+        self._sent += 1
+        self._waiting[self._sent] = message
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._flush)
+        return self._sent
+
+    def withdraw(self, number: int) -> bool:
+        """Do not send this message. False: it has been written."""
+        return self._waiting.pop(number, None) is not None
 
     def close(self) -> None:
         """Close it now, or as soon as `open` is through; queued messages are dropped. A second call does nothing."""
@@ -128,7 +136,7 @@ class Pipe(asyncio.Protocol):
     def _write_some(self) -> None:
         frames, size = [], 0
         while self._waiting and size < _WRITE_BYTES:
-            frames.append(frame(self._waiting.popleft()))
+            frames.append(frame(self._waiting.popitem(last=False)[1]))
             size += len(frames[-1])
         if self._transport and not self._transport.is_closing():
             self._transport.writelines(frames)

@@ -102,12 +102,14 @@ class Process:
         call = self._calls[number] = _Call(self._loop.create_future())
         if number == self._recycle_after:
             self.recycle_due.set_result(None)
-        self._pipe.send((pipe.RUN, number, *_invocation_fields(invocation)))
+        sent = self._pipe.send((pipe.RUN, number, *_invocation_fields(invocation)))
         while not call.ended:
             try:
                 await call.waiter
             except asyncio.CancelledError:
-                if not call.ended:
+                if self._pipe.withdraw(sent):
+                    self._end_call(number, None)
+                elif not call.ended:
                     call.waiter = self._loop.create_future()
                     self._pipe.send((pipe.CANCEL, number))
         if call.outcome is None:

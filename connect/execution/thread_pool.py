@@ -4,26 +4,40 @@ import asyncio
 import concurrent.futures
 import contextlib
 import contextvars
+import os
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
+def _usual_limit() -> int:
+    """Python's default for a ThreadPoolExecutor."""
+    if sys.version_info >= (3, 13):
+        return min(32, (os.process_cpu_count() or 1) + 4)
+    return min(32, (os.cpu_count() or 1) + 4)
+
+
 class ThreadPool:
-    """At most *limit* threads (None: Python's default for a ThreadPoolExecutor), started with the first call."""
+    """At most *limit* threads (None: Python's default for a ThreadPoolExecutor), started with the first call.
+
+    A call waits here for a free thread, not in the executor: that would keep a cancelled call, and all that it holds, until a
+    thread is free. `run` is awaited on one loop.
+    """
 
     def __init__(self, limit: int | None) -> None:
-        self._limit = limit
+        self._limit = limit or _usual_limit()
+        self._free = asyncio.Semaphore(self._limit)
         self._pool: concurrent.futures.ThreadPoolExecutor | None = None
-        self._running: dict[concurrent.futures.Future[Any], str] = {}
+        self._calls: dict[object, str] = {}
         self._waiting: set[asyncio.Future[Any]] = set()
         self.closed = False
 
     @property
     def busy(self) -> list[str]:
         """The names of the calls that have not ended. From any thread."""
-        return list(self._running.values())
+        return list(self._calls.values())
 
     async def run(self, name: str, work: Callable[[], T]) -> T:
         """Call *work* on a thread, with a copy of the caller's context variables; return what it returns, raise what it raises.
@@ -31,22 +45,34 @@ class ThreadPool:
         Cancelling keeps *work* from starting. Once it has started it cannot be stopped: a cancelled `run` waits for its end, or
         until `shutdown`, which cancels every `run`. Raises: RuntimeError: the pool was shut down before.
         """
-        running = self._submit(name, work)
-        waiter = asyncio.wrap_future(running)
-        self._waiting.add(waiter)
-        try:
-            return await self._end(running, waiter)
-        finally:
-            self._waiting.discard(waiter)
-
-    def _submit(self, name: str, work: Callable[[], T]) -> concurrent.futures.Future[T]:
         if self.closed:
             raise RuntimeError("this thread pool was shut down")
+        call = object()
+        self._calls[call] = name
+        try:
+            await self._free.acquire()
+        except asyncio.CancelledError:
+            del self._calls[call]
+            raise
+        try:
+            running = self._submit(call, work)
+            waiter = asyncio.wrap_future(running)
+            self._waiting.add(waiter)
+            try:
+                return await self._end(running, waiter)
+            finally:
+                self._waiting.discard(waiter)
+        finally:
+            self._free.release()
+
+    def _submit(self, call: object, work: Callable[[], T]) -> concurrent.futures.Future[T]:
+        if self.closed:  # while it waited: no thread took it
+            del self._calls[call]
+            raise asyncio.CancelledError
         if self._pool is None:
             self._pool = concurrent.futures.ThreadPoolExecutor(self._limit, thread_name_prefix="inngest")
         running = self._pool.submit(contextvars.copy_context().run, work)
-        self._running[running] = name
-        running.add_done_callback(self._running.pop)
+        running.add_done_callback(lambda _: self._calls.pop(call))
         return running
 
     async def _end(self, running: concurrent.futures.Future[T], waiter: asyncio.Future[T]) -> T:
@@ -69,4 +95,4 @@ class ThreadPool:
             with contextlib.suppress(RuntimeError):  # the loop that waited is closed
                 waiter.get_loop().call_soon_threadsafe(waiter.cancel)
         if self._pool:
-            self._pool.shutdown(wait=not self._running, cancel_futures=True)
+            self._pool.shutdown(wait=not self._calls, cancel_futures=True)
