@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from connect.gateway.granted_leases import Leases
-from connect.gateway.ledger import Ledger, Request, Via
+from connect.gateway.ledger import ACKS, Ledger, Request, Via
 from connect.gateway.log import Kind, Log
 from connect.gateway.settings import Settings
 from connect.gateway.worker_socket import Connection
@@ -27,7 +27,7 @@ class Dispatcher:
         self._turn = 0
         self._arrival: asyncio.Future[None] | None = None
         self.leases = Leases(settings)
-        self.ledger = Ledger(settings.ledger_capacity)
+        self.ledger = Ledger(settings.ledger_capacity, settings.record_bytes)
         self.connections: dict[int, Connection] = {}
         """The open sockets, by number."""
 
@@ -108,7 +108,8 @@ class Dispatcher:
     def acknowledge(self, request_id: str) -> None:
         """Note a WORKER_REQUEST_ACK. It is matched by request id alone; an unknown id is ignored."""
         if (request := self.ledger.get(request_id)) is not None:
-            request.acked.append(time.monotonic())
+            if len(request.acked) < ACKS:
+                request.acked.append(time.monotonic())
             request.decide(accepted=True)
 
     def extend(self, request_id: str, lease_id: str, instance_id: str, *, refused: bool) -> str | None:
@@ -123,11 +124,11 @@ class Dispatcher:
         """Keep the first reply of a request; count the rest."""
         request = self.ledger.get(reply.request_id)
         if request is None:
-            self.ledger.strangers.append(reply.request_id)
+            self.ledger.note_stranger(reply.request_id)
         elif request.reply is not None:
             request.duplicates += 1
         else:
-            request.reply, request.via = reply, via
+            self.ledger.note_reply(request, reply, via)
             request.decide(accepted=True)
             if not request.answer.done():
                 request.answer.set_result(reply)

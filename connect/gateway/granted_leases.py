@@ -2,9 +2,14 @@
 
 import time
 from dataclasses import dataclass
+from typing import Final
 
+from connect.gateway.newest import Newest
 from connect.gateway.settings import Settings
 from connect.wire import WorkerRequestExtendLeaseAckData, WorkerRequestExtendLeaseData, ulid
+
+_SIZE: Final = 500
+"""Bytes that a lease holds."""
 
 
 @dataclass(slots=True)
@@ -18,23 +23,23 @@ class Lease:
 
 
 class Leases:
-    """The leases, by request id."""
+    """The newest leases, by request id: one that lapsed may still be extended, so it is kept until newer ones displace it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._records: dict[str, Lease] = {}
+        self._records: Newest[str, Lease] = Newest(settings.ledger_capacity, settings.record_bytes)
 
     def grant(self, request_id: str) -> str:
         """Make a lease, before the request is forwarded. Returns its id."""
         lease = Lease(*self._fresh())
-        self._records[request_id] = lease
+        self._records.add(request_id, lease, _SIZE)
         return lease.id
 
     def renew(self, request_id: str) -> str:
         """Replace the request's lease, or make one if it has none. Returns the new id."""
         known = self._records.get(request_id)
         lease = Lease(*self._fresh(), previous=known.id if known else "", owner=known.owner if known else "")
-        self._records[request_id] = lease
+        self._records.add(request_id, lease, _SIZE)
         return lease.id
 
     def extend(self, request_id: str, lease_id: str, instance_id: str) -> str | None:
@@ -56,7 +61,7 @@ class Leases:
 
     def delete(self, request_id: str) -> None:
         """Forget the lease of a request whose reply has come: later extensions are refused."""
-        self._records.pop(request_id, None)
+        self._records.drop(request_id)
 
     def _fresh(self) -> tuple[str, float]:
         duration = self._settings.lease_duration

@@ -4,14 +4,20 @@ import json
 import secrets
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf.message import DecodeError
 
+from connect.gateway.newest import Newest
 from connect.gateway.run import synced_function
 from connect.gateway.settings import Settings
 from connect.wire import AppConfiguration, WorkerConnectRequestData, ulid
 from connect.wire import SystemError as SyncError
+
+SESSIONS: Final = 10_000
+"""Session tokens that are valid at a time: the newest."""
+_SIZE: Final = 500
+"""Bytes that a session holds."""
 
 INVALID_MESSAGE = "connect_worker_hello_invalid_msg"
 INVALID_PAYLOAD = "connect_worker_hello_invalid_payload"
@@ -38,16 +44,17 @@ class Session:
 
 
 class Sessions:
-    """The session tokens that start requests were answered with. A token fits any connection id and any number of handshakes."""
+    """The newest session tokens of answers to start requests. A token fits any connection id and any number of handshakes."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._sessions: dict[str, Session] = {}
+        self._sessions: Newest[str, Session] = Newest(SESSIONS, SESSIONS * _SIZE)
 
     def open(self, connection_id: str, group: str) -> str:
         """Issue a new token."""
         token = secrets.token_urlsafe(32)
-        self._sessions[token] = Session(connection_id, group, time.monotonic() + self._settings.session_lifetime)
+        session = Session(connection_id, group, time.monotonic() + self._settings.session_lifetime)
+        self._sessions.add(token, session, _SIZE)
         return token
 
     def valid(self, token: str) -> Session | None:

@@ -1,15 +1,23 @@
 """The test gateway's ledger: the outcome of every request that it dispatched."""
 
 import asyncio
-from collections import Counter, OrderedDict
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
+from connect.gateway.newest import Newest
 from connect.wire import GatewayExecutorRequestData, SDKResponse
 
 Status: TypeAlias = Literal["waiting", "replied", "lapsed", "undelivered", "cancelled"]
 Via: TypeAlias = Literal["socket", "flush"]
+
+STRANGERS: Final = 1000
+"""Request ids of replies to unknown requests that are kept: the newest."""
+ACKS: Final = 100
+"""Acknowledgements of one request of which the time is kept: the first ones."""
+_OVERHEAD: Final = 2000
+"""Bytes that a request holds besides its messages."""
 
 
 @dataclass(eq=False, slots=True)
@@ -28,6 +36,7 @@ class Request:
     dispatched: list[tuple[float, int]] = field(default_factory=list)
     """Each time that it was sent: when, and over which connection (its number)."""
     acked: list[float] = field(default_factory=list)
+    """When it was acknowledged, at most `ACKS` times."""
     reply: SDKResponse | None = field(default=None, repr=False)
     via: Via | None = None
     duplicates: int = 0
@@ -47,19 +56,22 @@ class Request:
 
 
 class Ledger:
-    """The newest `capacity` requests, by id."""
+    """The newest requests, by id: at most *capacity* of them, and at most *size* bytes."""
 
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._requests: OrderedDict[str, Request] = OrderedDict()
-        self.strangers: list[str] = []
-        """The request ids of replies to requests that are not in the ledger."""
+    def __init__(self, capacity: int, size: int) -> None:
+        self._requests: Newest[str, Request] = Newest(capacity, size)
+        self._strangers: deque[str] = deque(maxlen=STRANGERS)
+
+    @property
+    def strangers(self) -> list[str]:
+        """The request ids of replies to requests that are not in the ledger: the newest `STRANGERS`."""
+        return list(self._strangers)
 
     def __getitem__(self, request_id: str) -> Request:
         return self._requests[request_id]
 
     def __iter__(self) -> Iterator[Request]:
-        return iter(list(self._requests.values()))
+        return iter(self._requests)
 
     def __len__(self) -> int:
         return len(self._requests)
@@ -69,10 +81,17 @@ class Ledger:
         return self._requests.get(request_id)
 
     def add(self, request: Request) -> None:
-        """Add *request*; drop the oldest one if the ledger is full."""
-        self._requests[request.id] = request
-        if len(self._requests) > self._capacity:
-            self._requests.popitem(last=False)
+        """Add *request*; drop the oldest ones if the ledger is full."""
+        self._requests.add(request.id, request, _OVERHEAD + request.message.ByteSize())
+
+    def note_reply(self, request: Request, reply: SDKResponse, via: Via) -> None:
+        """*reply* is the first one to *request*. For the gateway itself."""
+        request.reply, request.via = reply, via
+        self._requests.grow(request.id, reply.ByteSize())
+
+    def note_stranger(self, request_id: str) -> None:
+        """A reply came to a request that is not in the ledger. For the gateway itself."""
+        self._strangers.append(request_id)
 
     @property
     def accepted(self) -> list[Request]:
@@ -96,6 +115,6 @@ class Ledger:
             "flush": vias["flush"],
             "duplicates": sum(request.duplicates for request in requests),
             "nacked": sum(request.nacked for request in requests),
-            "strangers": len(self.strangers),
+            "strangers": len(self._strangers),
             **Counter(request.status for request in requests),
         }

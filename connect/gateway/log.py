@@ -1,7 +1,6 @@
 """The test gateway's log: a record of each frame, call and connection, in order, to search or to wait for."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -9,6 +8,7 @@ from typing import Final, Literal, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
 
+from connect.gateway.newest import Newest
 from connect.wire import GatewayMessageType
 from connect.wire.codec import kind_name
 
@@ -110,11 +110,15 @@ _Watcher: TypeAlias = Callable[[Record | None], None]
 _T = TypeVar("_T")
 
 
-class Log:
-    """A bounded list of records. Used on the gateway's loop only."""
+_OVERHEAD: Final = 500
+"""Bytes that a record holds besides its message and headers."""
 
-    def __init__(self, capacity: int) -> None:
-        self._records: deque[Record] = deque(maxlen=capacity)
+
+class Log:
+    """The newest records: at most *capacity* of them, and at most *size* bytes. Used on the gateway's loop only."""
+
+    def __init__(self, capacity: int, size: int) -> None:
+        self._records: Newest[int, Record] = Newest(capacity, size)
         self._watchers: list[_Watcher] = []
         self.total = 0
         """How many records were ever added. As a mark it stands for the log's present end: see `since`."""
@@ -127,8 +131,8 @@ class Log:
 
     def add(self, record: Record) -> None:
         """Append *record*, and end the waits for it."""
-        self._records.append(record)
         self.total += 1
+        self._records.add(self.total, record, _size(record))
         self.changed(record)
 
     def changed(self, record: Record | None = None) -> None:
@@ -195,3 +199,17 @@ class Log:
             raise TimeoutError(f"no {what} within {within:g} s; the log ends with\n{self.text()}") from None
         finally:
             self._watchers.remove(guarded)
+
+
+def _size(record: Record) -> int:
+    match record:
+        case Frame(size=size):
+            return _OVERHEAD + size
+        case Call(message=message, headers=headers):
+            body = message.ByteSize() if message is not None else 0
+            return _OVERHEAD + body + sum(len(name) + len(value) for name, value in headers.items())
+        case Ended(reason=reason):
+            return _OVERHEAD + len(reason)
+        case Unheard(event=event):
+            return _OVERHEAD + len(event)
+    return _OVERHEAD

@@ -61,6 +61,15 @@ class Run:
     """Whether the run has had parallel steps: from then on the worker reports a new step as StepPlanned before it runs it."""
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
+    size: int = field(default=0, repr=False)
+    """Bytes of its event, steps and output, as far as requests and replies showed them."""
+
+    def note_size(self, size: int) -> int:
+        """Its data have *size* bytes or more; returns by how much that is more than was known. For the gateway itself."""
+        more = max(0, size - self.size)
+        self.size += more
+        return more
+
     async def done(self) -> "Run":
         """Wait until the run and its failure handler have ended. Cancelling the wait does not cancel the run."""
         if self.task is not None:

@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections import OrderedDict
 from datetime import datetime
 from typing import Any, Final
 
 from connect.gateway.dispatcher import Dispatcher, DispatchError
 from connect.gateway.executor_request import request_for
 from connect.gateway.log import Log, Retry, Unheard
+from connect.gateway.newest import Newest
 from connect.gateway.opcodes import Failure, Op, Progress, read, until
 from connect.gateway.run import Function, Run, Step, new_event, synced_function
 from connect.gateway.settings import Settings
@@ -17,6 +17,11 @@ from connect.wire import durations, ulid
 
 WHOLE: Final = "step"
 """The step id of an execution that targets no single step."""
+
+FUNCTIONS: Final = 10_000
+"""Functions that are known: those that were synced last."""
+_OVERHEAD: Final = 2000
+"""Bytes that a run holds besides its data."""
 
 INVOKED: Final = "inngest/function.invoked"
 """The event of a run that a step of another run invoked."""
@@ -40,14 +45,17 @@ class Scheduler:
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiters: dict[str, list[asyncio.Future[dict[str, Any]]]] = {}
         self.functions: dict[str, Function] = {}
-        """Every function that a worker ever synced, by slug."""
-        self.runs: OrderedDict[str, Run] = OrderedDict()
+        """The functions that workers synced last, by slug: at most `FUNCTIONS`."""
+        self.runs: Newest[str, Run] = Newest(settings.ledger_capacity, settings.record_bytes)
 
     def register(self, functions: dict[str, list[dict[str, Any]]]) -> None:
         """Keep what a worker synced: function configurations by app name."""
         for app_name, configs in functions.items():
             for config in configs:
+                self.functions.pop(config["id"], None)  # it becomes the newest
                 self.functions[config["id"]] = synced_function(app_name, config)
+        for slug in list(self.functions)[:-FUNCTIONS]:
+            del self.functions[slug]
 
     # -- starting and ending
 
@@ -83,9 +91,7 @@ class Scheduler:
 
     def _begin(self, slug: str, event: dict[str, Any]) -> Run:
         run = Run(ulid.new(), slug, event)
-        self.runs[run.id] = run
-        if len(self.runs) > self._settings.ledger_capacity:
-            self.runs.popitem(last=False)
+        self.runs.add(run.id, run, _OVERHEAD)
         run.task = asyncio.get_running_loop().create_task(self._follow(run))
         self._tasks.add(run.task)
         run.task.add_done_callback(self._tasks.discard)
@@ -137,11 +143,13 @@ class Scheduler:
     async def _attempt(self, run: Run, step_id: str, attempt: int) -> Failure | Progress:
         message = request_for(run, self._known(run.slug), step_id, attempt, self._settings)
         run.requests.append(message.request_id)
+        self.runs.grow(run.id, run.note_size(len(message.request_payload)))
         try:
             reply = await self._dispatcher.execute(message)
         except DispatchError as error:
             return Failure({"name": str(error), "message": f"{error} ({run.slug})"})
         run.version = reply.request_version
+        self.runs.grow(run.id, run.note_size(run.size + len(reply.body)))
         return read(reply)
 
     # -- steps
@@ -207,6 +215,8 @@ class Scheduler:
         waiters = self._waiters.get(event_name, [])
         if waiter in waiters:
             waiters.remove(waiter)
+        if not waiters:
+            self._waiters.pop(event_name, None)
 
     async def _invoke(self, run: Run, op: Op) -> None:
         payload = op.opts.get("payload") or {}

@@ -39,7 +39,7 @@ class Gateway(Settings):
     """
 
     def __post_init__(self) -> None:
-        self.log = Log(self.log_capacity)
+        self.log = Log(self.log_capacity, self.record_bytes)
         """Every frame, call and connection, in order."""
         self.faults = Faults()
         """What to do wrong, by frame kind."""
@@ -105,13 +105,13 @@ class Gateway(Settings):
 
     @property
     def functions(self) -> dict[str, Function]:
-        """Every function that a worker ever synced, by slug."""
+        """The functions that workers synced, by slug; of very many those that came last."""
         return self._scheduler.functions
 
     @property
     def runs(self) -> list[Run]:
         """The runs, oldest first."""
-        return list(self._scheduler.runs.values())
+        return list(self._scheduler.runs)
 
     @property
     def ledger(self) -> Ledger:

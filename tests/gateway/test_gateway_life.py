@@ -303,3 +303,13 @@ async def test_the_log_and_the_ledger_are_bounded() -> None:
         assert (len(gw.log), len(gw.ledger), len(gw.runs)) == (3, 2, 2)
         assert gw.mark > 3
         await worker.leave()
+
+
+async def test_acknowledgements_of_one_request_are_noted_so_often_and_no_more(gw: Gateway, worker: RawWorker) -> None:
+    await worker.join()
+    gw.start_run("app-fn")
+    request = await worker.expect(Kind.GATEWAY_EXECUTOR_REQUEST)
+    for _ in range(150):
+        await worker.ack(request)
+    await worker.reply(request)
+    assert len(gw.ledger[request.request_id].acked) == 100

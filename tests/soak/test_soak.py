@@ -46,6 +46,7 @@ async def gw() -> AsyncIterator[Gateway]:
         close_timeout=0.5,
         log_capacity=10_000,
         ledger_capacity=1_000_000,
+        record_bytes=2**30,
     ) as gateway:
         yield gateway
 
