@@ -6,7 +6,7 @@ READY := $(VENV)/ready
 INSTALL := requirements/install.py
 CODE := connect statecharts tests benchmarks examples proto docs requirements
 
-.PHONY: help demo lab test pythons soak faults mutate oldest newest lint format diagrams docs proto lock dist bench clean
+.PHONY: help demo lab test pythons soak fuzz faults mutate oldest newest lint format diagrams docs proto lock dist bench clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -45,6 +45,11 @@ pythons: ## Every test with the Pythons of Debian's releases, unpacked by deboot
 
 soak: $(READY) ## 60 seconds of faults under load
 	$(BIN)/python -m pytest tests/soak --soak-seconds 60 -s $(PYTEST)
+
+MINUTES ?= 5
+
+fuzz: $(READY) ## Gateways that send whatever a protobuf can be spoilt to, for MINUTES=5
+	$(BIN)/python -m pytest tests/fuzz --fuzz-seconds $$(( 60 * $(MINUTES) )) -s $(PYTEST)
 
 faults: $(READY) ## Remove each line that protects from a known fault, and check that its tests fail (minutes)
 	$(BIN)/python -m tests.faults
