@@ -6,7 +6,7 @@ READY := $(VENV)/ready
 INSTALL := requirements/install.py
 CODE := connect statecharts tests benchmarks examples proto docs requirements
 
-.PHONY: help demo lab test pythons soak fuzz faults mutate oldest newest lint format diagrams docs proto lock dist bench clean
+.PHONY: help demo lab test pythons soak fuzz attack faults mutate oldest newest lint format diagrams docs proto lock dist bench clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -50,6 +50,11 @@ MINUTES ?= 5
 
 fuzz: $(READY) ## Gateways that send whatever a protobuf can be spoilt to, for MINUTES=5
 	$(BIN)/python -m pytest tests/fuzz --fuzz-seconds $$(( 60 * $(MINUTES) )) -s $(PYTEST)
+
+SECONDS ?= 10
+
+attack: $(READY) ## Hostile gateways, SECONDS=10 each, against a worker in each isolation: memory, /livez, how it ends (15 minutes)
+	$(BIN)/python -m pytest tests/attack --attack-seconds $(SECONDS) -s $(PYTEST)
 
 faults: $(READY) ## Remove each line that protects from a known fault, and check that its tests fail (minutes)
 	$(BIN)/python -m tests.faults
