@@ -3,7 +3,7 @@
 from typing import Final
 
 from connect import wire
-from connect.execution.outcome import Outcome, failure
+from connect.execution.outcome import Outcome, failure, too_large
 from connect.redaction import logger
 from connect.wire.codec import MESSAGE_LIMIT
 
@@ -45,13 +45,6 @@ def _response(data: wire.GatewayExecutorRequestData, outcome: Outcome) -> wire.S
     if outcome.retry_after is not None:
         response.retry_after = outcome.retry_after
     return response
-
-
-def too_large(size: int) -> Outcome:
-    """The ERROR that is sent instead of a reply of *size* bytes. Not retriable: a retry would give the same result."""
-    cure = "return less, or store the result and return a reference to it"
-    text = f"the reply has {size} bytes, and Inngest takes at most {MESSAGE_LIMIT}: {cure}"
-    return failure("ReplyTooLarge", text, no_retry=True)
 
 
 CANCELLED: Final = failure(

@@ -22,15 +22,18 @@ from connect.errors import ConfigurationError
 from connect.execution import pipe, process_pool, sdk
 from connect.execution.ending import end_now
 from connect.execution.invocation import Invocation
-from connect.execution.outcome import Outcome
+from connect.execution.outcome import Outcome, too_large
 from connect.execution.pipe import Message, Pipe
 from connect.execution.process_setup import ProcessSetup
 from connect.loops.loop import freeze_imported_objects, new_loop
+from connect.wire.codec import MESSAGE_LIMIT
 
 FORMAT: Final = "%(asctime)s %(levelname)-7s %(processName)s %(name)s: %(message)s"
 
 _PR_SET_PDEATHSIG: Final = 1
 _outcome_fields: Final = attrgetter(*(field.name for field in fields(Outcome)))
+
+log = logging.getLogger("connect.processes")
 
 
 def main() -> None:
@@ -87,9 +90,22 @@ class Child:
                     task.cancel()
 
     def _run(self, number: int, invocation: Invocation) -> None:
-        task = self._loop.create_task(self._apps.run(invocation), name=f"inngest {invocation.request_id}")
+        task = self._loop.create_task(self._outcome(invocation), name=f"inngest {invocation.request_id}")
         self._tasks[number] = task
         task.add_done_callback(lambda task: self._ended(number, task))
+
+    async def _outcome(self, invocation: Invocation) -> Outcome:
+        """A result that is larger than a gateway reads does not leave this process: the worker would hold it several times over."""
+        outcome = await self._apps.run(invocation)
+        size = len(outcome.body)
+        if size <= MESSAGE_LIMIT:
+            return outcome
+        log.error(
+            "the reply to request %s has %d bytes, more than a gateway reads: sent an error instead",
+            invocation.request_id,
+            size,
+        )
+        return too_large(size)
 
     def _ended(self, number: int, task: asyncio.Task[Outcome]) -> None:
         del self._tasks[number]

@@ -1,4 +1,4 @@
-"""Functions that block: the thread that they run on, or the event loop."""
+"""Functions that block the thread that they run on, or the event loop; and one whose result is huge."""
 
 import threading
 
@@ -18,4 +18,9 @@ async def block_the_loop(ctx: inngest.Context) -> None:
     go.wait(30)
 
 
-apps = [(client, [block_a_thread, block_the_loop])]
+@client.create_function(fn_id="huge", retries=0, trigger=inngest.TriggerEvent(event="huge"))
+async def return_a_huge_result(ctx: inngest.Context) -> str:
+    return "x" * 30_000_000
+
+
+apps = [(client, [block_a_thread, block_the_loop, return_a_huge_result])]

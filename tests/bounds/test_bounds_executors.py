@@ -2,12 +2,13 @@
 
 import asyncio
 import threading
+import tracemalloc
 from collections.abc import AsyncIterator
 from typing import Any
 
 import blocking_functions
 import pytest
-from growth import growth
+from growth import growth, traced
 from sdk_kit import invocation
 
 from connect import Deadlines, WorkerConnection, connect
@@ -92,3 +93,13 @@ async def test_a_call_for_a_blocked_loop_that_is_cancelled_is_forgotten(gw: Gate
     await run(isolation)
     await given(gw, "app-loop")
     assert await growth(lambda _: given_and_taken_away(gw, "app-loop"), 40) < 20 * PAYLOAD
+
+
+async def test_a_result_that_no_gateway_reads_stays_in_its_process(gw: Gateway, run: Any) -> None:
+    """It has 30 MB. The worker process would hold it, and the reply that is made of it."""
+    await run("process")
+    with traced():
+        ended = await gw.invoke("app-huge")
+        _, most = tracemalloc.get_traced_memory()
+    assert ended.error["name"] == "ReplyTooLarge"
+    assert most < 20_000_000
