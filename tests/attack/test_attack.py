@@ -22,7 +22,7 @@ from group_kit import end_group
 
 HERE = Path(__file__).parent
 PROBE = 0.05
-"""Seconds that `/livez` may take."""
+"""Seconds that `/livez` may take, beyond those by which this process itself is late: it attacks and probes, on the same cores."""
 SOME = 0.1
 """The share of probes that may take longer: a machine with few cores runs the attacker, the worker and the prober."""
 WORST = 1.0
@@ -60,6 +60,7 @@ class Attacked:
         self._process = process
         self._seen = psutil.Process(process.pid)
         self._before = 0
+        self._own_lateness = 0.0
 
     def __str__(self) -> str:
         probe = f"/livez median {statistics.median(self.probes) * 1000:.0f} ms, worst {max(self.probes) * 1000:.0f} ms"
@@ -72,11 +73,21 @@ class Attacked:
     async def watch(self, seconds: float) -> None:
         """Probe it, and measure its memory."""
         until = time.monotonic() + seconds
+        lateness = asyncio.create_task(self._note_own_lateness())
         async with aiohttp.ClientSession(f"http://127.0.0.1:{self.port}") as session:
             while time.monotonic() < until:
-                self.probes.append(await self._probe(session))
+                self._own_lateness = 0.0
+                took = await self._probe(session)
+                self.probes.append(max(0.0, took - self._own_lateness))
                 self._measure()
                 await asyncio.sleep(0.05)
+        lateness.cancel()
+
+    async def _note_own_lateness(self) -> None:
+        while True:
+            asked = time.monotonic()
+            await asyncio.sleep(0.002)
+            self._own_lateness = max(self._own_lateness, time.monotonic() - asked - 0.002)
 
     async def end(self) -> tuple[float, int]:
         """Send it SIGTERM; how long it took to end, and its exit code. It is killed if it takes a minute."""
