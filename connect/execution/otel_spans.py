@@ -22,8 +22,10 @@ except ImportError as error:
     cure = "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http"
     raise ConfigurationError(f"traces need OpenTelemetry: {cure}") from error
 
-__all__ = ["Execution", "Executions", "Span", "SpanKind", "StatusCode", "export", "tracer"]
+__all__ = ["LONGEST", "Execution", "Executions", "Span", "SpanKind", "StatusCode", "export", "tracer"]
 
+LONGEST: Final = 256
+"""Characters of the longest text on a span. The gateway names what it likes, and spans wait to be exported."""
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
 
@@ -66,7 +68,7 @@ class Executions:
     def span(self, invocation: Invocation) -> Iterator["Execution"]:
         """Make the span of *invocation* current while the block runs. An exception ends it as an error and is raised on."""
         with self._tracer.start_as_current_span(
-            f"execute {invocation.function_slug}",
+            f"execute {invocation.function_slug}"[:LONGEST],
             context=_PROPAGATOR.extract(invocation.headers),
             kind=SpanKind.CONSUMER,
             attributes=_attributes(invocation),
@@ -112,4 +114,4 @@ def _attributes(invocation: Invocation) -> dict[str, Any]:
         "inngest.run_id": invocation.run_id,
         "inngest.step_id": invocation.step_id,
     }
-    return {name: value for name, value in attributes.items() if value is not None}
+    return {name: value[:LONGEST] for name, value in attributes.items() if value is not None}

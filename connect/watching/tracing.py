@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from connect import events
-from connect.execution.otel_spans import Executions, Span, SpanKind, StatusCode, tracer
+from connect.execution.otel_spans import LONGEST, Executions, Span, SpanKind, StatusCode, tracer
 from connect.status import ConnectionState
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ class Lifecycle:
 
     def _connected(self, event: events.Connected) -> None:
         span = self._connecting or self._begin("connect", event.at, {})
-        span.set_attribute("inngest.connect.connection_id", event.connection_id)
-        span.set_attribute("inngest.connect.gateway_group", event.gateway_group)
+        span.set_attribute("inngest.connect.connection_id", event.connection_id[:LONGEST])
+        span.set_attribute("inngest.connect.gateway_group", event.gateway_group[:LONGEST])
         self._executions.connection = span.get_span_context()
         span.end(_nanoseconds(event.at))
         self._connecting = None

@@ -10,6 +10,10 @@ import pytest
 import tenacity
 from aiohttp import web
 from growth import alive, growth
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from rig import Apps
 
 from connect import Deadlines, WorkerConnection, connect, events, listeners
@@ -75,6 +79,21 @@ async def test_close_reasons_and_codes_get_no_metrics_of_their_own(gw: Gateway, 
         await gw.until(lambda gone=connection: gone not in gw.connections)  # type: ignore[misc]
     await gw.wait_for_worker()
     assert alive(prometheus_client.Counter) < before + 30, "the transitions that came first are among them"
+
+
+# -- traces ------------------------------------------------------------------------------------------------------------------
+
+
+async def test_texts_of_a_gateway_are_cut_on_spans(gw: Gateway, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spans wait to be exported: 2,048 of them, where OpenTelemetry is left as it is."""
+    provider, waiting = TracerProvider(), InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(waiting))
+    monkeypatch.setattr(trace, "get_tracer", lambda name, version=None: provider.get_tracer(name, version))
+    await run(traces=True)
+    await gw.wait_for_worker()
+    assert await growth(lambda number: asked(gw, f"app-{number}-{'x' * 50_000}"), 20) < 1_000_000
+    assert len(waiting.get_finished_spans()) > 60
+    provider.shutdown()
 
 
 # -- what the API grants -----------------------------------------------------------------------------------------------------
