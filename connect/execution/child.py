@@ -22,7 +22,7 @@ from connect.errors import ConfigurationError
 from connect.execution import pipe, process_pool, sdk
 from connect.execution.ending import end_now
 from connect.execution.invocation import Invocation
-from connect.execution.outcome import Outcome, too_large
+from connect.execution.outcome import Outcome, failure, too_large
 from connect.execution.pipe import Message, Pipe
 from connect.execution.process_setup import ProcessSetup
 from connect.loops.loop import freeze_imported_objects, new_loop
@@ -111,8 +111,17 @@ class Child:
         del self._tasks[number]
         if task.cancelled():
             self._pipe.send((pipe.CANCELLED, number))
-        elif not task.exception():  # a KeyboardInterrupt: it ends the process
-            self._pipe.send((pipe.DONE, number, *_outcome_fields(task.result())))
+        else:
+            self._pipe.send((pipe.DONE, number, *_outcome_fields(_outcome(task))))
+
+
+def _outcome(task: asyncio.Task[Outcome]) -> Outcome:
+    """Of a task that was not cancelled. Nothing that a function raises leaves its task; what else does must not go unanswered."""
+    error = task.exception()
+    if error is None:
+        return task.result()
+    log.error("%s could not be run", task.get_name(), exc_info=error)
+    return failure(type(error).__name__, "the function could not be run; the worker's log says why")
 
 
 def _end_with_worker(parent: int) -> None:

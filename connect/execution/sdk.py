@@ -9,8 +9,6 @@ not, so that `connect doctor` can still run.
 from __future__ import annotations  # some annotations name what an unsupported release of the SDK lacks
 
 import asyncio
-import contextvars
-import copy
 import inspect
 import os
 import platform
@@ -26,6 +24,7 @@ from connect import wire
 from connect.errors import ConfigurationError
 from connect.execution import sdk_internals
 from connect.execution.app_lookup import locate
+from connect.execution.function_guard import function_results, guarded, is_run_by_a_task, pass_ctrl_c_on
 from connect.execution.outcome import Outcome, failure
 from connect.execution.thread_pool import ThreadPool
 from connect.log_format import Traceback
@@ -40,14 +39,7 @@ AppsArgument: TypeAlias = "str | App | Sequence[App]"
 
 _CURE: Final = "pass (client, [functions])"
 
-_results: contextvars.ContextVar[list[sdk_internals.CallResult]] = contextvars.ContextVar("results")
-"""The result of the function that the current execution runs; empty until it has ended."""
-
 log = logger("connect.functions")
-
-
-class FunctionExited(Exception):  # noqa: N818 - the server shows this name
-    """A function called `sys.exit()`: the function fails, the worker goes on."""
 
 
 class Apps:
@@ -92,7 +84,8 @@ class Apps:
         """Run a function: an async one on the loop that awaits this, a sync one on a thread.
 
         Cancelling stops an async function and raises CancelledError. A function that is sync, or has just ended, cannot be
-        stopped: then this returns its outcome. Raises nothing else, except KeyboardInterrupt.
+        stopped: then this returns its outcome. Raises nothing else, whatever the function raises. A KeyboardInterrupt that may be
+        Ctrl-C also ends the loop, once more turns of it are run.
         """
         if self.spans is None:
             return await self._run_safely(invocation)
@@ -108,9 +101,10 @@ class Apps:
             if self._is_stopping():
                 raise
             return failure("CancelledError", "the function was cancelled by what it awaited, not by the worker")
-        except (KeyboardInterrupt, GeneratorExit):  # they end the process, or this coroutine
-            raise
         except BaseException as error:  # user code may raise any class, and each request must be answered
+            if isinstance(error, GeneratorExit) and not is_run_by_a_task():
+                raise  # this coroutine is closed
+            pass_ctrl_c_on(error)
             self._logger.exception("request %s could not be run", invocation.request_id)
             return failure(type(error).__name__, "the function could not be run; the worker's log says why")
 
@@ -145,7 +139,7 @@ class _App:
     def __init__(
         self, client: inngest.Inngest, functions: Sequence[inngest.Function[Any]], signing_key: str | None
     ) -> None:
-        self.handler = _handler(client, [_guarded(function) for function in functions], signing_key)
+        self.handler = _handler(client, [guarded(function) for function in functions], signing_key)
         self.functions = {
             function_id: function.is_handler_async
             for function in functions
@@ -234,39 +228,6 @@ def _configuration(client: inngest.Inngest, functions: Sequence[inngest.Function
     )
 
 
-def _guarded(function: inngest.Function[Any]) -> inngest.Function[Any]:
-    """A copy of *function* that stores its result in `_results`, and fails where it calls `sys.exit()`.
-
-    The SDK runs it in a task of its own, where a SystemExit would end the loop.
-    """
-
-    async def call(client: Any, ctx: Any, *given: Any, **named: Any) -> sdk_internals.CallResult:
-        sdk_internals.free_of_cycles(ctx)
-        results = _results.get()
-        if not results:
-            try:
-                results.append(await function.call(client, ctx, *given, **named))
-            except SystemExit as error:
-                results.append(_exited(error))
-        return results[0]
-
-    def call_sync(client: Any, ctx: Any, *given: Any, **named: Any) -> sdk_internals.CallResult:
-        sdk_internals.free_of_cycles(ctx)
-        try:
-            return function.call_sync(client, ctx, *given, **named)
-        except SystemExit as error:
-            return _exited(error)
-
-    made = copy.copy(function)
-    vars(made).update(call=call, call_sync=call_sync)
-    return made
-
-
-def _exited(error: SystemExit) -> sdk_internals.CallResult:
-    failed = FunctionExited(f"the function called sys.exit({'' if error.code is None else repr(error.code)})")
-    return sdk_internals.CallResult(error=failed.with_traceback(error.__traceback__))
-
-
 def _handler(
     client: inngest.Inngest, functions: list[inngest.Function[Any]], signing_key: str | None
 ) -> sdk_internals.CommHandler:
@@ -305,7 +266,7 @@ def _request(invocation: Invocation) -> sdk_internals.CommRequest:
 async def _post(handler: sdk_internals.CommHandler, request: sdk_internals.CommRequest) -> sdk_internals.CommResponse:
     """The SDK's answer to *request*. A cancel that comes after the function has ended, but before the SDK has, is ignored."""
     results: list[sdk_internals.CallResult] = []
-    _results.set(results)
+    function_results.set(results)
     try:
         while True:
             try:

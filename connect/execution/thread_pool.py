@@ -43,7 +43,8 @@ class ThreadPool:
         """Call *work* on a thread, with a copy of the caller's context variables; return what it returns, raise what it raises.
 
         Cancelling keeps *work* from starting. Once it has started it cannot be stopped: a cancelled `run` waits for its end, or
-        until `shutdown`, which cancels every `run`. Raises: RuntimeError: the pool was shut down before.
+        until `shutdown`, which cancels every `run`. Raises: RuntimeError: the pool was shut down before, or *work* raised
+        StopIteration.
         """
         if self.closed:
             raise RuntimeError("this thread pool was shut down")
@@ -71,7 +72,7 @@ class ThreadPool:
             raise asyncio.CancelledError
         if self._pool is None:
             self._pool = concurrent.futures.ThreadPoolExecutor(self._limit, thread_name_prefix="inngest")
-        running = self._pool.submit(contextvars.copy_context().run, work)
+        running = self._pool.submit(contextvars.copy_context().run, _call, work)
         running.add_done_callback(lambda _: self._calls.pop(call))
         return running
 
@@ -96,3 +97,11 @@ class ThreadPool:
                 waiter.get_loop().call_soon_threadsafe(waiter.cancel)
         if self._pool:
             self._pool.shutdown(wait=not self._calls, cancel_futures=True)
+
+
+def _call(work: Callable[[], T]) -> T:
+    """What *work* returns. An asyncio future takes no StopIteration, and its waiter would wait for ever."""
+    try:
+        return work()
+    except StopIteration as error:
+        raise RuntimeError("StopIteration was raised") from error
