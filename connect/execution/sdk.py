@@ -2,8 +2,8 @@
 
 The SDK's own request handler does it, so steps, retries, middleware and serialisers behave as they do anywhere else. The SDK has
 no public interface for that; the official client uses the same internals. `connect.execution.sdk_internals` lists them, and only
-this module uses them. If the installed release lacks one, loading apps raises an error that names it; importing this package does
-not, so that `connect doctor` can still run.
+this module and `function_guard` use them. If the installed release lacks one, loading apps raises an error that names it;
+importing this package does not, so that `connect doctor` can still run.
 """
 
 from __future__ import annotations  # some annotations name what an unsupported release of the SDK lacks
