@@ -177,6 +177,12 @@ class Connection:
         """Ids of executions that still run although the worker has ended: sync functions, which cannot be stopped."""
         return self._stuck
 
+    def loop_stopped(self, error: BaseException) -> None:
+        """Something on this loop raised *error*, which stopped it; it runs on. A bug of the worker, or of the user's executor."""
+        bug = InternalError(f"the connection's event loop was stopped by {described(error)}")
+        bug.__cause__ = error
+        self._loop.call_soon(self._note_broken, bug)
+
     @property
     def connection_id(self) -> str | None:
         """The id of the link in use, or of the last one that was. From any thread."""

@@ -1,6 +1,7 @@
 """Isolation: which executor runs the user's functions."""
 
 import asyncio
+from collections.abc import Callable
 
 from connect.configuration import Configuration
 from connect.execution import Executor
@@ -8,8 +9,12 @@ from connect.execution.caller_loop import CallerLoop
 from connect.execution.same_loop import SameLoop
 
 
-def executor_for(known: Configuration, home: asyncio.AbstractEventLoop) -> Executor:
-    """The user's own executor, or that of the isolation; *home* is the loop that called `start()`."""
+def executor_for(
+    known: Configuration, home: asyncio.AbstractEventLoop, stopped: Callable[[], object] = lambda: None
+) -> Executor:
+    """The user's own executor, or that of the isolation; *home* is the loop that called `start()`; *stopped* is called, on the
+    connection's loop, if it stands still for good.
+    """
     if known.options.executor:
         return known.options.executor
     if known.processes:
@@ -17,4 +22,4 @@ def executor_for(known: Configuration, home: asyncio.AbstractEventLoop) -> Execu
 
         traceparent = known.apps.spans.traceparent if known.apps.spans else str
         return ProcessPool(known.processes, known.options.deadlines, known.rng, known.sleep, traceparent)
-    return CallerLoop(known.apps, home) if known.options.isolation == "thread" else SameLoop(known.apps)
+    return CallerLoop(known.apps, home, stopped) if known.options.isolation == "thread" else SameLoop(known.apps)

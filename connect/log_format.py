@@ -6,12 +6,15 @@ The ids in a message are also given as `extra` of the record, under the names in
 import json
 import logging
 import math
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
+
+from connect.log_output import StandardError
 
 Format = Literal["text", "json"]
 
@@ -197,7 +200,8 @@ def to_stderr(level: str | int, how: Format, text: str = TEXT) -> None:
     *text* is the format if *how* is "text". The logger of the statechart engine, which logs each event twice at DEBUG, is set to
     WARNING unless it has a level already.
     """
-    handler = logging.StreamHandler()
+    # User code that has replaced sys.stderr wants the log there.
+    handler = StandardError() if sys.stderr is sys.__stderr__ else logging.StreamHandler()
     handler.setFormatter(JsonLines() if how == "json" else TextLines(text))
     handler.addFilter(RepeatLimit())
     least = level.upper() if isinstance(level, str) else level

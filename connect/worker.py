@@ -12,17 +12,18 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Final, ParamSpec, Self, TypeVar, cast
 
 from connect.configuration import Configuration, resolve
 from connect.connection import Connection
 from connect.errors import ConfigurationError, LinkLost
 from connect.events import Closed, Draining, Event, StateChanged
 from connect.execution.app_lookup import importing_apps
+from connect.execution.ending import SECONDS
 from connect.isolation import executor_for
 from connect.listeners import Listeners
 from connect.loops import signals
-from connect.loops.loop import new_loop
+from connect.loops.loop import new_loop, run_until_done
 from connect.options import Options, arguments, signature
 from connect.redaction import logger
 from connect.status import ConnectionState, Status
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound=Event)
 P = ParamSpec("P")
+
+CLOSING_SECONDS: Final = 10.0
+"""Most seconds that a worker takes to end once its replies are delivered or given up: links and HTTP servers are closed then."""
 
 log = logger("connect")
 
@@ -48,6 +52,7 @@ class WorkerConnection:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
         self._signals = 0
+        self._bound: Callable[[float], object] = float
         self._waiting: set[Callable[[], None]] = set()
         self._ended = False
         self._starter: asyncio.Task[None] | None = None
@@ -74,7 +79,7 @@ class WorkerConnection:
             return
         home = asyncio.get_running_loop()
         self._listeners.set_default_loop(home)
-        executor = executor_for(self._known, home)
+        executor = executor_for(self._known, home, self._request)
         self._processes = cast("ProcessPool", executor) if self._known.processes else None
         self._connection = Connection(self._known, executor, self._listeners)
         try:
@@ -106,10 +111,11 @@ class WorkerConnection:
         def body() -> None:
             loop, error = new_loop(), None
             try:
-                loop.run_until_complete(self._live(connection))
+                run_until_done(loop, self._live(connection), connection.loop_stopped)
             except BaseException as raised:  # handed over to start()
                 error = raised
             _dispose(loop)
+            self._bound(SECONDS)
             with contextlib.suppress(RuntimeError):  # the caller's loop is closed: `start()` was abandoned
                 home.call_soon_threadsafe(_resolve, ended, error)
 
@@ -196,6 +202,7 @@ class WorkerConnection:
     def _request(self, hurry: bool = False) -> None:
         """Tell the connection to close and, with *hurry*, to cancel user code. From any thread, and from a signal handler."""
         self._closing = True
+        self._bound_end(hurry=hurry)
         connection, loop = self._connection, self._loop
         if connection is None:
             self._end()
@@ -205,8 +212,16 @@ class WorkerConnection:
                 if hurry:
                     loop.call_soon_threadsafe(connection.hurry)
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._signals += 1
+    def _bound_end(self, *, hurry: bool) -> None:
+        options = self._known.options
+        work = 0.0 if hurry else options.shutdown_timeout
+        if work is not None:
+            processes = 2 * options.deadlines.process_end if self._known.processes else 0.0
+            self._bound(work + options.flush_timeout + processes + CLOSING_SECONDS)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        # A terminal that is closed sends several SIGHUPs: they never cancel work.
+        self._signals += number != signals.HANGUP
         self._request(hurry=self._signals > 1)
 
     # -- asking ---------------------------------------------------------------------------------------------------------------
@@ -298,6 +313,15 @@ class WorkerConnection:
 
     def __repr__(self) -> str:
         return f"<WorkerConnection {self.get_state().value}>"
+
+
+def bound_end(worker: WorkerConnection, told: Callable[[float], object]) -> None:
+    """Call *told* with the most seconds that the end of *worker* may take from now on, whenever that becomes known.
+
+    For a process that has to end then although user code blocks the loop that called `start()`. Called from any thread and from a
+    signal handler. While work may take as long as it needs, nothing is known.
+    """
+    worker._bound = told
 
 
 def _taking(options: Callable[P, Options]) -> Callable[P, WorkerConnection]:

@@ -1,7 +1,7 @@
 """The command: `python -m connect`, or `statechart-connect`.
 
-Exit codes: 0: it ended gracefully; 1: the worker could not connect, met a bug, or lost a reply; 2: misuse, with one line that says
-what to change.
+Exit codes: 0: it ended gracefully; 1: the worker could not connect, met a bug, or lost a reply, or the command could not write
+its output; 2: misuse, with one line that says what to change.
 """
 
 import importlib
@@ -15,8 +15,9 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
-from connect.cli import config
+from connect.cli import config, streams
 from connect.errors import ConfigurationError
+from connect.execution.ending import Ending
 from connect.log_format import one_line
 
 
@@ -52,10 +53,14 @@ def assembled(arguments: Sequence[str]) -> typer.Typer:
         rich_markup_mode="rich",
     )
     app.callback()(_options)
-    named = next((argument for argument in arguments if not argument.startswith("-")), None)
+    named = _named(arguments)
     for name in [named] if named in _EXAMPLES else _EXAMPLES:
         app.command(epilog=f"Example: {_EXAMPLES[name]}")(_command(name))
     return app
+
+
+def _named(arguments: Sequence[str]) -> str | None:
+    return next((argument for argument in arguments if not argument.startswith("-")), None)
 
 
 def _command(name: str) -> Callable[..., None]:
@@ -64,22 +69,38 @@ def _command(name: str) -> Callable[..., None]:
 
 
 def main() -> NoReturn:
-    """Run the command that the arguments name, and end the process with its exit code."""
+    """Run the command that the arguments name, and end the process with its exit code, at most `ending.SECONDS` later."""
+    streams.open_closed()
+    with Ending() as ending:
+        sys.exit(_run(ending))
+
+
+def _run(ending: Ending) -> int:
+    """Run the command. Returns its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     try:
-        sys.exit(assembled(sys.argv[1:])(standalone_mode=False, prog_name=_called()))
+        code = assembled(sys.argv[1:])(standalone_mode=False, prog_name=_called(), obj=ending) or 0
+        if _named(sys.argv[1:]) != "run":  # what a worker writes to standard output is user code's
+            sys.stdout.flush()
+    except OSError as error:
+        if not streams.is_unwritable(error):
+            raise
+        streams.report_unwritable(error)
+        return 1
     except ConfigurationError as error:
         problem = str(error)
     except _UsageError as error:
         said = getattr(error, "format_message", error.__str__)()
         if not said:  # the help was shown instead
-            sys.exit(2)
+            return 2
         problem = f"{said} (see --help)"
     except typer.Abort:  # Ctrl-C before there was anything to end gracefully
-        sys.exit(130)
-    typer.echo(f"statechart-connect: {one_line(problem)}", err=True)
-    sys.exit(2)
+        return 130
+    else:
+        return code
+    streams.report(f"statechart-connect: {one_line(problem)}")
+    return 2
 
 
 def _called() -> str | None:
@@ -108,4 +129,4 @@ def _options(
 
 
 def _parameters(command: str) -> Sequence[str]:
-    return list(inspect.signature(_command(command)).parameters)
+    return [name for name in inspect.signature(_command(command)).parameters if name != "ctx"]

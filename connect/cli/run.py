@@ -13,12 +13,13 @@ from connect.cli import config, reloading
 from connect.cli.progress import Progress
 from connect.errors import ConfigurationError, ConnectError, InternalError
 from connect.events import ReplyLost
-from connect.execution.ending import end_now
+from connect.execution.ending import SECONDS, Ending
 from connect.log_format import Format, described, to_stderr
-from connect.loops.loop import freeze_imported_objects, new_loop
+from connect.loops import signals
+from connect.loops.loop import freeze_imported_objects, new_loop, run_until_done
 from connect.redaction import logger
 from connect.watching.http import address, is_loopback
-from connect.worker import WorkerConnection, connect
+from connect.worker import WorkerConnection, bound_end, connect
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -29,6 +30,7 @@ log = logger("connect")
 
 @config.takes()
 def run(
+    ctx: typer.Context,
     apps: Annotated[
         str,
         typer.Argument(
@@ -70,20 +72,20 @@ def run(
         raise typer.Exit(reloading.run(app_dir or Path()))
     reloading.end_with_watcher()
     config.prepare(app_dir, env_file)
-    options = config.as_options(given)
+    options = {**config.as_options(given), "shutdown_signals": signals.of_command()}
     if options["status_page"]:
         options["http"] = options["http"] or PAGE
     _check_address(options["http"], allow_remote=allow_remote)
     with _explained(log_level):
         worker = connect(apps, **options)
+    signals.ignore_broken_pipes()
     if options["traces"]:
         from connect.execution import otel_spans  # needs the extra `otel`
 
         otel_spans.export()
     to_stderr(log_level, log_format)
     freeze_imported_objects()
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        raise typer.Exit(runner.run(_live(worker)))
+    raise typer.Exit(_run(worker, ctx.obj))
 
 
 @contextmanager
@@ -104,7 +106,25 @@ def _check_address(http: str | None, *, allow_remote: bool) -> None:
         raise ConfigurationError(f"{problem}: pass --allow-remote too, or a loopback address")
 
 
-async def _live(worker: WorkerConnection) -> int:
+def _run(worker: WorkerConnection, ending: Ending) -> int:
+    """Run *worker* until it has ended, also where user code stops the loop. Returns the exit code."""
+    loop = new_loop()
+    bound_end(worker, lambda seconds: ending.within(seconds, 1))
+    stopped: list[BaseException] = []
+
+    def note_stopped(error: BaseException) -> None:
+        stopped.append(error)
+        log.error("user code stopped the event loop: the worker finishes its work, then ends: %s", described(error))
+        loop.create_task(worker.close())
+
+    with asyncio.Runner(loop_factory=lambda: loop):
+        code = run_until_done(loop, _live(worker, ending), note_stopped)
+        code = 1 if stopped else code
+        ending.within(SECONDS, code)  # closing the loop waits for the tasks and threads that user code has left
+    return code
+
+
+async def _live(worker: WorkerConnection, ending: Ending) -> int:
     """Run *worker* until it has ended. Returns the exit code."""
     lost: list[str] = []
     worker.on(ReplyLost, lambda event: lost.append(event.request_id) if worker.is_closing else None)
@@ -131,7 +151,7 @@ async def _live(worker: WorkerConnection) -> int:
             len(stuck),
             ", ".join(stuck),
         )
-        end_now(code)
+        ending.now(code)
     return code
 
 

@@ -7,19 +7,37 @@ that many of them wake the other loop once.
 import asyncio
 import contextlib
 import contextvars
+import logging
+from collections.abc import Callable
+from typing import Final
 
 from connect.execution.invocation import Invocation
 from connect.execution.outcome import Outcome
 from connect.execution.sdk import Apps
 from connect.loops.mailbox import Mailbox
+from connect.loops.timers import Ticker
+
+STOPPED_TICKS: Final = 10
+"""Seconds that the caller's loop may be stopped while functions run on it: between two `run_until_complete`, for instance."""
+
+log = logging.getLogger("connect")
 
 
 class CallerLoop:
-    """Runs functions on *home*, the loop that called `start()`; its own methods are awaited on the connection's loop."""
+    """Runs functions on *home*, the loop that called `start()`; its own methods are awaited on the connection's loop.
 
-    def __init__(self, apps: Apps, home: asyncio.AbstractEventLoop) -> None:
+    If *home* is stopped for `STOPPED_TICKS` seconds while functions run on it, `execute` raises for each of them, and *stopped* is
+    called: nothing else would notice that they never end.
+    """
+
+    def __init__(
+        self, apps: Apps, home: asyncio.AbstractEventLoop, stopped: Callable[[], object] = lambda: None
+    ) -> None:
         self._apps = apps
         self._home = home
+        self._stopped = stopped
+        self._ticks = 0
+        self._ticker: Ticker | None = None
         # Each execution gets a copy of the context variables that were set where start() was called.
         self._context = contextvars.copy_context()
         self._to_home = Mailbox(home)
@@ -39,16 +57,40 @@ class CallerLoop:
         """As `Executor.execute`. Raises: RuntimeError: *home* has stopped."""
         if self._to_connection is None:
             self._to_connection = Mailbox(asyncio.get_running_loop())
-        call = _Call(self._apps, self._home, self._context, invocation, self._begin, self._to_connection)
+        call = _Call(
+            self._apps, self._home, self._context, invocation, self._begin, self._to_connection, self._calls.discard
+        )
         self._calls.add(call)
+        self._watch_home()
         try:
             return await call.outcome()
         finally:
             if call.ended:
                 self._calls.discard(call)
 
+    def _watch_home(self) -> None:
+        """While there are calls, look each second whether *home* runs. A loop tells nobody that it was stopped."""
+        if self._ticker is None:
+            self._ticks, self._ticker = 0, Ticker(1.0, self._look)
+
+    def _look(self) -> None:
+        self._ticks = 0 if self._home.is_running() else self._ticks + 1
+        if self._ticks == STOPPED_TICKS:
+            log.error("the event loop that called start() was stopped while functions ran on it: the worker ends")
+            for call in self._calls:
+                call.fail()
+            self._stopped()
+        if not self._calls or self._ticks >= STOPPED_TICKS:
+            self._end_watch()
+
+    def _end_watch(self) -> None:
+        if self._ticker:
+            self._ticker.cancel()
+            self._ticker = None
+
     async def stop(self) -> None:
         """As `Executor.stop`. Every `execute` that still waits is cancelled; functions that cannot be stopped go on."""
+        self._end_watch()
         self._apps.shutdown()
         for call in list(self._calls):
             call.stop_waiting()
@@ -96,6 +138,7 @@ class _Call:
         invocation: Invocation,
         beginnings: _Beginnings,
         to_connection: Mailbox,
+        over: Callable[["_Call"], object],
     ) -> None:
         self.id = invocation.request_id
         self._apps = apps
@@ -104,6 +147,7 @@ class _Call:
         self._invocation = invocation
         self._beginnings = beginnings
         self._to_connection = to_connection
+        self._over = over
         self._result: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[Outcome] | None = None
 
@@ -131,7 +175,12 @@ class _Call:
     def _check_home(self) -> None:
         """A loop that has stopped runs nothing that is posted to it, so `outcome` would wait for ever."""
         if not self._home.is_running():
-            raise RuntimeError("the event loop that called start() has stopped: functions cannot run on it any more")
+            raise _stopped()
+
+    def fail(self) -> None:
+        """The caller's loop has stopped: end the wait for the outcome with an error."""
+        if not self._result.done():
+            self._result.set_exception(_stopped())
 
     def stop_waiting(self) -> None:
         """Cancel the function, and the wait for its outcome at once."""
@@ -139,13 +188,18 @@ class _Call:
         with contextlib.suppress(RuntimeError):  # the caller's loop is closed
             self._beginnings.cancel(self)
 
+    def _refuse(self, error: Exception) -> None:
+        if not self._result.done():
+            self._result.set_exception(error)
+
     def _pass_on(self, task: asyncio.Task[Outcome]) -> None:
         """Give what *task* returned or raised to `outcome`."""
+        self._over(self)
         if self._result.done():
             return
         if task.cancelled():
             self._result.cancel()
-        elif error := task.exception():  # a KeyboardInterrupt: it ends the caller's loop, and must not end this one
+        elif error := task.exception():  # nothing that a function raises; it must not end this loop
             self._result.set_exception(RuntimeError(f"the event loop that called start() was ended by {error!r}"))
         else:
             self._result.set_result(task.result())
@@ -155,8 +209,13 @@ class _Call:
     def begin(self) -> None:
         """Start the function."""
         run = self._apps.run(self._invocation)
-        self._task = self._home.create_task(run, name=f"inngest {self.id}", context=self._context.copy())
-        self._task.add_done_callback(self._task_ended)
+        try:
+            self._task = self._home.create_task(run, name=f"inngest {self.id}", context=self._context.copy())
+        except Exception as error:  # from a task factory of the user's, perhaps
+            run.close()
+            self._to_connection.post(self._refuse, error)
+        else:
+            self._task.add_done_callback(self._task_ended)
 
     def cancel(self) -> None:
         """Cancel the function."""
@@ -166,3 +225,7 @@ class _Call:
     def _task_ended(self, task: asyncio.Task[Outcome]) -> None:
         with contextlib.suppress(RuntimeError):  # the connection's loop is closed: the worker has ended
             self._to_connection.post(self._pass_on, task)
+
+
+def _stopped() -> RuntimeError:
+    return RuntimeError("the event loop that called start() has stopped: functions cannot run on it any more")

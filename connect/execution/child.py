@@ -20,7 +20,7 @@ from typing import Final
 from connect import log_format
 from connect.errors import ConfigurationError
 from connect.execution import pipe, process_pool, sdk
-from connect.execution.ending import end_now
+from connect.execution.ending import Ending
 from connect.execution.invocation import Invocation
 from connect.execution.outcome import Outcome, failure, too_large
 from connect.execution.pipe import Message, Pipe
@@ -38,8 +38,13 @@ log = logging.getLogger("connect.processes")
 
 def main() -> None:
     """Run until the worker closes the pipe."""
+    with Ending() as ending:
+        _run(ending)
+
+
+def _run(ending: Ending) -> None:
     setup = ProcessSetup.read(sys.stdin.buffer)
-    _end_with_worker(setup.parent)
+    _end_with_worker(setup.parent, ending)
     end = socket.socket(fileno=setup.pipe)
     end.set_inheritable(False)
     os.register_at_fork(after_in_child=lambda: _detach_fork(setup.pipe))
@@ -52,13 +57,14 @@ def main() -> None:
     freeze_imported_objects()
     with asyncio.Runner(loop_factory=new_loop) as runner:
         child = Child(apps, runner.get_loop())
-        try:
-            runner.run(child.serve(end))
-        finally:
-            # A sys.exit() in a task of user code cancels all executions: close the pipe first, so that this is not their outcome.
-            child.close()
+        with ending:  # closing the loop waits for what user code has left
+            try:
+                runner.run(child.serve(end))
+            finally:
+                # A sys.exit() in a task of user code cancels all executions: close the pipe first, or this is their outcome.
+                child.close()
     if apps.busy or os.getppid() != setup.parent:
-        end_now(0)
+        ending.now(0)
 
 
 class Child:
@@ -124,7 +130,7 @@ def _outcome(task: asyncio.Task[Outcome]) -> Outcome:
     return failure(type(error).__name__, "the function could not be run; the worker's log says why")
 
 
-def _end_with_worker(parent: int) -> None:
+def _end_with_worker(parent: int, ending: Ending) -> None:
     """End when the worker dies: on Linux the kernel kills this process at once, elsewhere its loop must see the pipe closed.
 
     The kernel acts when the thread that started this process ends. That is the connection's thread, which ends after its processes.
@@ -132,7 +138,7 @@ def _end_with_worker(parent: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
-        end_now(0)
+        ending.now(0)
 
 
 def _detach_fork(descriptor: int) -> None:

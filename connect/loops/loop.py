@@ -2,6 +2,10 @@
 
 import asyncio
 import gc
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
@@ -11,6 +15,24 @@ def new_loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
+
+
+def run_until_done(
+    loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, T], stopped: Callable[[BaseException], None]
+) -> T:
+    """Run *main* on *loop* to its end, and return what it returns or raise what it raises.
+
+    If something else stops the loop meanwhile, it is run on, and *stopped* is told why: `loop.stop()`, or a KeyboardInterrupt or
+    SystemExit that another task or a callback raised.
+    """
+    task = loop.create_task(main)
+    while not task.done():
+        try:
+            loop.run_until_complete(task)
+        except BaseException as error:
+            if not task.done():
+                stopped(error)
+    return task.result()
 
 
 def freeze_imported_objects() -> None:

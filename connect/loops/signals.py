@@ -15,7 +15,23 @@ Handler: TypeAlias = Callable[[int, FrameType | None], object]
 SHUTDOWN: Final = (signal.SIGINT, signal.SIGTERM)
 """Those that begin a graceful shutdown unless the user names others."""
 
+HANGUP: Final = getattr(signal, "SIGHUP", None)
+"""What a terminal sends when it is closed; None: this system has no such signal."""
+
 log = logging.getLogger("connect")
+
+
+def of_command() -> tuple[signal.Signals, ...]:
+    """Those that begin a graceful shutdown of a command: the hangup of its terminal too, unless it is ignored, as nohup does."""
+    if HANGUP is None or signal.getsignal(HANGUP) is signal.SIG_IGN:
+        return SHUTDOWN
+    return (*SHUTDOWN, HANGUP)
+
+
+def ignore_broken_pipes() -> None:
+    """As Python does at its start. A module that has set SIGPIPE to its default would end the process with the next lost link."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 
 @contextlib.contextmanager

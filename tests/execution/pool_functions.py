@@ -108,7 +108,8 @@ async def end(ctx: inngest.Context) -> None:
         case "sys.exit in a task of its own":
             await asyncio.create_task(leave())
         case "interrupt":
-            raise KeyboardInterrupt
+            asyncio.get_running_loop().call_soon(signal.default_int_handler, signal.SIGINT, None)
+            await asyncio.Event().wait()
 
 
 async def fragile(ctx: inngest.Context) -> int:

@@ -1,0 +1,39 @@
+"""The standard streams of the command."""
+
+import contextlib
+import errno
+import os
+import sys
+from typing import Final
+
+_UNWRITABLE: Final = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+def open_closed() -> None:
+    """Open those that the caller has closed, on nothing. Else the next socket would get a number that programs write to."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            stream = open(number, "r" if number == 0 else "w", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+
+
+def report(line: str) -> None:
+    """Write *line* to standard error, if that can be written."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+
+def is_unwritable(error: OSError) -> bool:
+    """Whether *error* says that an output cannot be written: its disk is full, or its reader has gone."""
+    return error.errno in _UNWRITABLE and error.filename is None
+
+
+def report_unwritable(error: OSError) -> None:
+    """Say that standard output cannot be written, unless its reader has gone: that is no failure of the output."""
+    if not isinstance(error, BrokenPipeError):
+        report(f"statechart-connect: cannot write to standard output: {error.strerror}")
