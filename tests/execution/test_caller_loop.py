@@ -11,6 +11,7 @@ import inngest
 import pytest
 from sdk_kit import PATIENCE, Room, Status, invocation, loop_on_thread, make_apps
 
+from connect.execution import caller_loop
 from connect.execution.caller_loop import CallerLoop
 
 pytestmark = pytest.mark.oldest
@@ -166,6 +167,39 @@ async def test_an_execution_ends_with_the_loop_that_runs_it(home: Home) -> None:
         with pytest.raises(asyncio.CancelledError):
             await execution
     assert executor.stuck == []
+    await executor.stop()
+
+
+async def test_a_callers_loop_that_stops_under_a_function_is_noticed(
+    home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where a function calls `loop.stop()` and nothing runs the loop again: no task on it ever ends."""
+    monkeypatch.setattr(caller_loop, "STOPPED_TICKS", 1)
+
+    async def stop(ctx: inngest.Context) -> None:
+        asyncio.get_running_loop().stop()
+        await asyncio.Event().wait()
+
+    noticed = asyncio.Event()
+    executor = CallerLoop(make_apps(stop=stop), home.loop, noticed.set)
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(RuntimeError, match=r"start\(\) has stopped"):
+            await executor.execute(invocation("app-stop"))
+        await noticed.wait()
+    assert "was stopped while functions ran on it" in caplog.text
+    await executor.stop()
+
+
+async def test_what_the_callers_loop_refuses_to_run_is_an_error(home: Home) -> None:
+    def refuse(loop: asyncio.AbstractEventLoop, coroutine: object, **options: object) -> asyncio.Task[object]:
+        raise TypeError("no more tasks")
+
+    home.loop.set_task_factory(refuse)  # type: ignore[arg-type]
+    executor = CallerLoop(make_apps(where=where), home.loop)
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(TypeError, match="no more tasks"):
+            await executor.execute(invocation("app-where"))
+    home.loop.set_task_factory(None)
     await executor.stop()
 
 

@@ -1,12 +1,14 @@
 """The worker's own loops are the quickest that is installed; the garbage collector does not walk through what is imported."""
 
+import asyncio
 import gc
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
-from connect.loops.loop import new_loop
+from connect.loops.loop import new_loop, run_until_done
 
 
 def test_a_new_loop_is_uvloops_where_that_is_installed() -> None:
@@ -23,7 +25,7 @@ def test_without_uvloop_it_is_asyncios() -> None:
 import sys
 sys.modules["uvloop"] = None
 import asyncio
-from connect.loops.loop import new_loop
+from connect.loops.loop import new_loop, run_until_done
 loop = new_loop()
 assert isinstance(loop, asyncio.SelectorEventLoop), loop
 loop.close()
@@ -49,3 +51,33 @@ assert gc.get_threshold() == thresholds
 
 async def answer() -> int:
     return 42
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("make", [new_loop, asyncio.new_event_loop])
+def test_a_loop_that_something_stops_is_run_on_and_told_of(make: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    async def main() -> str:
+        loop.call_soon(loop.stop)
+        await asyncio.sleep(0.01)
+        loop.call_soon(interrupt)
+        await asyncio.sleep(0.01)
+        return "done"
+
+    loop, told = make(), list[BaseException]()
+    assert run_until_done(loop, main(), told.append) == "done"
+    assert [type(error) for error in told] == [RuntimeError, KeyboardInterrupt]
+    loop.close()
+
+
+def test_what_the_main_task_raises_is_no_stop() -> None:
+    async def main() -> None:
+        raise SystemExit(3)
+
+    loop, told = asyncio.new_event_loop(), list[BaseException]()
+    with pytest.raises(SystemExit, match="3"):
+        run_until_done(loop, main(), told.append)
+    assert told == []
+    loop.close()
