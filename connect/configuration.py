@@ -296,7 +296,7 @@ def _guarded(rewrite: Callable[[str], str]) -> Callable[[str], str]:
     def rewritten(granted: str) -> str:
         try:
             return _text(rewrite(granted))
-        except Exception as error:
+        except BaseException as error:  # a GeneratorExit, say, would end the attempt without a word
             told = peer_text(described(error))
             log.warning("rewrite_gateway_endpoint raised %s: this attempt fails", told, exc_info=error, extra=REPEATS)
             raise LinkLost(peer_text(error)) from error

@@ -305,8 +305,13 @@ def broken(_: str) -> str:
     raise KeyError("http://me:zzyzx@host")
 
 
+def leaving(_: str) -> str:
+    raise GeneratorExit("gone")
+
+
 @pytest.mark.parametrize(
-    ("rewrite", "says"), [(broken, r"http://\*\*\*@host"), (lambda _: None, "returned a NoneType, not an address")]
+    ("rewrite", "says"),
+    [(broken, r"http://\*\*\*@host"), (lambda _: None, "returned a NoneType, not an address"), (leaving, "gone")],
 )
 def test_a_rewriting_that_goes_wrong_fails_the_attempt_and_no_more(
     rewrite: Any, says: str, caplog: pytest.LogCaptureFixture
