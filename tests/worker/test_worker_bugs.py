@@ -1,5 +1,6 @@
 """After a bug in an action the worker finishes its work, and start() raises InternalError."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -18,10 +19,11 @@ from rig import (
     reported,
 )
 
-from connect import events
+from connect import events, wire
 from connect import link as link_module
 from connect.connection import Connection
 from connect.errors import ConnectError, InternalError
+from connect.execution import Invocation, Outcome
 from connect.gateway import Gateway, Kind
 from connect.link import Link
 from connect.request import Request
@@ -277,3 +279,39 @@ async def test_a_bug_that_each_tick_would_meet_ends_the_worker(
     await closed(worker)
     is_internal(worker)
     reported(caplog)
+
+
+class Leaving:
+    """An executor that ends the connection's loop with its first request, and answers the others."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def start(self) -> None:
+        """Nothing to do."""
+
+    async def execute(self, invocation: Invocation) -> Outcome:
+        self.asked += 1
+        if self.asked == 1:
+            raise SystemExit(3)
+        await asyncio.sleep(0.2)
+        return Outcome(wire.SDKResponseStatus.DONE, b'"done"')
+
+    async def stop(self) -> None:
+        """Nothing to do."""
+
+
+async def test_what_stops_the_connections_loop_ends_the_worker_once_work_is_finished(
+    gw: Gateway, start: Any, caplog: Any
+) -> None:
+    worker = await start(executor=Leaving())
+    runs = [gw.start_run("app-echo"), gw.start_run("app-echo")]
+    async with asyncio.timeout(10):
+        for run in runs:
+            await run.done()
+    assert [run.status for run in runs] == ["failed", "completed"]
+    await closed(worker)
+    error = worker.task.exception()
+    assert isinstance(error, InternalError)
+    assert "event loop was stopped by SystemExit: 3" in str(error)
+    caplog.clear()
