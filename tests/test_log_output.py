@@ -57,7 +57,7 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipe]:
 
 
 def test_a_line_is_written_at_once(pipe: Pipe) -> None:
-    pipe.logger.warning("a line with %s", "\ud800")
+    pipe.handler.handle(logging.makeLogRecord({"msg": "a line with \ud800"}))
     assert os.read(pipe.reading, 100) == b"a line with \\ud800\n"
     assert pipe.handler._writer is None
 
