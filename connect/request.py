@@ -104,6 +104,7 @@ class Request:
         "late",
         "lease_id",
         "loss",
+        "size",
     )
 
     def __init__(
@@ -120,6 +121,8 @@ class Request:
         self._reply_link: Link | None = None
         self._task: asyncio.Task[bytes] | None = None
         self.data = data
+        self.size = data.ByteSize()
+        """Bytes of the message."""
         self.id: str = data.request_id  # kept, for protobuf makes a new text each time that it is asked
         self.lease_id: str | None = data.lease_id
         self.accepted_at = self._asked_at = asyncio.get_running_loop().time()
@@ -203,7 +206,7 @@ class Request:
         # Only the newest ACK decides: an older one may be stuck on a link that has been replaced.
         self._acks += 1
         tell = partial(self._ack_written, self._acks)
-        self._origin.send_ack(codec.ack(self.data), tell, kept=self.data.ByteSize())
+        self._origin.send_ack(codec.ack(self.data), tell, kept=self.size)
 
     def start_handler(self) -> None:
         listeners, data = self._settings.listeners, self.data

@@ -60,7 +60,6 @@ class Requests:
         self.cancelling = False
         self.received = 0
         self._open: dict[str, Request] = {}
-        self._sizes: dict[str, int] = {}
         self._size = 0
         self._unanswered: set[str] = set()
         self._lingering: dict[str, asyncio.Task[bytes]] = {}
@@ -101,8 +100,7 @@ class Requests:
         self.received += 1
         log.debug("request %s received: run %s, %s", data.request_id, data.run_id, data.function_slug)
         request = self._open[data.request_id] = Request(self._settings, self, data, link)
-        self._sizes[request.id] = size = COPIES * data.ByteSize() + REQUEST_BYTES
-        self._size += size
+        self._size += COPIES * request.size + REQUEST_BYTES
         self._unanswered.add(request.id)
         request.fire("accept")
 
@@ -175,7 +173,7 @@ class Requests:
 
     def request_ended(self, request: Request) -> None:
         del self._open[request.id]
-        self._size -= self._sizes.pop(request.id)
+        self._size -= COPIES * request.size + REQUEST_BYTES
         if self._watch:
             self._watch("work_done")
         self.request_answered(request)

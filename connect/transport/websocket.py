@@ -9,7 +9,7 @@ import asyncio
 import functools
 import importlib.metadata
 import urllib.parse
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, cast
 
 import aiohttp
@@ -76,24 +76,17 @@ class _FairReader:
 
     def __init__(self, reader: Any) -> None:
         self._reader = reader
-        self._loop = asyncio.get_running_loop()
-        self._began: float | None = None
+        self._read: Callable[[], Awaitable[Any]] = reader.read
+        self._time = asyncio.get_running_loop().time
+        self._turn_ends = 0.0
 
     def read(self) -> Awaitable[Any]:
-        now = self._loop.time()
-        if self._began is None:
-            self._began = now
-            self._loop.call_soon(self._turn_over)
-        elif now - self._began >= TURN_SECONDS:
-            return self._read_in_next_turn()
-        return cast(Awaitable[Any], self._reader.read())
+        return self._read() if self._time() < self._turn_ends else self._read_in_next_turn()
 
     async def _read_in_next_turn(self) -> Any:
         await asyncio.sleep(0)
-        return await self._reader.read()
-
-    def _turn_over(self) -> None:
-        self._began = None
+        self._turn_ends = self._time() + TURN_SECONDS
+        return await self._read()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reader, name)
