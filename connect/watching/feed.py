@@ -64,12 +64,15 @@ class Feed:
 
     def snapshot(self, since: int = 0) -> dict[str, Any]:
         """Everything that the page shows, ready for JSON; of the timeline, the moments after number *since*."""
+        return self.state() | {"moments": self.moments(since, self._number)}
+
+    def state(self) -> dict[str, Any]:
+        """What every page shows: all but the timeline."""
         status = self._worker.status() if self._worker else None
         return {
             "at": time.time(),
             "session": self.session,
             "status": asdict(status) | {"state": status.state.value} if status else None,
-            "moments": [moment for moment in self._moments if moment["number"] > since],
             "taken": [
                 {"chart": chart, "event": event, "source": source, "target": target, "count": count}
                 for (chart, event, source, target), count in self._taken.items()
@@ -77,6 +80,15 @@ class Feed:
             "told": dict(self._counts),
             "beat": self._beat,
         }
+
+    @property
+    def number(self) -> int:
+        """The number of the newest moment."""
+        return self._number
+
+    def moments(self, since: int, until: int) -> list[dict[str, Any]]:
+        """The timeline after the moment with number *since*, up to the one with number *until*."""
+        return [moment for moment in self._moments if since < moment["number"] <= until]
 
     def _add(self, event: events.Event) -> None:
         self._counts[type(event).__name__] += 1

@@ -6,7 +6,7 @@ import html
 from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aiohttp import web
 
@@ -39,6 +39,13 @@ _HEADERS: Final = {
 }
 
 
+class _Shown(NamedTuple):
+    """What every page shows, as JSON, up to the moment with this number."""
+
+    state: bytes
+    number: int
+
+
 class Page:
     """Serves the page and its data. The lab adds *extra* to each snapshot, and *token* to the page."""
 
@@ -47,6 +54,7 @@ class Page:
         self._extra = extra
         self._token = token
         self._open = 0
+        self._making: asyncio.Task[_Shown] | None = None
 
     def routes(self) -> list[web.RouteDef]:
         """The routes of the page, its parts and its feed."""
@@ -77,6 +85,8 @@ class Page:
             return await self._send(request, self._seen(request.headers.get("Last-Event-ID", "")))
         finally:
             self._open -= 1
+            if not self._open and self._making:
+                self._making.cancel()
 
     def _seen(self, event_id: str) -> int:
         """The last moment that the page knows, by the id of its last event; 0: none."""
@@ -87,17 +97,31 @@ class Page:
     async def _send(self, request: web.Request, seen: int) -> web.StreamResponse:
         answer = web.StreamResponse(headers={**_HEADERS, "Content-Type": "text/event-stream"})
         await answer.prepare(request)
+        shown = self._shown()
         with contextlib.suppress(ConnectionResetError):
             while True:
-                snapshot = self._data.snapshot(seen) | self._extra()
-                seen = max([seen, *(moment["number"] for moment in snapshot["moments"])])
-                data = page_json(snapshot)
+                moments = page_json(self._data.moments(seen, shown.number)).encode()
+                seen = max(seen, shown.number)
+                event = b'id: %b-%d\ndata: {"moments": %b, %b\n\n'
                 # One snapshot waits for a page that does not read, and no second one is made meanwhile.
                 with _dropped_if_slow(request):
-                    await answer.write(f"id: {self._data.session}-{seen}\ndata: {data}\n\n".encode())
-                await self._data.wait(IDLE_SECONDS)
-                await asyncio.sleep(FEED_SECONDS)
+                    await answer.write(event % (self._data.session.encode(), seen, moments, shown.state[1:]))
+                shown = await self._next()
         return answer
+
+    async def _next(self) -> "_Shown":
+        """What all pages show once something has changed. It is made once for all of them: with 2,000 requests it takes 25 ms."""
+        if self._making is None or self._making.done():
+            self._making = asyncio.get_running_loop().create_task(self._make(), name="page")
+        return await asyncio.shield(self._making)
+
+    async def _make(self) -> "_Shown":
+        await self._data.wait(IDLE_SECONDS)
+        await asyncio.sleep(FEED_SECONDS)
+        return self._shown()
+
+    def _shown(self) -> "_Shown":
+        return _Shown(page_json(self._data.state() | self._extra()).encode(), self._data.number)
 
 
 @contextlib.contextmanager

@@ -332,7 +332,9 @@ async def test_a_page_that_does_not_read_is_dropped(monkeypatch: pytest.MonkeyPa
     made: list[Any] = []
     monkeypatch.setattr(page.Page, "_seen", lambda *_: 0)
     large = "x" * MIB
-    feed = Mock(session="s", snapshot=lambda _: made.append(1) or {"moments": [], "large": large}, wait=_soon)
+    feed = Mock(
+        session="s", number=1, moments=lambda *_: [], state=lambda: made.append(1) or {"large": large}, wait=_soon
+    )
     served = server.Server(page.Page(feed).routes(), "127.0.0.1")
     await served.start(0)
     async with dialled(served.port) as (reader, writer):
