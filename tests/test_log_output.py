@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -28,16 +29,13 @@ class Pipe:
         text = b""
         os.set_blocking(self.reading, False)
         while True:
+            writers = [each for each in threading.enumerate() if each.name == "connect-log"]
             with contextlib.suppress(BlockingIOError):
-                text += os.read(self.reading, MIB)
-                continue
-            writer = self.handler._writer
-            if writer is None:
-                with contextlib.suppress(BlockingIOError):
-                    while more := os.read(self.reading, MIB):
-                        text += more
+                while more := os.read(self.reading, MIB):
+                    text += more
+            if not writers:
                 return text.decode()
-            writer.join(0.01)
+            writers[0].join(0.01)
 
 
 @pytest.fixture
@@ -75,8 +73,8 @@ def test_what_waits_is_bounded_and_what_is_left_out_is_counted(pipe: Pipe) -> No
         pipe.logger.warning("x" * 1023)
     assert pipe.handler._size <= log_output.WAITING_BYTES
     text = pipe.read()
-    count = text.count("x" * 1023)
-    assert f"{2000 - count} lines of the log were left out" in text
+    left_out = 2000 - text.count("x" * 1023)
+    assert f"{left_out} lines of the log were left out" in text[-200:]
 
 
 def test_a_reader_that_is_gone_is_no_error(pipe: Pipe, capsys: pytest.CaptureFixture[str]) -> None:
