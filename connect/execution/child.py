@@ -26,6 +26,7 @@ from connect.execution.outcome import Outcome, failure, too_large
 from connect.execution.pipe import Message, Pipe
 from connect.execution.process_setup import ProcessSetup
 from connect.loops.loop import freeze_imported_objects, new_loop
+from connect.redaction import logger
 from connect.wire.codec import MESSAGE_LIMIT
 
 FORMAT: Final = "%(asctime)s %(levelname)-7s %(processName)s %(name)s: %(message)s"
@@ -33,7 +34,7 @@ FORMAT: Final = "%(asctime)s %(levelname)-7s %(processName)s %(name)s: %(message
 _PR_SET_PDEATHSIG: Final = 1
 _outcome_fields: Final = attrgetter(*(field.name for field in fields(Outcome)))
 
-log = logging.getLogger("connect.processes")
+log = logger("connect.processes")
 
 
 def main() -> None:

@@ -7,18 +7,18 @@ a probe gets through however many idle or half-open connections there are.
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Iterator
 from typing import Final, cast
 
 from connect.log_format import REPEATS
+from connect.redaction import logger
 
 REQUEST_SECONDS: Final = 10.0
 """How long a connection may take for a request, its body included, from when it opens or from the request's first byte."""
 IDLE_SECONDS: Final = 60.0
 """How long it may do nothing after an answer. Prometheus asks every 15 s by default, over the same connection."""
 
-log = logging.getLogger("connect.http")
+log = logger("connect.http")
 
 
 class Connections:

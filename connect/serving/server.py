@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from connect.log_format import REPEATS, one_line
+from connect.redaction import logger
 from connect.serving import trust
 from connect.serving.connections import Connection, Connections
 
@@ -19,7 +20,7 @@ BODY_LIMIT: Final = 1024 * 1024
 _LINGER_SECONDS: Final = 1.0
 """How long the rest of a body is read and thrown away after an answer, so that the peer sees the answer before the reset."""
 
-log = logging.getLogger("connect.http")
+log = logger("connect.http")
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
