@@ -21,7 +21,7 @@ from connect.log_format import REPEATS
 from connect.loops.timers import Ticker, Timer
 from connect.redaction import logger, peer_text
 from connect.transport.api import Api, Grant, gateway_endpoint
-from connect.transport.channel import SHUTDOWN, UNEXPECTED, Channel
+from connect.transport.channel import SHUTDOWN, UNEXPECTED, Channel, Frame
 from connect.transport.registration import Registration
 from connect.transport.websocket import host_of, open_socket, why_not_open
 from connect.wire import codec
@@ -104,7 +104,7 @@ class Link:
         else:
             self._chart.fire("pause")
 
-    def send(self, frame: bytes, written: Callable[[bool], None] | None = None, kept: int = 0) -> None:
+    def send(self, frame: Frame, written: Callable[[bool], None] | None = None, kept: int = 0) -> None:
         """Queue *frame*. *written* is called later with whether it was written. *kept*: bytes that the sender keeps until then."""
         if self._channel and self._closer is None:
             self._channel.send(frame, written, kept)

@@ -37,6 +37,8 @@ from statecharts.runner import Report
 
 SMALL_BYTES: Final = 4096
 """A request with more bytes drops its payload once the reply is made; with fewer that is not worth the microseconds."""
+LARGE_BYTES: Final = 64 * 1024
+"""The frame of a reply with as many bytes is made when it is written: until then the outbox alone holds them."""
 
 log = logger("connect.requests")
 
@@ -246,7 +248,10 @@ class Request:
         if link and body is not None:
             self._reply_link = link
             link.owe("reply", self.id)
-            link.send(codec.reply(body))
+            if len(body) < LARGE_BYTES:
+                link.send(codec.reply(body))
+            else:
+                link.send(self._reply_frame, kept=len(body))
             self._settings.outbox.sent(self.id)
 
     def queue_flush(self) -> None:
@@ -326,6 +331,10 @@ class Request:
         self._settings.outbox.hold(self.id, body)
         self.fire("finished")
         self._owner.request_answered(self)
+
+    def _reply_frame(self) -> bytes | None:
+        body = self._settings.outbox.body(self.id)
+        return None if body is None else codec.reply(body)
 
     def _forget_work(self) -> None:
         """Only the reply counts now, and the outbox holds it: what the request was made of may be as large, and wait for days."""

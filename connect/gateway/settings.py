@@ -71,7 +71,7 @@ class Settings:
     log_capacity: int = 100_000
     ledger_capacity: int = 100_000
     """How many log records, and how many requests and runs, are kept; the oldest are dropped first."""
-    record_bytes: int = 64 * 1024 * 1024
+    record_bytes: int = 256 * 1024 * 1024
     """Bytes that the log holds at most, and as many the requests and the runs; the oldest are dropped first."""
 
     @property

@@ -41,6 +41,8 @@ _GO_ON: Final = (_BINARY, _TEXT, _PING, aiohttp.WSMsgType.PONG)  # to look one u
 
 Written = Callable[[bool], None]
 """Called once for a frame: True: it was written to the socket; False: it never will be."""
+Frame = bytes | Callable[[], bytes | None]
+"""A frame; or what makes it when it is written, so that a large one takes no memory while it waits. None: it is not wanted now."""
 
 
 class Channel:
@@ -63,7 +65,7 @@ class Channel:
         self._closing = False
         self._broken = False
         self._end_reported = False
-        self._outgoing: deque[tuple[bytes, Written | None, int]] = deque()
+        self._outgoing: deque[tuple[Frame, Written | None, int]] = deque()
         self._waiting = 0
         self._flood = Flood()
         self._wake = asyncio.Event()
@@ -78,9 +80,9 @@ class Channel:
         """At least `FULL` bytes wait to be written: the gateway does not read fast enough."""
         return self._waiting >= FULL
 
-    def send(self, frame: bytes, written: Written | None, kept: int = 0) -> None:
-        """Queue *frame*. *kept*: bytes that the caller keeps in memory until *written* is called; they count as waiting too."""
-        weight = len(frame) + kept
+    def send(self, frame: Frame, written: Written | None, kept: int = 0) -> None:
+        """Queue *frame*. *kept*: bytes that the caller keeps in memory until it is written; they count as waiting too."""
+        weight = kept if callable(frame) else len(frame) + kept
         self._outgoing.append((frame, written, weight))
         self._waiting += weight
         if self._broken:
@@ -109,7 +111,7 @@ class Channel:
                 await self._wake.wait()
                 continue
             # They stay queued until they are written, so that after a cancel their callbacks are called with False.
-            frames = self._next_batch()
+            frames, count = self._next_batch()
             try:
                 await self._socket.send_together(frames)
             except (aiohttp.ClientError, OSError, RuntimeError) as error:
@@ -120,7 +122,8 @@ class Channel:
                 await asyncio.wait([self._reader], timeout=_CLOSE_FRAME_SECONDS)
                 self._end(_lost("write to", error))
                 return
-            for _ in frames:
+            del frames  # they may be large, and the next batch far off
+            for _ in range(count):
                 self._take_next(written=True)
 
     def _write_ended(self, writer: asyncio.Task[None]) -> None:
@@ -130,16 +133,23 @@ class Channel:
             self._end(error)
             self._fail_queued()
 
-    def _next_batch(self) -> list[bytes]:
-        """The queued frames that go into one write: at least one, and only one if the socket cannot join frames."""
+    def _next_batch(self) -> tuple[list[bytes], int]:
+        """The queued frames that go into one write, and how many of the queue that is: at least one; only one if it has yet to be
+        made, or the socket cannot join frames.
+        """
         frames: list[bytes] = []
         size, most = 0, BATCH_BYTES if self._socket.joins_frames else 0
         for frame, _, _ in self._outgoing:
+            if callable(frame):
+                if frames:
+                    break
+                made = frame()
+                return [made] if made is not None else [], 1
             size += len(frame)
             if frames and size > most:
                 break
             frames.append(frame)
-        return frames
+        return frames, len(frames)
 
     async def _read(self) -> None:
         while (message := await self._next_message()) and message.type in _GO_ON:

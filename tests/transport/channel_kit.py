@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from connect.transport.channel import Channel
+from connect.transport.channel import Channel, Frame
 from connect.transport.websocket import WebSocket, open_session, open_socket
 
 MIB = 1024 * 1024
@@ -81,7 +81,7 @@ class Near:
 
         self.socket.send_together = refused  # type: ignore[method-assign]
 
-    def send(self, frame: bytes, name: Any = None, kept: int = 0) -> None:
+    def send(self, frame: Frame, name: Any = None, kept: int = 0) -> None:
         """Send *frame*; what becomes of it is noted under *name*."""
 
         def tell(written: bool) -> None:

@@ -1,6 +1,7 @@
 """A channel over a real WebSocket: frames in order, what becomes of each, and a peer that does not read."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -44,6 +45,45 @@ async def test_frames_sent_when_one_was_written_go_out_too() -> None:
         await near.until(lambda: near.far.heard == [b"first", b"second"])
 
 
+@pytest.mark.parametrize("joins_frames", [True, False])
+async def test_a_frame_that_is_made_when_it_is_written_keeps_its_place_or_is_left_out(
+    joins_frames: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened() as near:
+        if not joins_frames:
+            monkeypatch.setattr(near.socket, "_batch", None)
+        near.far.read()
+        made: list[str] = []
+
+        def make(text: str | None) -> bytes | None:
+            made.append(str(text))
+            return text.encode() if text else None
+
+        for number, text in enumerate(["a", None, "b", None]):
+            near.send(f"before {number}".encode(), number)
+            near.send(partial(make, text), str(text), kept=5)
+        near.send(b"last", "last")
+        assert made == [], "none is made before it is written"
+        await near.until(lambda: near.far.heard[-1:] == [b"last"] and len(near.written) == 9)
+        assert near.far.heard == [b"before 0", b"a", b"before 1", b"before 2", b"b", b"before 3", b"last"]
+        assert made == ["a", "None", "b", "None"]
+        assert all(written for _, written in near.written)
+
+
+async def test_a_frame_is_not_kept_once_it_is_written() -> None:
+    class Freed(bytes):
+        def __del__(self) -> None:
+            freed.append(self[:1])
+
+    freed: list[bytes] = []
+    async with opened() as near:
+        near.far.read()
+        for first in (b"a", b"b"):
+            near.channel.send(Freed(first + bytes(MIB)), None)
+        await near.until(lambda: len(near.far.heard) == 2)
+        assert freed == [b"a", b"b"]
+
+
 async def test_what_comes_is_handed_over_in_order_and_a_text_as_none() -> None:
     async with opened() as near:
         far = near.far.socket
@@ -81,6 +121,16 @@ async def test_what_is_kept_for_a_frame_counts_until_it_is_written() -> None:
         near.send(b"small", kept=FULL)
         assert near.channel.full
         await near.until(lambda: bool(near.written))
+        assert not near.channel.full
+
+
+async def test_a_frame_that_has_yet_to_be_made_waits_with_the_bytes_that_it_is_said_to_have() -> None:
+    async with opened() as near:
+        near.send(bytes(MIB), "blocks")
+        near.send(lambda: b"made", "made", kept=FULL)
+        assert near.channel.full
+        near.far.read()
+        await near.until(lambda: near.far.heard[-1:] == [b"made"] and len(near.written) == 2)
         assert not near.channel.full
 
 

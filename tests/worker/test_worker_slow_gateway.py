@@ -54,7 +54,7 @@ def weigh(apps: Apps) -> None:
 def unsent(worker: Running) -> int:
     """Bytes that the worker keeps for its sockets: frames that wait, and what the transport has not sent."""
     channels = [link._channel for link in worker.connection._connection._links.alive]
-    frames = sum(len(frame) for each in channels for frame, *_ in each._outgoing)
+    frames = sum(len(frame) for each in channels for frame, *_ in each._outgoing if not callable(frame))
     return frames + sum(each._socket._batch._transport.get_write_buffer_size() for each in channels)
 
 
