@@ -111,7 +111,8 @@ class Channel:
                 await self._wake.wait()
                 continue
             # They stay queued until they are written, so that after a cancel their callbacks are called with False.
-            frames, count = self._next_batch()
+            frames = self._next_batch()
+            count = len(frames) or 1
             try:
                 await self._socket.send_together(frames)
             except (aiohttp.ClientError, OSError, RuntimeError) as error:
@@ -133,9 +134,9 @@ class Channel:
             self._end(error)
             self._fail_queued()
 
-    def _next_batch(self) -> tuple[list[bytes], int]:
-        """The queued frames that go into one write, and how many of the queue that is: at least one; only one if it has yet to be
-        made, or the socket cannot join frames.
+    def _next_batch(self) -> list[bytes]:
+        """The queued frames that go into one write: at least one, and only one if it has yet to be made, or the socket cannot join
+        frames. Empty: the first of the queue is not wanted any more.
         """
         frames: list[bytes] = []
         size, most = 0, BATCH_BYTES if self._socket.joins_frames else 0
@@ -144,12 +145,12 @@ class Channel:
                 if frames:
                     break
                 made = frame()
-                return [made] if made is not None else [], 1
+                return [] if made is None else [made]
             size += len(frame)
             if frames and size > most:
                 break
             frames.append(frame)
-        return frames, len(frames)
+        return frames
 
     async def _read(self) -> None:
         while (message := await self._next_message()) and message.type in _GO_ON:

@@ -93,7 +93,7 @@ def report(worker: Any, *, status: str = "completed", replied: bool = True, repe
     request = Request(GatewayExecutorRequestData(request_id="r"), answer, acked=[1.0])
     if replied:
         request.reply, request.via = SDKResponse(), "socket"
-    ledger = Ledger(10)
+    ledger = Ledger(10, 1_000_000)
     ledger.add(request)
     timeline = Timeline(worker, lambda _: None)
     timeline.moments.append(Moment(9.8, "CLOSED"))
