@@ -18,6 +18,7 @@ import tenacity
 from connect.deadlines import Deadlines
 from connect.errors import ConfigurationError, LinkLost, ProtocolError
 from connect.execution import Executor, sdk
+from connect.execution.function_guard import pass_ctrl_c_on
 from connect.log_format import REPEATS, described
 from connect.loops import signals
 from connect.options import Isolation, OnLeaseLost, Options, declared
@@ -297,6 +298,7 @@ def _guarded(rewrite: Callable[[str], str]) -> Callable[[str], str]:
         try:
             return _text(rewrite(granted))
         except BaseException as error:  # a GeneratorExit, say, would end the attempt without a word
+            pass_ctrl_c_on(error)
             told = peer_text(described(error))
             log.warning("rewrite_gateway_endpoint raised %s: this attempt fails", told, exc_info=error, extra=REPEATS)
             raise LinkLost(peer_text(error)) from error

@@ -23,6 +23,12 @@ from connect.wire.codec import Kind
 if TYPE_CHECKING:
     from connect.link_owner import LinkWork
 
+NAME_LENGTH: Final = 1_000
+"""Characters of an id or a name in a request. They are keys, and go to listeners; a request with a longer one is ignored."""
+
+CLOSINGS: Final = 10
+"""So many GATEWAY_CLOSING of one link are heard; each further one would cost as much, and say nothing new."""
+
 log = logger("connect.link")
 
 
@@ -61,7 +67,7 @@ class Frames(Generic[L]):
         self._loop = asyncio.get_running_loop()
         self._facts = link.facts
         self._ignored: Counter[str] = Counter()
-        self._closing = False
+        self._closings = 0
         self.carries_work = False
 
     def take(self, data: bytes | None) -> bool:
@@ -108,9 +114,9 @@ class Frames(Generic[L]):
         return self._link.tell("heartbeat_seen")
 
     def _on_closing(self, _: object) -> bool:
-        if self._closing:
-            return False
-        self._closing = True
+        if self._closings == CLOSINGS:
+            return self._ignore("GATEWAY_CLOSING")
+        self._closings += 1
         return self._link.tell("gateway_closing", error=GatewayDraining("the gateway is being drained"))
 
     def _on_sync_failed(self, data: wire.SystemError) -> bool:
@@ -119,6 +125,9 @@ class Frames(Generic[L]):
         return self._link.tell("sync_failed", error=SyncFailed(f"the server refused the functions: {said}", code))
 
     def _on_request(self, data: wire.GatewayExecutorRequestData) -> bool:
+        names = (data.request_id, data.run_id, data.app_name, data.function_slug, data.lease_id)
+        if max(map(len, names)) > NAME_LENGTH:
+            return self._ignore(f"GATEWAY_EXECUTOR_REQUEST with a name of over {NAME_LENGTH} characters")
         return self._work.receive(data, self._link)
 
     def _on_reply_ack(self, data: wire.WorkerReplyAckData) -> bool:

@@ -93,6 +93,7 @@ class Request:
         "_asked_at",
         "_ended",
         "_lease_link",
+        "_lease_noted",
         "_names",
         "_origin",
         "_owner",
@@ -119,12 +120,13 @@ class Request:
         self._acks = 0
         self._ended = False
         self._lease_link: Link | None = None
+        self._lease_noted = False
         self._names: tuple[str, str, str, str] | None = None
         self._reply_link: Link | None = None
         self._task: asyncio.Task[bytes] | None = None
         self.data = data
         self.size = data.ByteSize()
-        """Bytes of the message."""
+        """Bytes of the message; 0 once its reply is made."""
         self.id: str = data.request_id  # kept, for protobuf makes a new text each time that it is asked
         self.lease_id: str | None = data.lease_id
         self.accepted_at = self._asked_at = asyncio.get_running_loop().time()
@@ -230,6 +232,9 @@ class Request:
             self._task.cancel()
 
     def note_lease_lost(self) -> None:
+        if self._lease_noted:  # a redelivery brought another one
+            return
+        self._lease_noted = True
         data, cancelled = self.data, self.cancel_on_loss()
         log.warning(
             "lost the lease of request %s (run %s, %s): %s",
@@ -339,9 +344,8 @@ class Request:
     def _forget_work(self) -> None:
         """Only the reply counts now, and the outbox holds it: what the request was made of may be as large, and wait for days."""
         self._task = None
-        size = self.data.ByteSize()
-        if size > SMALL_BYTES:
-            self._settings.outbox.heap.freed(size)
+        if self.size > SMALL_BYTES:
+            self._settings.outbox.heap.freed(self.size)
             kept = {field.name: value for field, value in self.data.ListFields() if field.name != "request_payload"}
             self.data = wire.GatewayExecutorRequestData(**kept)
 

@@ -169,11 +169,24 @@ class Requests:
     def request_answered(self, request: Request) -> None:
         if request.id in self._unanswered:
             self._unanswered.remove(request.id)
+            self._lighten(request)
             self._tell_if_answered()
+
+    def _lighten(self, request: Request) -> None:
+        """Its payload is not needed any more; but a task that cannot be stopped keeps it."""
+        weight, request.size = COPIES * request.size, 0
+        lingering = self._lingering.get(request.id)
+        if lingering:
+            lingering.add_done_callback(lambda _: self._lose_weight(weight))
+        else:
+            self._lose_weight(weight)
+
+    def _lose_weight(self, weight: int) -> None:
+        self._size -= weight
 
     def request_ended(self, request: Request) -> None:
         del self._open[request.id]
-        self._size -= COPIES * request.size + REQUEST_BYTES
+        self._size -= REQUEST_BYTES
         if self._watch:
             self._watch("work_done")
         self.request_answered(request)

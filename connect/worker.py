@@ -52,7 +52,7 @@ class WorkerConnection:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
         self._signals = 0
-        self._bound: Callable[[float], object] = float
+        self._hear_end: Callable[[float], object] | None = None
         self._waiting: set[Callable[[], None]] = set()
         self._ended = False
         self._starter: asyncio.Task[None] | None = None
@@ -115,7 +115,7 @@ class WorkerConnection:
             except BaseException as raised:  # handed over to start()
                 error = raised
             _dispose(loop)
-            self._bound(SECONDS)
+            self._tell_end(SECONDS)
             with contextlib.suppress(RuntimeError):  # the caller's loop is closed: `start()` was abandoned
                 home.call_soon_threadsafe(_resolve, ended, error)
 
@@ -202,7 +202,7 @@ class WorkerConnection:
     def _request(self, hurry: bool = False) -> None:
         """Tell the connection to close and, with *hurry*, to cancel user code. From any thread, and from a signal handler."""
         self._closing = True
-        self._bound_end(hurry=hurry)
+        self._tell_longest_end(hurry=hurry)
         connection, loop = self._connection, self._loop
         if connection is None:
             self._end()
@@ -212,12 +212,17 @@ class WorkerConnection:
                 if hurry:
                     loop.call_soon_threadsafe(connection.hurry)
 
-    def _bound_end(self, *, hurry: bool) -> None:
+    def _tell_longest_end(self, *, hurry: bool) -> None:
         options = self._known.options
         work = 0.0 if hurry else options.shutdown_timeout
         if work is not None:
             processes = 2 * options.deadlines.process_end if self._known.processes else 0.0
-            self._bound(work + options.flush_timeout + processes + CLOSING_SECONDS)
+            self._tell_end(work + options.flush_timeout + processes + CLOSING_SECONDS)
+
+    def _tell_end(self, seconds: float) -> None:
+        """From now on the worker takes at most *seconds* to end."""
+        if self._hear_end:
+            self._hear_end(seconds)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         # A terminal that is closed sends several SIGHUPs: they never cancel work.
@@ -315,13 +320,13 @@ class WorkerConnection:
         return f"<WorkerConnection {self.get_state().value}>"
 
 
-def bound_end(worker: WorkerConnection, told: Callable[[float], object]) -> None:
-    """Call *told* with the most seconds that the end of *worker* may take from now on, whenever that becomes known.
+def bound_end(worker: WorkerConnection, hear: Callable[[float], object]) -> None:
+    """Call *hear* with the most seconds that the end of *worker* may take from now on, whenever that becomes known.
 
     For a process that has to end then although user code blocks the loop that called `start()`. Called from any thread and from a
     signal handler. While work may take as long as it needs, nothing is known.
     """
-    worker._bound = told
+    worker._hear_end = hear
 
 
 def _taking(options: Callable[P, Options]) -> Callable[P, WorkerConnection]:

@@ -95,7 +95,6 @@ class Outbox:
         """Keep *body*. Past the limit the oldest other replies are dropped, delivered ones first; the owner is told of the rest."""
         self._held[request_id] = _Reply(body, self._loop.time())
         self._size += len(body)
-        self.heap.freed(len(body))  # as large as the outcome that it was made of, which ends now
         self._shrink_memories()
         while self._size > self._limit and len(self._held) > 1:
             oldest = next(iter(self._held))
@@ -108,7 +107,7 @@ class Outbox:
         reply = self._held.get(request_id)
         if reply is None:
             return None
-        self.heap.freed(len(reply.body))  # as large as the frame that is made of it, and freed once it is written
+        self.heap.freed(len(reply.body))  # as large as the frame that is made of it, which ends once it is written
         return reply.body
 
     def drop(self, request_id: str) -> None:
@@ -226,16 +225,22 @@ class Outbox:
         """Flush until nothing is queued; while the API is away, back off with one try at a time."""
         while self._to_flush:
             await tenacity.AsyncRetrying(wait=self._wait, sleep=self._sleep)(self._flush_first)
-            while self._to_flush and not await self._flush_next(FLUSHES_AT_ONCE):
+            while self._to_flush and not any(await self._flush_next(FLUSHES_AT_ONCE)):
                 pass
 
     async def _flush_first(self) -> None:
-        # Raised, not returned: the user's tenacity policy may wait by the kind of error.
-        for error in await self._flush_next(1):
+        """Flush one reply. If it is released meanwhile, that says nothing of the API: then the next one.
+
+        Raises the error of a reply to retry: the user's tenacity policy may wait by its kind.
+        """
+        results: list[Exception | None] = []
+        while self._to_flush and not results:
+            results = await self._flush_next(1)
+        for error in filter(None, results):
             raise error
 
-    async def _flush_next(self, most: int) -> list[Exception]:
-        """Errors of the replies to retry."""
+    async def _flush_next(self, most: int) -> list[Exception | None]:
+        """For each reply that was not released meanwhile: the error if it is to be tried again, else None."""
         self._kicked.clear()  # a kick from now on means this batch
         batch = [self._to_flush.popitem(last=False)[0] for _ in range(min(most, len(self._to_flush)))]
         flushes = [
@@ -249,14 +254,14 @@ class Outbox:
                 flush.cancel()
             await asyncio.wait(flushes)
             raise
-        return [error for flush in flushes if not flush.cancelled() and (error := flush.result())]
+        return [flush.result() for flush in flushes if not flush.cancelled()]
 
     async def _flush_one(self, request_id: str) -> Exception | None:
         """None: the API took it, or will never take it. An error: try again. Cancelled where the reply is released meanwhile."""
         reply = self._held[request_id]
         too_old = self._loop.time() - reply.made_at > REPLY_SECONDS
         error = None if too_old else await self._try(reply.body)
-        del self._flushing[request_id]  # to release the reply must not cancel this task any more
+        self._flushing.pop(request_id, None)  # to release the reply must not cancel this task any more
         if too_old:
             self._owner.reply_undeliverable(
                 request_id, "it is over two hours old; the server has stopped waiting for it"

@@ -26,8 +26,8 @@ log = logging.getLogger("connect")
 class Ending:
     """Ends this process hard when its time is over. Make one, early: its exit handler must run after those of user code.
 
-    As a context it notes the exit code of what leaves it, and gives the process `SECONDS` from then. The methods may be called from
-    any thread, and `within` from a signal handler too.
+    As a context it notes the exit code of what leaves it, and gives the process `SECONDS` once its main thread has ended: a program
+    that catches what leaves the context goes on. The methods may be called from any thread, and `within` from a signal handler too.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,8 @@ class Ending:
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        self.within(SECONDS, _exit_code(error))
+        self._code = _exit_code(error)
+        threading.Thread(target=self._wait_for_main, name="connect-end", daemon=True).start()
 
     def within(self, seconds: float, code: int) -> None:
         """End the process at most *seconds* from now, with exit code *code*. Of several times the earliest counts, of several
@@ -56,6 +57,10 @@ class Ending:
         self.within(FLUSH_SECONDS, code)
         _flush()
         os._exit(code)
+
+    def _wait_for_main(self) -> None:
+        threading.main_thread().join()
+        self.within(SECONDS, self._code)
 
     def _watch(self) -> None:
         due = self._changes.get()

@@ -107,7 +107,7 @@ class Process:
             try:
                 await call.waiter
             except asyncio.CancelledError:
-                if self._pipe.withdraw(sent):
+                if not call.ended and self._pipe.withdraw(sent):
                     self._end_call(number, None)
                 elif not call.ended:
                     call.waiter = self._loop.create_future()

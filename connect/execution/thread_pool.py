@@ -72,7 +72,11 @@ class ThreadPool:
             raise asyncio.CancelledError
         if self._pool is None:
             self._pool = concurrent.futures.ThreadPoolExecutor(self._limit, thread_name_prefix="inngest")
-        running = self._pool.submit(contextvars.copy_context().run, _call, work)
+        try:
+            running = self._pool.submit(contextvars.copy_context().run, _call, work)
+        except RuntimeError:  # the system gives no thread
+            del self._calls[call]
+            raise
         running.add_done_callback(lambda _: self._calls.pop(call))
         return running
 

@@ -40,7 +40,7 @@ _BINARY, _TEXT, _PING = aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT, aiohtt
 _GO_ON: Final = (_BINARY, _TEXT, _PING, aiohttp.WSMsgType.PONG)  # to look one up in a set would take a call of Python
 
 Written = Callable[[bool], None]
-"""Called once for a frame: True: it was written to the socket; False: it never will be."""
+"""Called once for a frame: True: it was written to the socket, or not wanted any more; False: it never will be written."""
 Frame = bytes | Callable[[], bytes | None]
 """A frame; or what makes it when it is written, so that a large one takes no memory while it waits. None: it is not wanted now."""
 
@@ -158,6 +158,7 @@ class Channel:
                 meant = bool(self._take(message))
                 self._flood.note(len(message.data), meant)
             except Exception as error:  # a flood, or a bug
+                self._socket.abort()  # while it is closed aiohttp would go on to read, and some releases keep all small frames
                 self._end(error)
                 return
             while self._waiting >= READ_STOP * FULL:

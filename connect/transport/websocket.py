@@ -60,6 +60,11 @@ class WebSocket(aiohttp.ClientWebSocketResponse):
             self._batch = None
             _warn_once("its writer does not write through the `transport` that it shows")
 
+    def abort(self) -> None:
+        """Drop the connection, so that nothing more is read from it. Without effect where aiohttp hides its transport."""
+        if self._batch:
+            self._batch.abort()
+
     async def _send_apart(self, frames: Iterable[bytes]) -> None:
         for frame in frames:
             if not isinstance(frame, bytes):

@@ -220,6 +220,56 @@ async def test_a_failed_flush_keeps_no_released_bytes_while_it_waits() -> None:
     await box.stop()
 
 
+async def test_a_flusher_whose_last_reply_is_released_ends_and_the_next_reply_goes_out_at_once() -> None:
+    """A REPLY_ACK can come while the flusher waits to try again."""
+    causes: list[BaseException | None] = []
+    api_is_up = False
+
+    async def flush(_: bytes) -> None:
+        if not api_is_up:
+            raise ApiError("down", 503)
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        causes.append(state.outcome.exception() if state.outcome else None)
+        return 0.0
+
+    owner = Owner()
+    box = made(owner, flush, wait=wait)
+    owner.reply_not_flushed = lambda request_id: box.drop(request_id)  # type: ignore[method-assign]
+    box.hold("a", b"a")
+    box.queue_flush("a")
+    await asyncio.sleep(0.01)
+    assert box._flusher
+    assert box._flusher.done()
+    api_is_up = True
+    box.hold("b", b"b")
+    box.queue_flush("b")
+    await owner.until(lambda: owner.flushed == ["b"])
+    assert [type(cause) for cause in causes] == [ApiError]
+    assert owner.broken == []
+    await box.stop()
+
+
+async def test_a_reply_that_is_released_while_it_is_flushed_says_nothing_of_the_api() -> None:
+    """The next one is still tried alone."""
+    asked: list[bytes] = []
+
+    async def hang(body: bytes) -> None:
+        asked.append(body)
+        await asyncio.Event().wait()
+
+    box = made(Owner(), hang)
+    for name in "abcd":
+        box.hold(name, name.encode())
+        box.queue_flush(name)
+    await asyncio.sleep(0.01)
+    assert asked == [b"a"]
+    box.drop("a")
+    await asyncio.sleep(0.01)
+    assert asked == [b"a", b"b"]
+    await box.stop()
+
+
 @pytest.mark.parametrize(("seconds", "known"), [(60.0, b"reply"), (-1.0, None)])
 async def test_a_memory_lasts_for_its_time_alone(seconds: float, known: bytes | None) -> None:
     box = made(Owner(), remember_seconds=seconds)

@@ -75,6 +75,15 @@ FRAMES: dict[str, bytes | str] = {
         payload=wire.WorkerRequestExtendLeaseAckData(request_id=UNKNOWN).SerializeToString(),
     ).SerializeToString(),
     "a kind below zero": bytes((8, *[255] * 9, 1)),
+    **{
+        f"a request with {name} of two mebibytes": wire.ConnectMessage(
+            kind=Kind.GATEWAY_EXECUTOR_REQUEST,
+            payload=wire.GatewayExecutorRequestData(
+                **{"request_id": UNKNOWN, "function_slug": "app-echo", "app_name": "app", name: "x" * 2**21}
+            ).SerializeToString(),
+        ).SerializeToString()
+        for name in ("request_id", "run_id", "app_name", "function_slug", "lease_id")
+    },
 }
 
 

@@ -19,11 +19,12 @@ from rig import (
     reported,
 )
 
-from connect import events, wire
+from connect import events, frames, wire
 from connect import link as link_module
 from connect.connection import Connection
 from connect.errors import ConnectError, InternalError
 from connect.execution import Invocation, Outcome
+from connect.frames import Frames
 from connect.gateway import Gateway, Kind
 from connect.link import Link
 from connect.request import Request
@@ -180,7 +181,7 @@ async def test_a_bug_in_the_start_request_of_a_replacement_leaves_start_once_wor
 
 @pytest.mark.parametrize(
     ("owner", "name"),
-    [(Requests, "receive"), (Requests, "lease_answered"), (Link, "_on_heartbeat")],
+    [(Requests, "receive"), (Requests, "lease_answered"), (Frames, "_on_heartbeat")],
 )
 async def test_a_bug_in_what_handles_a_frame_ends_the_worker(
     gw: Gateway,
@@ -196,7 +197,7 @@ async def test_a_bug_in_what_handles_a_frame_ends_the_worker(
     breaks(owner, name)
     gw.heartbeat_interval = gw.extend_lease_interval = "50ms"
     if name == "_on_heartbeat":
-        monkeypatch.setitem(link_module._HANDLERS, Kind.GATEWAY_HEARTBEAT, Link._on_heartbeat)
+        monkeypatch.setitem(frames._HANDLERS, Kind.GATEWAY_HEARTBEAT, Frames._on_heartbeat)
     worker = await start()
     gw.start_run("app-hold")
     await reaches(worker, DRAINING)

@@ -1,6 +1,7 @@
 """The gateway stops reading: the worker keeps a limited number of bytes for it, and loses nothing once it reads again."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import aiohttp
@@ -8,7 +9,7 @@ import inngest
 import pytest
 from rig import DOWN, Apps, Held, Running
 
-from connect import wire
+from connect import events, requests, wire
 from connect.gateway import Gateway, Kind
 from connect.transport import channel
 
@@ -163,3 +164,49 @@ async def test_a_request_whose_ack_is_stuck_when_its_link_ends_was_never_accepte
     gw.connections[0].drop()
     await gw.until(lambda: not worker.status().in_flight)
     assert held.calls == 0
+
+
+# -- what requests in flight may take ------------------------------------------------------------------------------------------
+
+
+def taken(worker: Running) -> int:
+    """Bytes that the worker counts for requests in flight."""
+    return worker.connection._connection._requests._size
+
+
+@pytest.mark.usefixtures("weigh")
+async def test_a_request_whose_reply_waits_counts_without_its_payload(gw: Gateway, start: Any) -> None:
+    worker = await start(isolation="none")
+    gw.faults.lose(Kind.WORKER_REPLY, None)
+    gw.flushes.standing = DOWN
+    gw.start_run("app-weigh", {"text": "x" * MIB})
+    await worker.hears(events.ReplyBuffered)
+    assert taken(worker) == requests.REQUEST_BYTES
+    gw.flushes.clear()
+    await worker.hears(events.ReplyFlushed)
+    await gw.until(lambda: taken(worker) == 0)
+
+
+async def test_a_request_that_was_taken_away_counts_until_its_function_ends(
+    gw: Gateway, start: Any, apps: Apps
+) -> None:
+    released = asyncio.Event()
+
+    @apps.function("stubborn")
+    async def stubborn(ctx: inngest.Context) -> None:
+        while not released.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await released.wait()
+
+    worker = await start(isolation="none")
+    gw.start_run("app-stubborn", {"text": "x" * MIB})
+    received = await worker.hears(events.RequestReceived)
+    refused = wire.WorkerRequestExtendLeaseAckData(request_id=received.request_id)
+    try:
+        await gw.connections[0].send(Kind.WORKER_REQUEST_EXTEND_LEASE_ACK, refused)
+        await worker.hears(events.LeaseLost)
+        assert taken(worker) >= requests.COPIES * MIB
+    finally:
+        released.set()
+    await asyncio.sleep(0.2)
+    assert taken(worker) == 0
