@@ -48,9 +48,10 @@ _MARGIN: Final = 200
 
 _PREFIX: Final = re.compile(r"^signkey-[A-Za-z0-9_]+-")
 _ESCAPES: Final = re.compile(
-    r"%[0-9a-f]{2}|\\+u[0-9a-f]{4}|\\+x[0-9a-f]{2}|\\+[0-7]{2,3}|=[0-9a-f]{2}|=\r?\n|&#?\w{2,10};?|\\+[nrtv0/]",
+    r"%[0-9a-f]{2}|(?<!\\)\\++(?:u[0-9a-f]{4}|x[0-9a-f]{2}|[0-7]{2,3}|[nrtv0/])|=[0-9a-f]{2}|=\r?\n|&#?\w{2,10};?",
     re.IGNORECASE,
 )
+"""A run of backslashes is read once, from its beginning: a peer may send thousands."""
 
 
 def peer_text(text: object, most: int = PEER_TEXT) -> str:
@@ -131,7 +132,7 @@ def _letters(text: str, places: Sequence[tuple[int, int]]) -> _Stream:
 def _unescaped(found: str) -> str:
     if found.startswith("&"):
         return html.unescape(found)
-    digits = found.lstrip("%\\=").lstrip("uUxX")
+    digits = found.lstrip("%\\=").lstrip("uUxX").lower()
     if not digits or digits in "nrtv0/\n\r\n":
         return ""
     return chr(int(digits, 8 if found[0] == "\\" and found.lstrip("\\")[0].isdigit() else 16))
@@ -266,11 +267,13 @@ def logger(name: str) -> logging.Logger:
 
 class _SafeArguments(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple):
-            record.args = tuple(_safe(each) for each in record.args)
+        ids: dict[object, str] = {}
         for name in FIELDS:
             if isinstance(value := getattr(record, name, None), str):
-                setattr(record, name, _safe(value))
+                ids[value] = peer_text(value, LONGEST_ID)
+                setattr(record, name, ids[value])
+        if isinstance(record.args, tuple):
+            record.args = tuple(ids[each] if type(each) is str and each in ids else _safe(each) for each in record.args)
         if record.exc_info and not record.exc_text:
             _cover(record)
         return True
@@ -279,9 +282,16 @@ class _SafeArguments(logging.Filter):
 def _cover(record: logging.LogRecord) -> None:
     """Have the formatters of *record* show its traceback without secrets, if there are some in it."""
     whole = "".join(traceback.format_exception(record.exc_info[1])) if record.exc_info else ""
-    safe = redacted(whole if len(whole) <= _LONGEST_TRACEBACK else whole[:_LONGEST_LINE])
+    safe = redacted(whole) if len(whole) <= _LONGEST_TRACEBACK else _ends_of(whole)
     if safe != whole:
         record.exc_text = indented(safe.removesuffix("\n"))
+
+
+def _ends_of(text: str) -> str:
+    """The beginning and the end of a traceback, without secrets: where it failed, and the class and message of the error."""
+    half = _LONGEST_TRACEBACK // 2
+    first, last = redacted(text[: half + _MARGIN])[:-_MARGIN], redacted(text[-half - _MARGIN :])[_MARGIN:]
+    return f"{first}\n… {len(text) - 2 * half} characters left out …\n{last}"
 
 
 def _safe(argument: object) -> object:
@@ -295,6 +305,8 @@ def _safe(argument: object) -> object:
     return argument if safe == text else safe
 
 
+LONGEST_ID: Final = 200
+"""Characters of an id or a name that a log line shows."""
 _LONGEST_LINE: Final = 2000
 _LONGEST_TRACEBACK: Final = 50_000
 _SAFE: Final = _SafeArguments()

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connect.log_format import JsonLines, TextLines, printable
-from connect.redaction import LEAST_PART, PEER_TEXT, logger, peer_text, redacted
+from connect.log_format import JsonLines, TextLines, about_request, printable
+from connect.redaction import LEAST_PART, LONGEST_ID, PEER_TEXT, logger, peer_text, redacted
 from connect.secrets import Secret, SigningKey, living_secrets
 
 DIGITS = "0f1e2d3c4b5a69788796a5b4c3d2e1f00123456789abcdef1032547698badcfe"
@@ -193,6 +193,12 @@ def test_a_hostile_text_and_a_hostile_token_cost_little() -> None:
     assert token
 
 
+@given(st.text(alphabet="\\\\%=&#;uUxXnNtTvV0174af\r\n/", max_size=30))
+@settings(max_examples=300, deadline=None)
+def test_no_escape_is_an_error(text: str) -> None:
+    assert redacted(f"C:\\New {text}").startswith("C:\\New ")
+
+
 # -- log lines ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -224,8 +230,42 @@ def test_a_harmless_error_stays_an_error(caplog: pytest.LogCaptureFixture) -> No
     assert caplog.records[0].args == (error,)
 
 
+def fail(text: str) -> None:
+    raise ValueError(text)
+
+
+@pytest.mark.parametrize("run", ["\\", "\\x", "\\u0", "\\0", "%", "%4", "&", "&#", "&#x4", "=", "=\r", "\u200b"])
+def test_a_run_of_escape_characters_costs_milliseconds(run: str, caplog: pytest.LogCaptureFixture) -> None:
+    """In a traceback of 50,000 characters and in three ids of as many. It was 40 s of the connection's loop for backslashes."""
+    hostile = (run * 49_000)[:49_000]
+    ids = about_request(f"1{hostile}", f"2{hostile}", f"3{hostile}")
+    began = time.thread_time()
+    try:
+        fail(hostile)
+    except ValueError:
+        logger("connect.some").exception("request %s (run %s, %s)", *ids.values(), extra=ids)
+    assert time.thread_time() - began < 1.0
+    (record,) = caplog.records
+    assert len(record.getMessage()) <= len("request  (run , )") + 3 * LONGEST_ID
+    assert len(record.__dict__["run_id"]) <= LONGEST_ID
+
+
+def test_a_long_traceback_keeps_its_beginning_and_its_error(caplog: pytest.LogCaptureFixture) -> None:
+    """Of the middle it is said how much was left out; and where it is cut, no part of a secret is left."""
+    try:
+        fail(f"{BEARER * 1000} and the end")
+    except ValueError:
+        logger("connect.some").exception("it failed")
+    shown = TextLines("%(message)s").format(caplog.records[0])
+    assert "Traceback (most recent call last)" in shown
+    assert "ValueError: ***" in shown
+    assert shown.endswith("and the end")
+    assert "characters left out …" in shown
+    assert not any(piece in BEARER for piece in runs(shown) if len(piece) > 6)
+
+
 def test_every_logger_of_the_worker_is_guarded() -> None:
-    names = [name for name in logging.root.manager.loggerDict if name == "connect" or name.startswith("connect.")]
-    own = {"connect", "connect.link", "connect.requests", "aiohttp.client"}
-    assert own <= {*names, "aiohttp.client"}
-    assert all(logging.getLogger(name).filters for name in own)
+    made = {name for name, each in logging.root.manager.loggerDict.items() if isinstance(each, logging.Logger)}
+    names = {name for name in made if name == "connect" or name.startswith("connect.")} | {"aiohttp.client"}
+    assert {"connect", "connect.link", "connect.requests"} <= names
+    assert {name for name in names if not logging.getLogger(name).filters} == set()

@@ -9,6 +9,8 @@ from typing import Final
 
 import inngest
 
+from connect.redaction import logger
+
 EVENTS: Final = ("order/placed", "payment/due", "order/placed", "report/asked")
 """The events that the demo sends, in turn."""
 
@@ -21,7 +23,7 @@ class SampleApp:
     """`order` has two steps with a sleep between them, `payment` fails at its first attempt, `report` takes long."""
 
     def __init__(self, api_base_url: str) -> None:
-        quiet = logging.getLogger("connect.demo")
+        quiet = logger("connect.demo")
         quiet.setLevel(logging.CRITICAL)
         self.client = inngest.Inngest(app_id="shop", api_base_url=api_base_url, is_production=False, logger=quiet)
         self.functions = [self._order(), self._payment(), self._report()]

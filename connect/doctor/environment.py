@@ -16,6 +16,7 @@ from connect.doctor.findings import Seen, Skipped, Wrong, wrong
 from connect.errors import ConfigurationError
 from connect.execution import sdk, sdk_internals
 from connect.options import Options
+from connect.redaction import logger
 from connect.secrets import SigningKey
 
 KEYS: Final = ("INNGEST_SIGNING_KEY", "INNGEST_SIGNING_KEY_FALLBACK")
@@ -94,9 +95,9 @@ def _stand_in() -> sdk.App:
 
 
 def _quiet() -> logging.Logger:
-    logger = logging.getLogger("connect.doctor")
-    logger.addHandler(logging.NullHandler())
-    return logger
+    quiet = logger("connect.doctor")
+    quiet.addHandler(logging.NullHandler())
+    return quiet
 
 
 def _instance_id() -> str:
