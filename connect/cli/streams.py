@@ -15,7 +15,8 @@ def open_closed() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is *number*
+            os.set_inheritable(opened, True)
             stream = open(number, "r" if number == 0 else "w", closefd=False)  # noqa: SIM115
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)

@@ -40,6 +40,7 @@ TABLE = {
     "a full disk": Case("wait", output="/dev/full"),
     "a full disk, and a function that prints for ever": Case("stuck-print", signals=(TERM, TERM), output="/dev/full"),
     "closed outputs, and a stuck sync function": Case("stuck-sync", signals=(TERM, TERM), output="closed", code=1),
+    "closed outputs, and processes": Case("wait", output="closed", isolation="process"),
     "a reader that is gone, and a stuck async function": Case(
         "stuck-async", signals=(TERM, TERM), output="gone", code=1, others=False
     ),
