@@ -6,9 +6,14 @@ A write to a full pipe waits for its reader. On an event loop that would stop th
 import logging
 import os
 import select
+import socket
+import stat
 import threading
 import traceback
+import weakref
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 DESCRIPTOR: Final = 2
@@ -28,12 +33,13 @@ class StandardError(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        os.register_at_fork(after_in_child=self._begin)
         self._begin()
+        _HANDLERS.add(self)
 
     def _begin(self) -> None:
         """Nothing waits yet. In a fork, what waits is its parent's, and so is the thread that writes it."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # not Lock: while a line is written, the collector may run user code that logs
+        self._is_writing = False
         self._waiting: deque[memoryview] = deque()
         self._size = 0
         self._left_out = 0
@@ -52,44 +58,91 @@ class StandardError(logging.Handler):
         writer = self._writer
         if writer:
             writer.join(FLUSH_SECONDS)
+        with self._lock:
+            if self._writer is None and not self._is_writing:  # it could not be started
+                self._write_some()
 
-    # -- with the lock
+    # -- with the lock, so nothing here may wait
 
     def _add(self, line: memoryview) -> None:
-        rest = line if self._waiting else _write_now(line)
-        if not rest:
-            return
-        if self._waiting and self._size + len(rest) > WAITING_BYTES:
+        if self._waiting and self._size + len(line) > WAITING_BYTES:
             self._left_out += 1
             return
-        self._waiting.append(rest)
-        self._size += len(rest)
-        if self._writer is None:
-            self._writer = threading.Thread(target=self._write_waiting, name="connect-log", daemon=True)
-            self._writer.start()
+        self._waiting.append(line)
+        self._size += len(line)
+        if self._writer is None and not self._is_writing:
+            self._write_or_start()
+
+    def _write_or_start(self) -> None:
+        self._is_writing = True
+        try:
+            self._write_some()
+            if self._waiting:
+                self._start_writer()
+        finally:
+            self._is_writing = False
 
     def _write_some(self) -> None:
         while self._waiting:
-            line = self._waiting[0]
-            rest = _write_now(line)
-            self._size -= len(line) - len(rest)
+            rest = _write_now(self._waiting[0])
+            self._keep(rest)
             if rest:
-                self._waiting[0] = rest
                 return
+
+    def _keep(self, rest: memoryview) -> None:
+        """Only *rest* of the first line still waits."""
+        self._size -= len(self._waiting[0]) - len(rest)
+        if rest:
+            self._waiting[0] = rest
+        else:
             self._waiting.popleft()
+
+    def _start_writer(self) -> None:
+        self._writer = threading.Thread(target=self._write_waiting, name="connect-log", daemon=True)
+        try:
+            self._writer.start()
+        except RuntimeError:  # no more threads, or the interpreter shuts down; the next line tries again
+            self._writer = None
 
     # -- on the thread
 
     def _write_waiting(self) -> None:
         while True:
-            _takes_more(None)
+            rest = _write_when_read(self._waiting[0])  # nothing else takes from the queue while this thread runs
             with self._lock:
-                self._write_some()
-                if not self._waiting:
-                    self._writer, left_out, self._left_out = None, self._left_out, 0
-                    break
-        if left_out:
-            log.warning("standard error was not read for a while: %d lines of the log were left out", left_out)
+                self._keep(rest)
+                if self._waiting:
+                    continue
+                left_out, self._left_out = self._left_out, 0
+                if not left_out:
+                    self._writer = None
+                    return
+            self._report(left_out)
+
+    def _report(self, left_out: int) -> None:
+        # Not by `log.warning`: that needs the handler's lock, which `logging.shutdown` holds while it waits for this thread.
+        self.emit(
+            log.makeRecord(
+                log.name,
+                logging.WARNING,
+                "",
+                0,
+                "standard error was not read for a while: %d lines of the log were left out",
+                (left_out,),
+                None,
+            )
+        )
+
+
+_HANDLERS: Final = weakref.WeakSet[StandardError]()
+
+
+def _begin_all() -> None:
+    for handler in _HANDLERS:
+        handler._begin()
+
+
+os.register_at_fork(after_in_child=_begin_all)
 
 
 def _encoded(line: str) -> memoryview:
@@ -98,18 +151,49 @@ def _encoded(line: str) -> memoryview:
 
 def _write_now(line: memoryview) -> memoryview:
     """Write as much of *line* as standard error takes without waiting; returns the rest."""
-    while line and _takes_more(0):
-        try:
-            line = line[os.write(DESCRIPTOR, line[: select.PIPE_BUF]) :]
-        except BlockingIOError:
-            return line
-        except OSError:
-            return line[:0]
+    try:
+        with _unblocked() as write:
+            while line:
+                line = line[write(line) :]
+    except BlockingIOError:
+        return line
+    except OSError:
+        return line[:0]
     return line
 
 
-def _takes_more(timeout: float | None) -> bool:
-    """Whether `PIPE_BUF` bytes can be written without waiting, or an error comes at once. Waits *timeout* ms; None: for ever."""
-    poll = select.poll()
-    poll.register(DESCRIPTOR, select.POLLOUT)
-    return bool(poll.poll(timeout))
+@contextmanager
+def _unblocked() -> Iterator[Callable[[memoryview], int]]:
+    """What writes to standard error without waiting. Raises BlockingIOError if it may have to wait.
+
+    Other processes share standard error, and may fill it at any time: to ask before a write that waits is not enough. Nor may it be
+    made non-blocking, which would hold for them too. So it is opened once more.
+    """
+    kind = os.fstat(DESCRIPTOR).st_mode
+    if stat.S_ISREG(kind):
+        yield lambda data: os.write(DESCRIPTOR, data)
+    elif stat.S_ISSOCK(kind):
+        with socket.socket(fileno=os.dup(DESCRIPTOR)) as sock:
+            yield lambda data: sock.send(data, socket.MSG_DONTWAIT)
+    else:
+        try:
+            own = os.open(f"/proc/self/fd/{DESCRIPTOR}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        except OSError as error:  # no /proc, no right to open the terminal, or no reader
+            raise BlockingIOError from error
+        try:
+            yield lambda data: os.write(own, data)
+        finally:
+            os.close(own)
+
+
+def _write_when_read(line: memoryview) -> memoryview:
+    """Write *line* or its beginning as soon as standard error takes it; returns the rest."""
+    try:
+        return line[os.write(DESCRIPTOR, line[: select.PIPE_BUF]) :]
+    except BlockingIOError:  # its other users have made it non-blocking
+        poll = select.poll()
+        poll.register(DESCRIPTOR, select.POLLOUT)
+        poll.poll()
+        return line
+    except OSError:
+        return line[:0]

@@ -74,7 +74,16 @@ def _warnings(tree: ast.AST) -> Iterator[str]:
                 func=ast.Attribute(value=ast.Name(id="log"), attr="warning" | "error" | "exception"),
                 args=[ast.Constant(value=str() as text), *_],
             ):
-                yield re.sub(r"%[\d.]*[sdgf]", "…", text)
+                yield _open(text)
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="log"), attr="makeRecord"),
+                args=[_, _, _, _, ast.Constant(value=str() as text), *_],
+            ):
+                yield _open(text)
+
+
+def _open(text: str) -> str:
+    return re.sub(r"%[\d.]*[sdgf]", "…", text)
 
 
 def lines_of_the_page() -> list[str]:
