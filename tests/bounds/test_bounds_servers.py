@@ -182,6 +182,21 @@ async def test_a_probe_gets_through_whatever_else_is_open() -> None:
 # -- requests that are none --------------------------------------------------------------------------------------------------------
 
 
+READ_HEADERS = (
+    "Authorization",
+    "Content-Encoding",
+    "Content-Type",
+    "Host",
+    "Last-Event-ID",
+    "Origin",
+    "Sec-Fetch-Dest",
+    "Sec-Fetch-Mode",
+    "Sec-Fetch-Site",
+    "X-Lab-Token",
+)
+"""The headers that a server of ours reads. A peer may send bytes that are no UTF-8."""
+
+
 def nonsense(port: int) -> list[bytes]:
     """Requests of every kind that no server can serve."""
     post = [
@@ -230,7 +245,12 @@ def nonsense(port: int) -> list[bytes]:
         head(port, **{f"X{number}": "" for number in range(1000)}),
         head(port, Host="\xff\xfe"),
         head(port, Origin="http://[bad"),
-        head(port, Authorization="\xff\xfe"),
+        *(
+            head(port, line, **{name: text})
+            for line in ("GET /nothing", "POST /do/drop", "POST /invoke", "POST /v0/connect/flush")
+            for name in READ_HEADERS
+            for text in ("\xff\xfe", "\xc3", "\xed\xa0\x80")
+        ),
         head(port, "POST /e/key", Content_Length="-1"),
         head(port, "POST /e/key", Content_Length="9" * 5000),
         head(port, "POST /e/key", Transfer_Encoding="gzip"),

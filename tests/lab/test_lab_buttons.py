@@ -117,6 +117,8 @@ async def test_only_the_page_may_press(client: Any) -> None:
     assert await client.post("do/drop", **{"X-Lab-Token": "é"}) == 403
     assert await client.post("do/drop", Origin="http://evil.example") == 403
     assert await client.post("do/drop", Host="evil.example") == 403
+    behind_a_proxy = {"Host": "127.0.0.1:1", "Origin": "https://127.0.0.1:1"}
+    assert await client.post("do/nothing", **behind_a_proxy) == 404
     async with client.session.get("/feed", headers={"Host": "evil.example:80"}) as feed:
         assert feed.status == 403
     shown = await client.until(lambda _: True)
