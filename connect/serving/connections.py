@@ -15,8 +15,8 @@ from connect.redaction import logger
 
 REQUEST_SECONDS: Final = 10.0
 """How long a connection may take for a request, its body included, from when it opens or from the request's first byte."""
-IDLE_SECONDS: Final = 60.0
-"""How long it may do nothing after an answer. Prometheus asks every 15 s by default, over the same connection."""
+IDLE_SECONDS: Final = 75.0
+"""How long it may do nothing after an answer. Prometheus asks once a minute by default, over the same connection."""
 
 log = logger("connect.http")
 
