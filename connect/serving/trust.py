@@ -1,8 +1,9 @@
 """Who may ask an HTTP server: not a web page from elsewhere that makes a browser on this machine send its requests.
 
-Such a page can send a POST, and open a WebSocket, to any address; the browser then names the page in `Origin`. With a name of its
-own that leads to this machine (DNS rebinding) it can read the answers, too; the browser then sends that name in `Host`. Programs
-such as the worker, the SDK and curl send no Origin.
+Such a page can send a POST, and open a WebSocket, to any address; the browser then names the page in `Origin`. It can also show an
+address as a picture or in a frame; the browser then sends no Origin, but tells by `Sec-Fetch-Site` that another site asks. With a
+name of its own that leads to this machine (DNS rebinding) it can read the answers, too; the browser then sends that name in `Host`.
+Programs such as the worker, the SDK and curl send no Origin and no Sec-Fetch-Site.
 """
 
 import ipaddress
@@ -14,6 +15,9 @@ from typing import Final
 from aiohttp import web
 
 _READS: Final = ("GET", "HEAD")
+_FROM_CONTAINERS: Final = frozenset({"host.docker.internal", "gateway.docker.internal", "host.containers.internal"})
+"""How containers name this machine (Docker, Podman). No foreign page has such a name: `.internal` is reserved, and no one can
+register a domain under it."""
 _OWN: Final = (None, "same-origin", "none")
 """`Sec-Fetch-Site` of requests that no other page made; "none": the user entered the address."""
 _HOST: Final = re.compile(r"\[([0-9a-f:.]+)\](?::\d*)?|([^\[\]:@/]+)(?::\d*)?")
@@ -26,7 +30,7 @@ def names(host: str, addresses: Iterable[str]) -> frozenset[str] | None:
     None: other machines reach it, so any name may be right.
     """
     is_local = all(ipaddress.ip_address(address).is_loopback for address in addresses)
-    return frozenset({"localhost", host.lower()}) if is_local else None
+    return _FROM_CONTAINERS | {"localhost", host.lower()} if is_local else None
 
 
 def check(request: web.Request, local: Collection[str] | None) -> None:
@@ -40,7 +44,7 @@ def check(request: web.Request, local: Collection[str] | None) -> None:
     origin = request.headers.get("Origin")
     if origin is not None and not _is_own(origin, named):
         raise web.HTTPForbidden(text=f"requests from pages of {origin[:100]!r} are refused\n")
-    if request.method not in _READS and request.headers.get("Sec-Fetch-Site") not in _OWN:
+    if request.headers.get("Sec-Fetch-Site") not in _OWN and not _is_link(request):
         raise web.HTTPForbidden(text="requests from pages of other sites are refused\n")
 
 
@@ -51,6 +55,12 @@ def _is_local(named: str, local: Collection[str]) -> bool:
         return name in local or ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def _is_link(request: web.Request) -> bool:
+    """Whether the user follows a link to here: the answer is shown by itself, not within the page that has the link."""
+    how = request.headers.get("Sec-Fetch-Mode"), request.headers.get("Sec-Fetch-Dest", "document")
+    return request.method in _READS and how == ("navigate", "document")
 
 
 def _is_own(origin: str, named: str) -> bool:

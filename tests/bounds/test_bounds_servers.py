@@ -79,7 +79,7 @@ async def port(request: pytest.FixtureRequest) -> AsyncIterator[int]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Servers that wait for a third of a second where they else wait for 10, and for half a one instead of a minute."""
+    """Servers that wait for a third of a second where they else wait for 10, and for half a one instead of 75."""
     monkeypatch.setattr(connections, "IDLE_SECONDS", 0.5)
     monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.3)
     monkeypatch.setattr(server, "_LINGER_SECONDS", 0.1)
@@ -400,6 +400,14 @@ FOREIGN: list[tuple[str, dict[str, str]]] = [
     ("POST", {"Origin": "http://127.0.0.1:{port}@evil.example"}),
     ("POST", {"Sec-Fetch-Site": "cross-site"}),
     ("POST", {"Sec-Fetch-Site": "same-site"}),
+    ("POST", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}),
+    ("GET", {"Sec-Fetch-Site": "cross-site"}),
+    ("HEAD", {"Sec-Fetch-Site": "same-site"}),
+    ("GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}),
+    ("GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}),
+    ("GET", {"Host": "evil.docker.internal:{port}"}),
+    ("GET", {"Host": "host.docker.internal.evil.example:{port}"}),
+    ("POST", {"Host": "host.docker.internal:{port}", "Origin": "http://evil.example"}),
 ]
 OWN: list[tuple[str, dict[str, str]]] = [
     ("GET", {}),
@@ -411,8 +419,14 @@ OWN: list[tuple[str, dict[str, str]]] = [
     ("POST", {"Host": "127.0.0.1:1"}),
     ("POST", {"Origin": "http://127.0.0.1:{port}", "Sec-Fetch-Site": "same-origin"}),
     ("POST", {"Host": "localhost:{port}", "Origin": "http://localhost:{port}"}),
-    ("GET", {"Sec-Fetch-Site": "cross-site"}),
+    ("GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}),
+    ("GET", {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}),
+    ("GET", {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}),
     ("GET", {"Sec-Fetch-Site": "none"}),
+    ("POST", {"Host": "host.docker.internal:{port}"}),
+    ("GET", {"Host": "Host.Docker.Internal"}),
+    ("POST", {"Host": "gateway.docker.internal:{port}"}),
+    ("POST", {"Host": "host.containers.internal:{port}"}),
 ]
 
 
@@ -440,5 +454,6 @@ async def test_by_another_address_any_name_may_be_right() -> None:
         ("POST", {"Host": "worker.example", "Origin": "https://worker.example"}),
     ]
     assert await _statuses(served.port, "/", names) == [404, 404]
-    assert await _statuses(served.port, "/", [("GET", {"Origin": "http://evil.example"}), FOREIGN[-1]]) == [403, 403]
+    foreign = [("GET", {"Origin": "http://evil.example"}), ("POST", {"Sec-Fetch-Site": "same-site"})]
+    assert await _statuses(served.port, "/", foreign) == [403, 403]
     await served.close()
