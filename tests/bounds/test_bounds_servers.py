@@ -8,13 +8,13 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
 from unittest.mock import Mock
 
 import inngest
 import pytest
+from aiohttp import web
 
 from connect import ConnectionState, connect
 from connect.gateway import Gateway
@@ -177,6 +177,31 @@ async def test_a_probe_gets_through_whatever_else_is_open() -> None:
             each.cancel()
         await asyncio.wait(idle)
         assert all(each.cancelled() or each.exception() or not each.result() for each in idle)
+
+
+async def test_a_connection_for_which_there_is_no_room_is_refused_and_said_so(caplog: pytest.LogCaptureFixture) -> None:
+    """All others are busy with a request. Once one is not, it makes room."""
+    goes_on = asyncio.Event()
+
+    async def busy(_: web.Request) -> web.Response:
+        await goes_on.wait()
+        return web.Response()
+
+    served = server.Server([web.get("/busy", busy)], "127.0.0.1", connections=2)
+    await served.start(0)
+    async with dialled(served.port) as (first, one), dialled(served.port) as (_, other):
+        for writer in (one, other):
+            writer.write(head(served.port, "GET /busy"))
+        while not [record for record in caplog.records if record.levelno == logging.WARNING]:
+            assert status(await ask(served.port, head(served.port))) in (0, 404)
+        assert await ask(served.port, head(served.port)) == b""
+        assert {record.getMessage() for record in caplog.records if record.levelno == logging.WARNING} == {
+            "refused an HTTP connection: 2 are busy, the most at once"
+        }
+        goes_on.set()
+        await first.readuntil(b"\r\n\r\n")
+        assert status(await ask(served.port, head(served.port))) == 404
+    await served.close()
 
 
 # -- requests that are none --------------------------------------------------------------------------------------------------------
@@ -344,22 +369,45 @@ def peak(process: int) -> int:
     return int(found[1]) * 1024
 
 
+@contextlib.asynccontextmanager
+async def page_of(made: list[int], changes: Callable[[float], Awaitable[object]], text: str = "") -> AsyncIterator[int]:
+    """The port of a page that shows *text*, and again after *changes*; *made* gets an item for each snapshot."""
+    feed = Mock(
+        session="s", number=1, moments=lambda *_: [], state=lambda: made.append(1) or {"text": text}, wait=changes
+    )
+    served = server.Server(page.Page(feed).routes(), "127.0.0.1")
+    await served.start(0)
+    yield served.port
+    await served.close()
+
+
+async def test_so_many_pages_are_open_at_once_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One snapshot is made for all that come at the same time. The next one is told to come later, until one is closed."""
+    monkeypatch.setattr(page, "FEED_SECONDS", 60.0)
+    made: list[int] = []
+    changed = asyncio.Event()
+    async with page_of(made, lambda _: changed.wait()) as port, contextlib.AsyncExitStack() as stack:
+        for _ in range(page.PAGES):
+            reader, writer = await stack.enter_async_context(dialled(port))
+            writer.write(head(port, "GET /feed"))
+            assert status(await reader.readuntil(b"\n\n")) == 200
+        assert len(made) == 1
+        assert status(await ask(port, head(port, "GET /feed"))) == 503
+        writer.transport.abort()
+        monkeypatch.setattr(page, "FEED_SECONDS", 0.0)
+        changed.set()
+        assert 200 in [status(await ask(port, head(port, "GET /feed"))) for _ in range(50)]
+
+
 async def test_a_page_that_does_not_read_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until then at most one snapshot waits for it."""
     monkeypatch.setattr(page, "SLOW_SECONDS", 0.2)
     monkeypatch.setattr(page, "IDLE_SECONDS", 0.01)
     monkeypatch.setattr(page, "FEED_SECONDS", 0.0)
-    made: list[Any] = []
-    monkeypatch.setattr(page.Page, "_seen", lambda *_: 0)
-    large = "x" * MIB
-    feed = Mock(
-        session="s", number=1, moments=lambda *_: [], state=lambda: made.append(1) or {"large": large}, wait=_soon
-    )
-    served = server.Server(page.Page(feed).routes(), "127.0.0.1")
-    await served.start(0)
-    async with dialled(served.port) as (reader, writer):
+    made: list[int] = []
+    async with page_of(made, _soon, "x" * MIB) as port, dialled(port) as (reader, writer):
         writer.transport.pause_reading()
-        writer.write(head(served.port, "GET /feed"))
+        writer.write(head(port, "GET /feed"))
         await asyncio.sleep(0.7)
         count = len(made)
         await asyncio.sleep(0.3)
@@ -369,7 +417,6 @@ async def test_a_page_that_does_not_read_is_dropped(monkeypatch: pytest.MonkeyPa
             async with asyncio.timeout(5):
                 await reader.read()
         assert len(made) == count
-    await served.close()
 
 
 async def _soon(_: float) -> None:
