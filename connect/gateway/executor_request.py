@@ -34,6 +34,11 @@ def request_for(
     )
 
 
+def canonical(content: Any) -> bytes:
+    """*content* as the JSON that a worker gets, whether in a request or from the API."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
+
+
 def _context(run: Run, function: Function, step_id: str, attempt: int) -> dict[str, Any]:
     job_id = ulid.new()
     finished = list(run.memos)
@@ -65,13 +70,13 @@ def _payload(run: Run, context: dict[str, Any], limit: int) -> bytes:
         "use_api": False,
         "version": run.version,
     }
-    payload = _canonical(content)
+    payload = canonical(content)
     for part, emptied in (("steps", {}), ("events", [])):
         if len(payload) <= limit:
             break
         content[part] = emptied
         content["use_api"] = context["use_api"] = True
-        payload = _canonical(content)
+        payload = canonical(content)
     return payload
 
 
@@ -85,7 +90,3 @@ def _trace_context(run: Run) -> bytes:
 
 def _either(chosen: bytes | None, default: bytes) -> bytes:
     return default if chosen is None else chosen
-
-
-def _canonical(content: dict[str, Any]) -> bytes:
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")

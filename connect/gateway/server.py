@@ -9,6 +9,7 @@ from aiohttp import web
 
 from connect.gateway.dispatcher import Dispatcher
 from connect.gateway.endpoints import Endpoints
+from connect.gateway.executor_request import canonical
 from connect.gateway.faults import Faults, Script
 from connect.gateway.frame_handlers import CLOSING, MessageHandler
 from connect.gateway.handshake import Sessions
@@ -20,7 +21,6 @@ from connect.gateway.settings import Settings
 from connect.gateway.worker_socket import Connection, Phase, Socket
 from connect.serving import json_body
 from connect.serving.server import Server
-from connect.watching.page_json import page_json
 from connect.wire.codec import MESSAGE_LIMIT, kind_name
 
 HOST = "127.0.0.1"
@@ -273,10 +273,10 @@ class Gateway(Settings):
             await handler.run()
 
     async def _steps_of_run(self, request: web.Request) -> web.Response:
-        return web.json_response(self._run_of(request).memos, dumps=page_json)
+        return _json(self._run_of(request).memos)
 
     async def _events_of_run(self, request: web.Request) -> web.Response:
-        return web.json_response([self._run_of(request).event], dumps=page_json)
+        return _json([self._run_of(request).event])
 
     def _run_of(self, request: web.Request) -> Run:
         try:
@@ -300,6 +300,10 @@ class Gateway(Settings):
 
     async def _root(self, _request: web.Request) -> web.Response:
         return web.Response(text=".")
+
+
+def _json(content: Any) -> web.Response:
+    return web.Response(body=canonical(content), content_type="application/json", charset="utf-8")
 
 
 def _event(raw: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import math
 from typing import Any
 
 import pytest
@@ -252,6 +253,26 @@ async def test_what_is_too_big_for_a_request_is_left_to_the_api(gw: Gateway, pla
         assert (await answer.json())[0]["data"] == "e" * 600
     async with playing.worker.session.get(f"{gw.url}/v0/runs/nothing/batch") as answer:
         assert answer.status == 404
+
+
+async def test_a_worker_gets_the_same_from_the_api_as_within_a_request(gw: Gateway, playing: Playing) -> None:
+    """Whatever JSON says, and Python besides: NaN, integers of any size, depth, half of a surrogate pair, the order of keys."""
+    nested = json.loads("[" * 100 + "]" * 100)
+    odd = {"z": [math.nan, math.inf, -math.inf], "i": 10**300, "deep": nested, "text": "\ud800 ü \u2028", "a": 1e-7}
+    run = gw.start_run("app-fn", odd)
+    await playing.answers([op("StepRun", "a", data=odd)], NOT_COMPLETED)
+    request, inline = await playing.asked()
+    gw.payload_limit = 100
+    await playing.worker.reply(request, [op("StepRun", "b", data=1)], NOT_COMPLETED)
+    _, cut = await playing.asked()
+    assert (cut["steps"], cut["events"]) == ({}, [])
+
+    async def from_the_api(what: str) -> Any:
+        async with playing.worker.session.get(f"{gw.url}/v0/runs/{run.id}/{what}") as answer:
+            return await answer.json()
+
+    assert repr((await from_the_api("actions"))[hashed("a")]) == repr(inline["steps"][hashed("a")])
+    assert repr(await from_the_api("batch")) == repr(inline["events"])
 
 
 @pytest.mark.parametrize("context", [b"", b"null", b"\xff"])
