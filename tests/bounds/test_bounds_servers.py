@@ -170,7 +170,7 @@ async def test_a_probe_gets_through_whatever_else_is_open() -> None:
                 assert status(await ask(port, head(port, "GET /livez"))) == 200
         assert status(await ask(port, head(port, "GET /livez"))) == 200
         assert pages == [200] * 40
-        dropped, kept = await asyncio.wait(idle, timeout=0.5)
+        dropped, kept = await asyncio.wait(idle, timeout=0.1)
         assert len(dropped) >= 40
         assert idle[-1] in kept
         for each in idle:
@@ -303,16 +303,17 @@ async def test_a_bad_request_is_the_senders_fault_and_one_line(port: int, caplog
             assert len(said) <= 1
 
 
-@pytest.mark.parametrize("number", ["9" * 5000, "\xb2", "-1", "", "0x5", "1e5", "9" * 17], ids=repr)
-@pytest.mark.parametrize("known", [True, False])
-async def test_no_id_of_an_event_breaks_the_feed(number: str, known: bool) -> None:
+async def test_no_id_of_an_event_breaks_the_feed() -> None:
     """The page is served from the beginning."""
     async with worker_with_a_page() as port:
         async with dialled(port) as (reader, writer):
             writer.write(head(port, "GET /feed"))
             await reader.readuntil(b"data: ")
-            session = json.loads(await reader.readuntil(b"\n"))["session"] if known else "other"
-        assert status(await ask(port, head(port, "GET /feed", Last_Event_ID=f"{session}-{number}"))) == 200
+            known = json.loads(await reader.readuntil(b"\n"))["session"]
+        for session in (known, "other"):
+            for number in ("9" * 5000, "\xb2", "-1", "", "0x5", "1e5", "9" * 17):
+                asked = head(port, "GET /feed", Last_Event_ID=f"{session}-{number}")
+                assert status(await ask(port, asked)) == 200, asked[:200]
 
 
 # -- sizes -------------------------------------------------------------------------------------------------------------------------
@@ -344,7 +345,7 @@ async def test_no_request_costs_a_gateway_memory() -> None:
             (opening + b"\x82\xff" + (1 << 40).to_bytes(8, "big") + bytes(4), piece),
             (opening + fragment, more),
         ):
-            await _pour(port, start, again, 300)
+            await _pour(port, start, again, 150)
         assert peak(process.pid) - before < 80 * MIB
     finally:
         process.kill()
@@ -386,7 +387,12 @@ async def test_so_many_pages_are_open_at_once_and_no_more(monkeypatch: pytest.Mo
     monkeypatch.setattr(page, "FEED_SECONDS", 60.0)
     made: list[int] = []
     changed = asyncio.Event()
-    async with page_of(made, lambda _: changed.wait()) as port, contextlib.AsyncExitStack() as stack:
+
+    async def once(_: float) -> None:
+        await changed.wait()
+        changed.clear()
+
+    async with page_of(made, once) as port, contextlib.AsyncExitStack() as stack:
         for _ in range(page.PAGES):
             reader, writer = await stack.enter_async_context(dialled(port))
             writer.write(head(port, "GET /feed"))
@@ -395,22 +401,25 @@ async def test_so_many_pages_are_open_at_once_and_no_more(monkeypatch: pytest.Mo
         assert status(await ask(port, head(port, "GET /feed"))) == 503
         writer.transport.abort()
         monkeypatch.setattr(page, "FEED_SECONDS", 0.0)
-        changed.set()
-        assert 200 in [status(await ask(port, head(port, "GET /feed"))) for _ in range(50)]
+        statuses = []
+        for _ in range(10):
+            changed.set()  # a page that is gone is noticed when something is written to it
+            statuses.append(status(await ask(port, head(port, "GET /feed"))))
+        assert 200 in statuses
 
 
 async def test_a_page_that_does_not_read_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until then at most one snapshot waits for it."""
-    monkeypatch.setattr(page, "SLOW_SECONDS", 0.2)
+    monkeypatch.setattr(page, "SLOW_SECONDS", 0.1)
     monkeypatch.setattr(page, "IDLE_SECONDS", 0.01)
     monkeypatch.setattr(page, "FEED_SECONDS", 0.0)
     made: list[int] = []
     async with page_of(made, _soon, "x" * MIB) as port, dialled(port) as (reader, writer):
         writer.transport.pause_reading()
         writer.write(head(port, "GET /feed"))
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(0.35)
         count = len(made)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.15)
         assert len(made) == count < 20
         writer.transport.resume_reading()
         with contextlib.suppress(ConnectionError):

@@ -59,7 +59,7 @@ NEGOTIATED = "\r\nSec-WebSocket-Extensions: permessage-deflate"
         (frame(0x01, b"x" * MIB), frame(0x00, b"x" * MIB), ""),
         (b"", frame(0xC2, COMPRESSED), ""),
         (b"", frame(0xC2, COMPRESSED), NEGOTIATED),
-        (frame(0x42, COMPRESSED), frame(0x00), NEGOTIATED),
+        (frame(0x42, COMPRESSED), frame(0x00) * 1000, NEGOTIATED),
         (b"", frame(0x89, bytes(126)), ""),
         (b"", frame(0x88, b"\x03\xe8" + bytes(1000)), ""),
     ],
