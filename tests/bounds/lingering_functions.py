@@ -1,4 +1,7 @@
-"""A user's module for the tests of endings: functions that leave something running, or run for ever."""
+"""A user's module for the tests of endings: functions that leave something running, or run for ever.
+
+It shortens the wait for what blocks the connection.
+"""
 
 import asyncio
 import atexit
@@ -12,8 +15,11 @@ from typing import Any
 
 import inngest
 
+from connect import worker
+
 client = inngest.Inngest(app_id="app", is_production=False)
 
+CLOSING_SECONDS = worker.CLOSING_SECONDS = 4.0  # type: ignore[misc] # it is 10
 FOREVER = 3600.0
 
 

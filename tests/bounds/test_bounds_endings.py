@@ -10,12 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from lingering_functions import CLOSING_SECONDS
+
+from connect import Deadlines
+from connect.execution import ending
 from connect.gateway import Gateway
 
 HERE: Final = Path(__file__).parent
 PATIENCE: Final = 30.0
-BOUND: Final = 20.0
-"""Seconds for the end, from the last signal on. It takes 11 at most; and a loaded machine is slow."""
+FLUSH_SECONDS: Final = 0.5
+"""The option --flush-timeout."""
+SLACK: Final = 2 * ending.FLUSH_SECONDS + 2.0
+"""Seconds for outputs that cannot be written, and because a loaded machine is slow."""
+BYSTANDER_SECONDS: Final = 1.5
 TERM, HUP = signal.SIGTERM, signal.SIGHUP
 
 
@@ -34,6 +41,14 @@ class Case:
     others: bool = True
     """Whether another function, which runs meanwhile, is answered."""
     nohup: bool = False
+
+    @property
+    def bound(self) -> float:
+        """Seconds for the end, from the last signal on, as docs/runbook.md ("Exit codes") has them."""
+        if self.signals.count(TERM) < 2:
+            return BYSTANDER_SECONDS + ending.SECONDS + SLACK
+        processes = 2 * Deadlines().process_end if self.isolation == "process" else 0.0
+        return FLUSH_SECONDS + processes + CLOSING_SECONDS + SLACK
 
 
 TABLE = {
@@ -92,17 +107,17 @@ async def _end(case: Case, log: Path) -> str:
 async def _judged(case: Case, gw: Gateway, worker: asyncio.subprocess.Process, log: Path) -> str:
     await gw.wait_for_worker(timeout=PATIENCE)
     gw.start_run(f"app-{case.function}", case.data)
-    bystander = gw.start_run("app-wait", {"seconds": 1.5})
+    bystander = gw.start_run("app-wait", {"seconds": BYSTANDER_SECONDS})
     await asyncio.sleep(0.5)
     for number in case.signals:
         with contextlib.suppress(ProcessLookupError):
             worker.send_signal(number)
         await asyncio.sleep(0.3)
     try:
-        async with asyncio.timeout(BOUND):
+        async with asyncio.timeout(case.bound):
             code = await worker.wait()
     except TimeoutError:
-        return f"it has not ended within {BOUND:g} s"
+        return f"it has not ended within {case.bound:g} s: {_text(log)}"
     if code != case.code:
         return f"exit code {code}"
     answered, said = bool(gw.ledger[bystander.requests[0]].reply), _text(log)
@@ -121,7 +136,7 @@ async def _start(case: Case, gw: Gateway, output: int) -> asyncio.subprocess.Pro
         "--api-base-url",
         gw.url,
         "--flush-timeout",
-        "1",
+        str(FLUSH_SECONDS),
         *(["--processes", "1"] * (case.isolation == "process")),
     ]
     before = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh"] if case.output == "closed" else []
