@@ -79,7 +79,7 @@ def test_a_large_frame_of_small_fields_takes_no_time(field: bytes, inside: bool)
     data = field * (7 * MIB)
     if inside:
         data = wire.ConnectMessage(kind=Kind.WORKER_REPLY_ACK, payload=data).SerializeToString()
-    begun = time.process_time()
+    begun = time.thread_time()
     with pytest.raises(ProtocolError):
         codec.decode(data)
-    assert time.process_time() - begun < 0.08
+    assert time.thread_time() - begun < 0.08
