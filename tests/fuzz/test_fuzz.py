@@ -2,6 +2,7 @@
 
 Each must end when told to, without a bug, with every request that it accepted answered or reported, and leave nothing behind.
 `make fuzz MINUTES=5` goes on for that long, with another seed each time.
+The isolations are `thread` and `none`; `make attack` has `process` too.
 """
 
 import asyncio
@@ -35,7 +36,6 @@ QUICK = Deadlines(
 )
 
 
-@pytest.mark.timeout(0)
 async def test_a_worker_lives_through_whatever_a_gateway_sends(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
