@@ -1,7 +1,6 @@
 """The worker that is attacked: `python attacked.py ISOLATION URL PORT`. SIGTERM ends it."""
 
 import asyncio
-import logging
 import sys
 from typing import Any
 
@@ -9,6 +8,7 @@ import inngest
 import tenacity
 
 from connect import Deadlines, connect
+from connect.log_format import to_stderr
 from connect.loops.loop import new_loop
 
 MIB = 2**20
@@ -40,7 +40,7 @@ apps = [(client, [echo, large, wait])]
 
 
 async def main(isolation: str, url: str, port: str) -> None:
-    logging.basicConfig(level=logging.ERROR)
+    to_stderr("warning", "text")
     given: dict[str, Any] = {"apps": "attacked:apps", "processes": 1} if isolation == "process" else {"apps": apps}
     worker = connect(
         **given,

@@ -71,6 +71,10 @@ class Attacker:
         self.let_in = asyncio.Event()
         self.seen = 0
         """Start requests and sockets so far."""
+        self.blows = 0
+        """Frames, pieces of answers and connections with which it has attacked so far."""
+        self.failed: list[BaseException] = []
+        """What an attack raised, other than that the worker has hung up."""
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -87,7 +91,9 @@ class Attacker:
     async def __aexit__(self, *_: object) -> None:
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for error in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if error and not isinstance(error, asyncio.CancelledError | ConnectionError):
+                self.failed.append(error)
         await self._runner.cleanup()
 
     # -- what an attack overrides
@@ -134,11 +140,17 @@ class Attacker:
             request_id = data.partition(b"\x0a\x1a")[2][:26].decode(errors="replace")
             await ws.send_bytes(encode(Kind.WORKER_REPLY_ACK, WorkerReplyAckData(request_id=request_id)))
 
+    async def send(self, ws: web.WebSocketResponse, frame: bytes) -> None:
+        """Send a frame of the attack. Raises: ConnectionError: the socket has ended."""
+        await ws.send_bytes(frame)
+        self.blows += 1
+
     async def pour(self, request: web.Request, data: bytes) -> None:
         """Write *data* again and again, as fast as the worker takes it, until the socket ends."""
         transport = request.transport
         while transport is not None and not transport.is_closing():
             transport.write(data)
+            self.blows += 1
             while transport.get_write_buffer_size() > MIB and not transport.is_closing():  # noqa: ASYNC110 - it tells nothing
                 await asyncio.sleep(0.002)
             await asyncio.sleep(0)
@@ -147,13 +159,17 @@ class Attacker:
         ws = web.WebSocketResponse(protocols=(SUBPROTOCOL,), max_msg_size=0, compress=False, timeout=0.2)
         await ws.prepare(request)
         self.seen += 1
-        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+        try:
             await ws.send_bytes(encode(Kind.GATEWAY_HELLO))
             await ws.receive()
             await ws.send_bytes(encode(Kind.GATEWAY_CONNECTION_READY, READY))
             await ws.receive()
             self.let_in.set()
             await self.attack(request, ws)
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        except Exception as error:
+            self.failed.append(error)
         return ws
 
 
@@ -214,7 +230,7 @@ class FloodOfRequests(Attacker):
         for number in itertools.count():
             if ws.closed:
                 break
-            await ws.send_bytes(request_frame(f"app-{number}"))
+            await self.send(ws, request_frame(f"app-{number}"))
         await serving
 
 
@@ -236,7 +252,7 @@ class Reads(Attacker):
 
     async def attack(self, request: web.Request, ws: web.WebSocketResponse) -> None:
         for _ in range(2_000):
-            await ws.send_bytes(request_frame("app-wait"))
+            await self.send(ws, request_frame("app-wait"))
         await self.serve(ws)
 
     async def from_outside(self, port: int) -> None:
@@ -244,6 +260,8 @@ class Reads(Attacker):
         for _, writer in pages:
             writer.write(f"GET /feed HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
         try:
+            for reader, _ in pages:
+                assert b" 200 " in await reader.readline()
             await asyncio.gather(*(_read_on(reader) for reader, _ in pages))
         finally:
             for _, writer in pages:
@@ -259,7 +277,7 @@ class ReadsNothing(Attacker):
         if request.transport is not None:
             request.transport.pause_reading()  # type: ignore[attr-defined]
         while not ws.closed:
-            await ws.send_bytes(request_frame("app-large"))
+            await self.send(ws, request_frame("app-large"))
             await asyncio.sleep(0.01)
 
     async def flush(self, request: web.Request) -> web.StreamResponse:
@@ -276,6 +294,7 @@ class Bombs(Attacker):
         if not self.let_in.is_set():
             return await super().start(request)
         self.seen += 1
+        self.blows += 1
         return web.Response(body=self._bomb, headers={"Content-Encoding": "gzip"}, status=200 if self.seen % 2 else 500)
 
     async def attack(self, request: web.Request, ws: web.WebSocketResponse) -> None:
@@ -293,6 +312,7 @@ class HugeAnswers(Bombs):
         await answer.prepare(request)
         for _ in range(1_000):
             await answer.write(b"x" * MIB)
+            self.blows += 1
         return answer
 
 
@@ -307,6 +327,7 @@ class Drips(Bombs):
         await answer.prepare(request)
         for _ in range(1_000):
             await answer.write(b"x")
+            self.blows += 1
             await asyncio.sleep(0.1)
         return answer
 
@@ -336,7 +357,7 @@ class Liar(Attacker):
 
     async def attack(self, request: web.Request, ws: web.WebSocketResponse) -> None:
         for number in range(20):
-            await ws.send_bytes(request_frame(f"app-{self.seen}-{number}", 1_000))
+            await self.send(ws, request_frame(f"app-{self.seen}-{number}", 1_000))
         await ws.close(code=3000 + self.seen % 1000, message=f"connect_{self.seen}".encode())
 
 
@@ -348,6 +369,7 @@ class CloseStorm(Attacker):
             request.transport.abort()
         else:
             await ws.close(code=1011)
+        self.blows += 1
 
 
 class HalfOpen(Attacker):
@@ -365,6 +387,7 @@ class HalfOpen(Attacker):
                     async with asyncio.timeout(1):
                         await loop.sock_connect(each, ("127.0.0.1", port))
                         await loop.sock_sendall(each, b"GET /feed HTTP/1.1\r\nHost: 127.")
+                        self.blows += 1
                 if number >= 600:  # fewer than the files that a process may usually open
                     sockets.pop(0).close()
                     await asyncio.sleep(0.01)

@@ -40,7 +40,9 @@ async def test_a_worker_outlives(request: pytest.FixtureRequest, kind: type[Atta
         attacker.outside(worker.port)
         await worker.watch(seconds)
         took, code = await worker.end()
-    print(f"\n  {kind.__name__:<18} {isolation:<8} {worker}, ended in {took:.1f} s with {code}")
+    print(f"\n  {kind.__name__:<18} {isolation:<8} {attacker.blows} blows, {worker}, ended in {took:.1f} s with {code}")
+    assert attacker.blows > 0 or kind is Attacker
+    assert attacker.failed == []
     assert worker.grown < kind.grows
     assert worker.late() <= SOME
     assert max(worker.probes) < WORST
@@ -61,6 +63,7 @@ class Attacked:
         self._seen = psutil.Process(process.pid)
         self._before = 0
         self._own_lateness = 0.0
+        self._reading = asyncio.create_task(self._read())
 
     def __str__(self) -> str:
         probe = f"/livez median {statistics.median(self.probes) * 1000:.0f} ms, worst {max(self.probes) * 1000:.0f} ms"
@@ -95,8 +98,7 @@ class Attacked:
         self._process.send_signal(signal.SIGTERM)
         measuring = asyncio.create_task(self._measure_on())
         with contextlib.suppress(TimeoutError):
-            _, errors = await asyncio.wait_for(self._process.communicate(), 60)
-            self.errors = errors.decode(errors="replace")
+            await asyncio.wait_for(asyncio.gather(self._process.wait(), self._reading), 60)
         measuring.cancel()
         code = self._process.returncode
         return time.monotonic() - asked, -1 if code is None else code
@@ -108,6 +110,11 @@ class Attacked:
                 await answer.read()
                 return time.monotonic() - asked
         return 30.0
+
+    async def _read(self) -> None:
+        assert self._process.stderr
+        async for line in self._process.stderr:
+            self.errors += line.decode(errors="replace")
 
     async def _measure_on(self) -> None:
         while True:
