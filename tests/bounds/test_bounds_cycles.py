@@ -18,7 +18,7 @@ from statecharts import Stepper
 
 OURS = (Request, Stepper, Invocation, Outcome)
 SDKS = ("CommRequest", "ServerRequest", "Step", "StepSync", "Event", "CallResult")
-ROUNDS = 3
+ROUNDS = 2
 
 
 @pytest.fixture
