@@ -70,4 +70,4 @@ async def test_whatever_user_code_raises_or_returns_is_its_own_failure(gw: Gatew
     assert (bystander.status, len(bystander.requests)) == ("completed", 1)
     assert len(gw.connections) == 1
     worker.signal()
-    assert worker.ends() == 0
+    assert await asyncio.to_thread(worker.ends) == 0
