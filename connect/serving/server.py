@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 from aiohttp import web
-from aiohttp.http import HttpProcessingError
 
 from connect.log_format import REPEATS, one_line
 from connect.redaction import logger
@@ -123,16 +122,21 @@ class _PeersFaults(logging.LoggerAdapter[logging.Logger]):
     """aiohttp's log of one server: what a peer did wrong is one line at DEBUG; what our own code did is an error as before."""
 
     def exception(self, msg: object, *args: object, exc_info: Any = True, **kwargs: Any) -> None:
-        if isinstance(exc_info, HttpProcessingError | ConnectionError):
+        if isinstance(exc_info, ConnectionError) or _is_of_a_request(exc_info):
             self._note(*args, error=exc_info)
         else:
             super().exception(msg, *args, exc_info=exc_info, **kwargs)
 
     def debug(self, msg: object, *args: object, exc_info: Any = None, **kwargs: Any) -> None:
-        if isinstance(exc_info, HttpProcessingError):
+        if _is_of_a_request(exc_info):
             self._note(*args, error=exc_info)
         else:
             super().debug(msg, *args, exc_info=exc_info, **kwargs)
 
     def _note(self, peer: object = "a peer", *_: object, error: Exception) -> None:
         log.debug("a request from %s is broken: %s", peer, one_line(str(error))[:200], extra=REPEATS)
+
+
+def _is_of_a_request(error: object) -> bool:
+    """Whether *error* says that a request is broken: aiohttp's own classes for that carry the status of the answer."""
+    return isinstance(error, Exception) and isinstance(getattr(error, "code", None), int)
