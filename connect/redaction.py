@@ -272,7 +272,9 @@ class _SafeArguments(logging.Filter):
             if isinstance(value := getattr(record, name, None), str):
                 ids[value] = peer_text(value, LONGEST_ID)
                 setattr(record, name, ids[value])
-        if isinstance(record.args, tuple):
+        if not record.args and isinstance(record.msg, str):
+            record.msg = _long_redacted(record.msg)  # libraries put what they say into the message
+        elif isinstance(record.args, tuple):
             record.args = tuple(ids[each] if type(each) is str and each in ids else _safe(each) for each in record.args)
         if record.exc_info and not record.exc_text:
             _cover(record)
@@ -282,14 +284,16 @@ class _SafeArguments(logging.Filter):
 def _cover(record: logging.LogRecord) -> None:
     """Have the formatters of *record* show its traceback without secrets, if there are some in it."""
     whole = "".join(traceback.format_exception(record.exc_info[1])) if record.exc_info else ""
-    safe = redacted(whole) if len(whole) <= _LONGEST_TRACEBACK else _ends_of(whole)
+    safe = _long_redacted(whole)
     if safe != whole:
         record.exc_text = indented(safe.removesuffix("\n"))
 
 
-def _ends_of(text: str) -> str:
-    """The beginning and the end of a traceback, without secrets: where it failed, and the class and message of the error."""
-    half = _LONGEST_TRACEBACK // 2
+def _long_redacted(text: str) -> str:
+    """*text* without secrets; of a very long one the beginning and the end: the error of a traceback is in its last line."""
+    if len(text) <= _LONGEST_TEXT:
+        return redacted(text)
+    half = _LONGEST_TEXT // 2
     first, last = redacted(text[: half + _MARGIN])[:-_MARGIN], redacted(text[-half - _MARGIN :])[_MARGIN:]
     return f"{first}\n… {len(text) - 2 * half} characters left out …\n{last}"
 
@@ -308,5 +312,5 @@ def _safe(argument: object) -> object:
 LONGEST_ID: Final = 200
 """Characters of an id or a name that a log line shows."""
 _LONGEST_LINE: Final = 2000
-_LONGEST_TRACEBACK: Final = 50_000
+_LONGEST_TEXT: Final = 50_000
 _SAFE: Final = _SafeArguments()

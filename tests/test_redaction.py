@@ -1,5 +1,6 @@
 """Our secrets are taken out of what a peer sends, in whatever usual encoding they are, and nothing else is."""
 
+import asyncio
 import base64
 import gc
 import html
@@ -211,6 +212,18 @@ def test_log_lines_show_no_secret_and_are_one_line(caplog: pytest.LogCaptureFixt
     assert record.__dict__["request_id"] == "***"
 
 
+def test_what_asyncio_says_of_an_error_shows_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+    """It puts all into the message, which has lines, and no arguments."""
+    loop = asyncio.new_event_loop()
+    loop.call_exception_handler({"message": "a task failed", "exception": ValueError(BEARER), "task": f"<{BEARER}>"})
+    loop.close()
+    (record,) = caplog.records
+    shown = TextLines("%(message)s").format(record)
+    assert shown.startswith("a task failed\\ntask: '<***>'")
+    assert "ValueError: ***" in shown
+    assert DIGITS[:LEAST_PART] not in logging.Formatter().format(record)
+
+
 @pytest.mark.parametrize("form", [JsonLines(), TextLines("%(message)s"), logging.Formatter("%(message)s")])
 def test_a_traceback_shows_no_secret(form: logging.Formatter, caplog: pytest.LogCaptureFixture) -> None:
     try:
@@ -266,6 +279,7 @@ def test_a_long_traceback_keeps_its_beginning_and_its_error(caplog: pytest.LogCa
 
 def test_every_logger_of_the_worker_is_guarded() -> None:
     made = {name for name, each in logging.root.manager.loggerDict.items() if isinstance(each, logging.Logger)}
-    names = {name for name in made if name == "connect" or name.startswith("connect.")} | {"aiohttp.client"}
+    own = {name for name in made if name == "connect" or name.startswith("connect.")}
+    names = {*own, "aiohttp.client", "asyncio"}
     assert {"connect", "connect.link", "connect.requests"} <= names
     assert {name for name in names if not logging.getLogger(name).filters} == set()

@@ -28,6 +28,7 @@ TURN_SECONDS: Final = 0.002
 
 log = logger("connect.link")
 logger("aiohttp.client")  # it quotes headers that cannot be read
+logger("asyncio")  # it quotes the errors of tasks and sockets
 
 
 class WebSocket(aiohttp.ClientWebSocketResponse):
