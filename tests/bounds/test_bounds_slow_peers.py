@@ -6,16 +6,16 @@ from connect.wire import ulid
 from connect.wire.codec import Kind
 from tests.bounds.hostile import MIB, Link, frame, hostile, request, worker
 
-REQUESTS = 60
+REQUESTS = 30
 PADDING = MIB // 2
 """The event stands twice in a request, which so has a mebibyte."""
-UNFINISHED = 30 * MIB
+UNFINISHED = 15 * MIB
 
 
 async def test_requests_in_flight_have_a_bound_and_hinder_no_shutdown() -> None:
     """In each isolation, at the same time."""
     seen = await asyncio.gather(*map(_offered, ("none", "thread", "process")))
-    assert max(grown for grown, _ in seen) < 110, "all 60 take 180 MiB and more"
+    assert max(grown for grown, _ in seen) < 60, "all 30 take 90 MiB and more"
     assert max(took for _, took in seen) < 8
 
 
@@ -25,6 +25,7 @@ async def _offered(isolation: str) -> tuple[float, float]:
     """
 
     async def offer(link: Link) -> None:
+        await measured.wait()
         for _ in range(REQUESTS):
             await link.write(request(ulid.new(), "app-wait", PADDING) + frame(Kind.GATEWAY_HEARTBEAT))
         offered.set()
@@ -33,7 +34,7 @@ async def _offered(isolation: str) -> tuple[float, float]:
             await link.write(frame(Kind.GATEWAY_HEARTBEAT))
 
     async with hostile() as peer:
-        offered = asyncio.Event()
+        measured, offered = asyncio.Event(), asyncio.Event()
         peer.reads, peer.script = False, offer
         options = {"isolation": isolation, "processes": 1} if isolation == "process" else {"isolation": isolation}
         bounds = {"unfinished": UNFINISHED, "shutdown_timeout": 0.5, "flush_timeout": 0.5}
@@ -41,6 +42,7 @@ async def _offered(isolation: str) -> tuple[float, float]:
             async with asyncio.timeout(30):
                 await peer.ready.wait()
                 before = running.rss
+                measured.set()
                 await offered.wait()
                 await running.says("un-acked")
             await asyncio.sleep(0.5)
