@@ -131,6 +131,7 @@ class Connection:
                 ack_seconds=deadlines.reply_ack,
                 remember_seconds=deadlines.remember,
                 wait=options.retry.wait if options.retry else wait_table(known.rng),
+                sleep=known.sleep,
             ),
             executor=self._executor,
             listeners=self._listeners,

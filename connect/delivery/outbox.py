@@ -6,7 +6,6 @@ once, for its flush is cancelled.
 """
 
 import asyncio
-import contextlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -61,6 +60,7 @@ class Outbox:
         ack_seconds: float,
         remember_seconds: float,
         wait: Wait,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._owner = owner
         self._flush = flush
@@ -68,6 +68,7 @@ class Outbox:
         self._ack_seconds = ack_seconds
         self._remember_seconds = remember_seconds
         self._wait = wait
+        self._sleep = sleep
         self._loop = asyncio.get_running_loop()
         self.heap = Heap()
         self._held: OrderedDict[str, _Reply] = OrderedDict()
@@ -224,7 +225,7 @@ class Outbox:
     async def _flush_all(self) -> None:
         """Flush until nothing is queued; while the API is away, back off with one try at a time."""
         while self._to_flush:
-            await tenacity.AsyncRetrying(wait=self._wait, sleep=self._sleep)(self._flush_first)
+            await tenacity.AsyncRetrying(wait=self._wait, sleep=self._sleep_or_kick)(self._flush_first)
             while self._to_flush and not any(await self._flush_next(FLUSHES_AT_ONCE)):
                 pass
 
@@ -289,7 +290,12 @@ class Outbox:
             return error
         return None
 
-    async def _sleep(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._kicked.wait()
+    async def _sleep_or_kick(self, seconds: float) -> None:
+        waits = [asyncio.ensure_future(self._sleep(seconds)), asyncio.ensure_future(self._kicked.wait())]
+        try:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        for wait in done:
+            wait.result()  # what the user's sleep raised

@@ -250,6 +250,31 @@ async def test_a_flusher_whose_last_reply_is_released_ends_and_the_next_reply_go
     await box.stop()
 
 
+async def test_it_waits_with_the_sleep_that_it_is_given_and_a_kick_ends_the_wait() -> None:
+    waits: list[float] = []
+    api_is_up = False
+
+    async def flush(_: bytes) -> None:
+        if not api_is_up:
+            raise ApiError("down", 503)
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            await asyncio.Event().wait()
+
+    owner = Owner()
+    box = made(owner, flush, wait=lambda _: 3600.0, sleep=sleep)
+    box.hold("a", b"a")
+    box.queue_flush("a")
+    await asyncio.sleep(0.01)
+    assert waits == [3600.0] * 3
+    api_is_up = True
+    box.kick()
+    await owner.until(lambda: owner.flushed == ["a"])
+    await box.stop()
+
+
 async def test_a_reply_that_is_released_while_it_is_flushed_says_nothing_of_the_api() -> None:
     """The next one is still tried alone."""
     asked: list[bytes] = []
