@@ -289,6 +289,7 @@ async def an_old_proxy(port: int) -> AsyncIterator[str]:
         assert not tasks
 
 
+@pytest.mark.usefixtures("quiet")  # whether heartbeats of 50 ms come in time is no question of this test
 async def test_an_api_behind_an_old_proxy_will_do(gw: Gateway, start: Any) -> None:
     async with an_old_proxy(gw.port) as url:
         worker = await start(api_base_url=url, gateway_url=gw.url.replace("http", "ws"))
