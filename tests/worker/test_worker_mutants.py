@@ -161,6 +161,7 @@ async def test_a_reply_that_waits_for_its_next_flush_does_not_wait_once_a_link_i
     await worker.hears(events.ReplyFlushed)
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_a_link_that_is_retired_and_settled_is_over(gw: Gateway, start: Any) -> None:
     """It closes by itself; no other part of the worker has to close it."""
     worker = await start(deadlines=PATIENT)
