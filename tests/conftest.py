@@ -24,13 +24,14 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _usual_interrupt() -> None:
-    """Processes that tests start react to SIGINT, even if these tests run where it is ignored, as in a script's background.
+def _usual_signals() -> None:
+    """Processes that tests start react to SIGINT and SIGHUP, even where these tests ignore them: in the background, or under nohup.
 
     A new process inherits that a signal is ignored, but not that it is handled. The tests themselves go on ignoring it.
     """
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, lambda *_: None)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 class Command:
