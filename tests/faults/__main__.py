@@ -1,6 +1,6 @@
 """Take each protecting line out, and see that its tests fail: the evidence behind docs/faults.md.
 
-`python -m tests.faults [WORD ...]` works in copies of this tree, on every mutation of mutations.toml, or on those one of whose rows
+`python -m tests.faults [WORD ...]` works in copies of this tree, on every mutation of mutations/, or on those one of whose rows
 or tests contains a WORD. Exit code 0: every test failed as it had to, and passes where nothing is taken out.
 """
 

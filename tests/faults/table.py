@@ -1,4 +1,4 @@
-"""Reads mutations.toml: which line protects from which fault, and which tests must fail without it."""
+"""Reads mutations/: which line protects from which fault, and which tests must fail without it."""
 
 import tomllib
 from dataclasses import dataclass
@@ -26,13 +26,14 @@ class Mutation:
         """*text* without the protecting line. Raises: ValueError: the line is not there exactly once."""
         if text.count(self.line) != 1:
             found = f"{self.file} has {text.count(self.line)} times, not once: {self.line!r}"
-            raise ValueError(f"{found}; mend this entry of tests/faults/mutations.toml")
+            raise ValueError(f"{found}; mend this entry of tests/faults/mutations/")
         return text.replace(self.line, self.without)
 
 
 def mutations() -> list[Mutation]:
-    """All mutations, in the file's order."""
-    entries = tomllib.loads((HERE / "mutations.toml").read_text())["mutation"]
+    """All mutations, in the order of their files' names and in each file's order."""
+    files = sorted((HERE / "mutations").glob("*.toml"))
+    entries = [entry for file in files for entry in tomllib.loads(file.read_text())["mutation"]]
     return [
         Mutation(
             rows=tuple(entry["rows"]),

@@ -9,7 +9,13 @@ from tests.faults.table import Mutation, mutations
 
 ROOT = Path(__file__).parents[2]
 ROWS = re.findall(r"^\| (\S*#.*?) \| (.*?) \| (.*?) \| (.*?) ?\|$", (ROOT / "docs/faults.md").read_text(), re.MULTILINE)
-FILES = [*(ROOT / "tests/worker").glob("test_worker_faults_*.py"), *(ROOT / "tests/bounds").glob("test_bounds_*.py")]
+FILES = [
+    *(ROOT / "tests/worker").glob("test_worker_faults_*.py"),
+    *(ROOT / "tests/bounds").glob("test_bounds_*.py"),
+    *(ROOT / "tests/field").glob("test_field_*.py"),
+]
+OURS = ("bound#", "field#")
+"""Rows of what was seen on this worker itself."""
 
 
 def _short(file: str) -> str:
@@ -26,11 +32,11 @@ PROVED = {(row, _short(test)) for mutation in mutations() for row in mutation.ro
 
 
 def test_all_56_rows_are_there_once() -> None:
-    reported = [row for row, *_ in ROWS if not row.startswith("bound#")]
+    reported = [row for row, *_ in ROWS if not row.startswith(OURS)]
     assert len(reported) == len(set(reported)) == 56
 
 
-def test_no_bound_stands_twice() -> None:
+def test_no_row_stands_twice() -> None:
     assert len(ROWS) == len({row for row, *_ in ROWS})
 
 
