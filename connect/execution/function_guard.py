@@ -12,13 +12,36 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from connect.execution import sdk_internals
+from connect.execution import sdk_internals, tracebacks
 
 if TYPE_CHECKING:
     import inngest
 
-function_results: contextvars.ContextVar[list[sdk_internals.CallResult]] = contextvars.ContextVar("results")
-"""The result of the function that the current execution runs; empty until it has ended."""
+
+class Attempt:
+    """One call of a function: what it came to. Leaving `with` drops that, and empties the frames that its errors came through.
+
+    Contexts hold this object, and tasks of user code, or of the SDK, may hold a context for long.
+    """
+
+    __slots__ = ("result",)
+
+    def __init__(self) -> None:
+        self.result: sdk_internals.CallResult | None = None
+        """None until the function has ended."""
+
+    def __enter__(self) -> Attempt:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        result, self.result = self.result, None
+        for each in (result, *(result.multi or ())) if result else ():
+            if each.error:
+                tracebacks.empty(each.error)
+
+
+current_attempt: contextvars.ContextVar[Attempt] = contextvars.ContextVar("attempt")
+"""The attempt of the current execution."""
 
 _ENDING: Final = (SystemExit, KeyboardInterrupt, GeneratorExit)
 """What would end the loop, the thread or the coroutine that runs a function."""
@@ -29,27 +52,29 @@ class FunctionExited(Exception):  # noqa: N818 - the server shows this name
 
 
 def guarded(function: inngest.Function[Any]) -> inngest.Function[Any]:
-    """A copy of *function* that stores its result in `function_results`, and fails where it raises one of `_ENDING`.
+    """A copy of *function* that stores its result in `current_attempt`, and fails where it raises one of `_ENDING`.
 
     The SDK runs it in a task of its own, where a SystemExit or KeyboardInterrupt would end the loop.
     """
 
     async def call(client: Any, ctx: Any, *given: Any, **named: Any) -> sdk_internals.CallResult:
         sdk_internals.free_of_cycles(ctx)
-        results = function_results.get()
-        if not results:
+        attempt = current_attempt.get()
+        if attempt.result is None:
             try:
-                results.append(await function.call(client, ctx, *given, **named))
+                attempt.result = await function.call(client, ctx, *given, **named)
             except _ENDING as error:
-                results.append(_exited(error))
-        return results[0]
+                attempt.result = _exited(error)
+        return attempt.result
 
     def call_sync(client: Any, ctx: Any, *given: Any, **named: Any) -> sdk_internals.CallResult:
         sdk_internals.free_of_cycles(ctx)
+        attempt = current_attempt.get()
         try:
-            return function.call_sync(client, ctx, *given, **named)
+            attempt.result = function.call_sync(client, ctx, *given, **named)
         except _ENDING as error:
-            return _exited(error)
+            attempt.result = _exited(error)
+        return attempt.result
 
     made = copy.copy(function)
     vars(made).update(call=call, call_sync=call_sync)

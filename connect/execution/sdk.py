@@ -22,9 +22,9 @@ import pydantic_core
 
 from connect import wire
 from connect.errors import ConfigurationError
-from connect.execution import sdk_internals
+from connect.execution import sdk_internals, tracebacks
 from connect.execution.app_lookup import locate
-from connect.execution.function_guard import function_results, guarded, is_run_by_a_task, pass_ctrl_c_on
+from connect.execution.function_guard import Attempt, current_attempt, guarded, is_run_by_a_task, pass_ctrl_c_on
 from connect.execution.outcome import Outcome, failure
 from connect.execution.thread_pool import ThreadPool
 from connect.log_format import Traceback
@@ -97,15 +97,17 @@ class Apps:
     async def _run_safely(self, invocation: Invocation) -> Outcome:
         try:
             return await self._run(invocation)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             if self._is_stopping():
                 raise
+            tracebacks.empty(error)
             return failure("CancelledError", "the function was cancelled by what it awaited, not by the worker")
         except BaseException as error:  # user code may raise any class, and each request must be answered
             if isinstance(error, GeneratorExit) and not is_run_by_a_task():
                 raise  # this coroutine is closed
             pass_ctrl_c_on(error)
             self._logger.exception("request %s could not be run", invocation.request_id)
+            tracebacks.empty(error)
             return failure(type(error).__name__, "the function could not be run; the worker's log says why")
 
     async def _run(self, invocation: Invocation) -> Outcome:
@@ -116,12 +118,17 @@ class Apps:
         if is_async is None:
             name = f"app {invocation.app_name!r}"
             return _unknown("FunctionNotFound", name, "function", invocation.function_slug, app.functions)
-        request = _request(invocation)
+        request, attempt = _request(invocation), Attempt()
+        current_attempt.set(attempt)
         if is_async or self._threads is None:
-            return _ended(invocation, await _post(app.handler, request))
-        return await self._threads.run(
-            invocation.request_id, lambda: _ended(invocation, app.handler.post_sync(request))
-        )
+            with attempt:
+                return _ended(invocation, await _post(app.handler, request, attempt))
+
+        def post_sync() -> Outcome:
+            with attempt:
+                return _ended(invocation, app.handler.post_sync(request))
+
+        return await self._threads.run(invocation.request_id, post_sync)
 
     def _is_stopping(self) -> bool:
         task = asyncio.current_task()
@@ -263,19 +270,18 @@ def _request(invocation: Invocation) -> sdk_internals.CommRequest:
     return sdk_internals.request(invocation.payload, invocation.headers, query, invocation)
 
 
-async def _post(handler: sdk_internals.CommHandler, request: sdk_internals.CommRequest) -> sdk_internals.CommResponse:
+async def _post(
+    handler: sdk_internals.CommHandler, request: sdk_internals.CommRequest, attempt: Attempt
+) -> sdk_internals.CommResponse:
     """The SDK's answer to *request*. A cancel that comes after the function has ended, but before the SDK has, is ignored."""
-    results: list[sdk_internals.CallResult] = []
-    function_results.set(results)
     try:
         while True:
             try:
                 return await handler.post(request)
             except asyncio.CancelledError:
-                if not results:
+                if attempt.result is None:
                     raise
     finally:
-        results.clear()  # contexts hold this list, and tasks of user code, or of the SDK, may hold a context for long
         sdk_internals.forget_tracker(request)
 
 

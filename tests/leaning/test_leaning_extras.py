@@ -1,10 +1,12 @@
 """What is needed of tenacity, OpenTelemetry, pytest, protobuf and Python beyond their documentation."""
 
 import argparse
+import asyncio
 import importlib.metadata
 import multiprocessing.util
 import os
 import platform
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from connect import connect
 from connect.errors import ConfigurationError
-from connect.execution import otel_spans
+from connect.execution import otel_spans, tracebacks
 from statecharts.tools.coverage import children
 from statecharts.tools.coverage.watch import Watch
 from tests.sdk_kit import make_client, make_function
@@ -143,3 +145,21 @@ def test_a_worker_of_xdist_hands_over_what_it_found(pytester: pytest.Pytester) -
     pytester.makepyfile("def test_it(): pass")
     ended = pytester.runpytest_subprocess("-p", "no:asyncio", "-n", "1", "-s")
     assert "handed over: it" in ended.stdout.str(), f"{installed('pytest-xdist')}: there is no workeroutput"
+
+
+def test_python_tells_frames_that_have_ended_from_those_that_have_not() -> None:
+    async def wait() -> None:
+        await asyncio.sleep(0)
+
+    def end() -> None:
+        raise ValueError
+
+    said = f"Python {platform.python_version()}: frames that have ended look like others"
+    waiting = wait()
+    waiting.send(None)
+    assert not tracebacks._has_ended(waiting.cr_frame), said
+    assert not tracebacks._has_ended(sys._getframe()), said
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        end()
+    assert tracebacks._has_ended(caught.tb.tb_next.tb_frame), said
+    waiting.close()
