@@ -22,7 +22,7 @@ from connect.execution.app_lookup import importing_apps
 from connect.execution.ending import SECONDS
 from connect.isolation import executor_for
 from connect.listeners import Listeners
-from connect.loops import signals
+from connect.loops import forks, signals
 from connect.loops.loop import new_loop, run_until_done
 from connect.options import Options, arguments, signature
 from connect.redaction import logger
@@ -91,11 +91,14 @@ class WorkerConnection:
     async def _run(self, connection: Connection) -> None:
         on_own_thread = self._known.options.isolation != "none"
         run = asyncio.ensure_future(self._run_on_thread(connection) if on_own_thread else self._live(connection))
+        boundary = forks.Boundary()
         cancelled: asyncio.CancelledError | None = None
         while not run.done():
             try:
                 await asyncio.shield(run)
             except asyncio.CancelledError as error:
+                if boundary.in_child:  # it has no thread that would end the worker
+                    raise
                 cancelled = error
                 self._request(hurry=True)
             except Exception:

@@ -25,6 +25,7 @@ from connect.execution.invocation import Invocation
 from connect.execution.outcome import Outcome, failure, too_large
 from connect.execution.pipe import Message, Pipe
 from connect.execution.process_setup import ProcessSetup
+from connect.loops import forks, signals
 from connect.loops.loop import freeze_imported_objects, new_loop
 from connect.redaction import logger
 from connect.wire.codec import MESSAGE_LIMIT
@@ -48,7 +49,7 @@ def _run(ending: Ending) -> None:
     _end_with_worker(setup.parent, ending)
     end = socket.socket(fileno=setup.pipe)
     end.set_inheritable(False)
-    os.register_at_fork(after_in_child=lambda: _detach_fork(setup.pipe))
+    forks.private(end)
     _handle_signals(setup)
     _apply(setup)
     apps = _imported(setup, end)
@@ -60,7 +61,8 @@ def _run(ending: Ending) -> None:
         child = Child(apps, runner.get_loop())
         with ending:  # closing the loop waits for what user code has left
             try:
-                runner.run(child.serve(end))
+                with forks.Boundary():
+                    runner.run(child.serve(end))
             finally:
                 # A sys.exit() in a task of user code cancels all executions: close the pipe first, or this is their outcome.
                 child.close()
@@ -142,24 +144,18 @@ def _end_with_worker(parent: int, ending: Ending) -> None:
         ending.now(0)
 
 
-def _detach_fork(descriptor: int) -> None:
-    """Close the pipe in a fork that user code makes: it must neither write to it nor keep it open."""
-    os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
-
-
 def _handle_signals(setup: ProcessSetup) -> None:
     """Do nothing at signals that a terminal or a supervisor sends to all processes: the worker ends this one by closing the pipe.
 
     A handler does it, since programs that user code starts would inherit ignored signals. Once the pipe is closed, these signals
-    end the process.
+    end the process. In a fork that user code makes they do what they did before.
     """
 
     def handle(number: int, _frame: FrameType | None) -> None:
         if _is_pipe_closed(setup.pipe):
             raise SystemExit(128 + number)
 
-    for number in setup.signals:
-        signal.signal(number, handle)
+    signals.replace(setup.signals, handle)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, setup.signals)
 
 

@@ -13,6 +13,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from connect.execution import sdk_internals, tracebacks
+from connect.loops import forks
 
 if TYPE_CHECKING:
     import inngest
@@ -54,7 +55,8 @@ class FunctionExited(Exception):  # noqa: N818 - the server shows this name
 def guarded(function: inngest.Function[Any]) -> inngest.Function[Any]:
     """A copy of *function* that stores its result in `current_attempt`, and fails where it raises one of `_ENDING`.
 
-    The SDK runs it in a task of its own, where a SystemExit or KeyboardInterrupt would end the loop.
+    The SDK runs it in a task of its own, where a SystemExit or KeyboardInterrupt would end the loop. A fork that the function has
+    made ends where it leaves the function.
     """
 
     async def call(client: Any, ctx: Any, *given: Any, **named: Any) -> sdk_internals.CallResult:
@@ -62,7 +64,9 @@ def guarded(function: inngest.Function[Any]) -> inngest.Function[Any]:
         attempt = current_attempt.get()
         if attempt.result is None:
             try:
-                attempt.result = await function.call(client, ctx, *given, **named)
+                with forks.Boundary() as boundary:
+                    attempt.result = await function.call(client, ctx, *given, **named)
+                    boundary.error = _error_in(attempt.result)
             except _ENDING as error:
                 attempt.result = _exited(error)
         return attempt.result
@@ -71,7 +75,9 @@ def guarded(function: inngest.Function[Any]) -> inngest.Function[Any]:
         sdk_internals.free_of_cycles(ctx)
         attempt = current_attempt.get()
         try:
-            attempt.result = function.call_sync(client, ctx, *given, **named)
+            with forks.Boundary() as boundary:
+                attempt.result = function.call_sync(client, ctx, *given, **named)
+                boundary.error = _error_in(attempt.result)
         except _ENDING as error:
             attempt.result = _exited(error)
         return attempt.result
@@ -79,6 +85,11 @@ def guarded(function: inngest.Function[Any]) -> inngest.Function[Any]:
     made = copy.copy(function)
     vars(made).update(call=call, call_sync=call_sync)
     return made
+
+
+def _error_in(result: sdk_internals.CallResult) -> Exception | None:
+    """What the function, or the step that it ran, has raised."""
+    return result.error or next((step.error for step in result.multi or () if step.error), None)
 
 
 def _exited(error: BaseException) -> sdk_internals.CallResult:

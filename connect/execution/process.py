@@ -18,6 +18,7 @@ from connect.execution.invocation import Invocation
 from connect.execution.outcome import Outcome, failure
 from connect.execution.pipe import Message, Pipe
 from connect.execution.process_setup import ProcessSetup
+from connect.loops import forks
 from connect.redaction import logger
 from connect.status import ProcessStatus
 
@@ -230,7 +231,7 @@ def _exit_text(code: int) -> str:
 
 def _spawn(setup: ProcessSetup) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """Start a process; return it and the worker's end of its pipe. On Linux it is killed when the thread that called this ends."""
-    ours, theirs = socket.socketpair()
+    ours, theirs = map(forks.private, socket.socketpair())
     # The last two arguments are read by people only, in the list of processes.
     command = [sys.executable, "-P", "-m", "connect.execution.child", setup.name, setup.apps]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(setup.path)}

@@ -5,6 +5,8 @@ import gc
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from connect.loops import forks
+
 T = TypeVar("T")
 
 
@@ -23,12 +25,13 @@ def run_until_done(
     """Run *main* on *loop* to its end, and return what it returns or raise what it raises.
 
     If something else stops the loop meanwhile, it is run on, and *stopped* is told why: `loop.stop()`, or a KeyboardInterrupt or
-    SystemExit that another task or a callback raised.
+    SystemExit that another task or a callback raised. A fork in which that happens ends.
     """
     task = loop.create_task(main)
     while not task.done():
         try:
-            loop.run_until_complete(task)
+            with forks.Boundary():
+                loop.run_until_complete(task)
         except BaseException as error:
             if not task.done():
                 stopped(error)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Final, cast
 
 from connect.log_format import REPEATS
+from connect.loops import forks
 from connect.redaction import logger
 
 REQUEST_SECONDS: Final = 10.0
@@ -102,6 +103,7 @@ class Connection(asyncio.Protocol):
             tcp.abort()
             return
         self._transport = tcp
+        forks.close_in_children(self, Connection._descriptors)
         self._arm_for_request()
         self._handler.connection_made(transport)
 
@@ -128,6 +130,10 @@ class Connection(asyncio.Protocol):
             self._handler.connection_lost(error)
         if not self._is_busy:
             self._connections.forget(self)
+
+    def _descriptors(self) -> list[int]:
+        sock = self._transport and self._transport.get_extra_info("socket")
+        return [sock.fileno()] if sock else []
 
     def _arm_for_request(self) -> None:
         self._arm(REQUEST_SECONDS, f"it sent no whole request within {REQUEST_SECONDS:g} s")

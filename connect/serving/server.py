@@ -8,6 +8,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from connect.log_format import REPEATS, one_line
+from connect.loops import forks
 from connect.redaction import logger
 from connect.serving import trust
 from connect.serving.connections import Connection, Connections
@@ -71,6 +72,7 @@ class Server:
         except (OSError, UnicodeError):
             await runner.cleanup()
             raise
+        forks.close_in_children(self, Server._descriptors)
         self._runner = runner
         addresses = [each.getsockname() for each in self._listening.sockets]
         self.port = addresses[0][1]
@@ -88,6 +90,9 @@ class Server:
         if self._listening:
             self._listening.close()
             self._listening = None
+
+    def _descriptors(self) -> list[int]:
+        return [each.fileno() for each in self._listening.sockets] if self._listening else []
 
     @property
     def _guard(self) -> Any:

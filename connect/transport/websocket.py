@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 
 import aiohttp
 
+from connect.loops import forks
 from connect.redaction import logger, peer_text
 from connect.transport.proxies import proxy_for
 from connect.wire.codec import SUBPROTOCOL
@@ -161,7 +162,7 @@ def open_session(*traces: aiohttp.TraceConfig, **options: Any) -> aiohttp.Client
     refusing = aiohttp.TraceConfig()
     refusing.on_request_redirect.append(_refuse_redirect)
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(force_close=True, limit=0),
+        connector=aiohttp.TCPConnector(force_close=True, limit=0, socket_factory=forks.private_socket),
         ws_response_class=WebSocket,
         headers={"Accept-Encoding": "identity"},
         auto_decompress=False,

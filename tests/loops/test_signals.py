@@ -1,6 +1,7 @@
 """Shutdown signals: who handles them, how soon, and that everything is as before in the end."""
 
 import asyncio
+import os
 import signal
 import socket
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from fork_kit import end_of, exit_code
 
 from connect import ConnectionState
 from connect.loops import signals
@@ -101,6 +103,179 @@ async def test_off_the_main_thread_signals_are_left_alone() -> None:
             assert signal.getsignal(signal.SIGUSR1) is before
 
     await asyncio.to_thread(body)
+
+
+# -- as guests -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def host() -> Iterator[Any]:
+    """A program that installs its handler for SIGUSR1, which notes what it hears."""
+    heard: list[str] = []
+    before = signal.signal(signal.SIGUSR1, lambda *_: heard.append("host"))
+    yield heard
+    signal.signal(signal.SIGUSR1, before)
+
+
+def guest(heard: list[str], name: str = "ours") -> Any:
+    return signals.handled([signal.SIGUSR1], lambda *_: heard.append(name))
+
+
+async def test_the_handler_that_was_there_is_called_after_ours(host: list[str]) -> None:
+    with guest(host):
+        signal.raise_signal(signal.SIGUSR1)
+        assert host == ["ours", "host"]
+    signal.raise_signal(signal.SIGUSR1)
+    assert host == ["ours", "host", "host"]
+
+
+async def test_what_the_handler_of_before_raises_is_raised(host: list[str]) -> None:
+    def handler(*_: object) -> None:
+        raise ZeroDivisionError
+
+    signal.signal(signal.SIGUSR1, handler)
+    with guest(host), pytest.raises(ZeroDivisionError):
+        signal.raise_signal(signal.SIGUSR1)
+    assert host == ["ours"]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_two_guests_end_in_any_order(host: list[str], first: int) -> None:
+    before = signal.getsignal(signal.SIGUSR1)
+    guests = [guest(host, "0"), guest(host, "1")]
+    for each in guests:
+        each.__enter__()
+    signal.raise_signal(signal.SIGUSR1)
+    assert host == ["0", "1", "host"]
+    guests[first].__exit__(None, None, None)
+    signal.raise_signal(signal.SIGUSR1)
+    assert host == ["0", "1", "host", str(1 - first), "host"]
+    assert signal.set_wakeup_fd(-1) != -1, "the loop is woken for the one that is left"
+    guests[1 - first].__exit__(None, None, None)
+    assert signal.getsignal(signal.SIGUSR1) is before
+
+
+async def test_a_handler_that_the_host_has_installed_meanwhile_stays(host: list[str]) -> None:
+    def later(*_: object) -> None:
+        host.append("later")
+
+    with guest(host):
+        signal.signal(signal.SIGUSR1, later)
+    assert signal.getsignal(signal.SIGUSR1) is later
+
+
+async def test_what_the_host_puts_back_too_late_does_what_was_done_before(host: list[str]) -> None:
+    with guest(host):
+        ours = signal.signal(signal.SIGUSR1, lambda *_: None)
+    signal.signal(signal.SIGUSR1, ours)
+    signal.raise_signal(signal.SIGUSR1)
+    assert host == ["host"]
+    with guest(host):
+        signal.raise_signal(signal.SIGUSR1)
+        assert host == ["host", "ours", "host"]
+
+
+async def test_put_back_too_late_it_does_the_default_too() -> None:
+    with guest([]):
+        ours = signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+
+    def child() -> None:
+        signal.signal(signal.SIGUSR1, ours)
+        signal.raise_signal(signal.SIGUSR1)
+
+    assert end_of(child) == -signal.SIGUSR1
+
+
+async def test_a_guest_comes_above_what_the_host_has_put_above_another(host: list[str]) -> None:
+    with guest(host, "1"):
+        first = signal.getsignal(signal.SIGUSR1)
+        signal.signal(signal.SIGUSR1, lambda *given: (host.append("above"), first(*given)))  # type: ignore[operator]
+        above = signal.getsignal(signal.SIGUSR1)
+        with guest(host, "2"):
+            signal.raise_signal(signal.SIGUSR1)
+            assert host == ["2", "above", "1", "host"]
+        assert signal.getsignal(signal.SIGUSR1) is above
+        signal.signal(signal.SIGUSR1, first)
+
+
+async def test_the_hosts_loop_handles_signals_too(host: list[str]) -> None:
+    loop, heard = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_signal_handler(signal.SIGUSR1, heard.set)
+    try:
+        with guest(host):
+            signal.raise_signal(signal.SIGUSR1)
+            await asyncio.wait_for(heard.wait(), 10)
+            assert host == ["ours"]
+    finally:
+        loop.remove_signal_handler(signal.SIGUSR1)
+        signal.signal(signal.SIGUSR1, lambda *_: None)
+
+
+@pytest.mark.parametrize("program", ["asyncio.run", "a loop of its own"])
+def test_ctrl_c_stays_graceful_in_a_program_that_only_runs_a_worker(program: str) -> None:
+    """Python's own handler would cancel the main task, or raise KeyboardInterrupt in the middle of it."""
+
+    async def main() -> str:
+        ended = asyncio.Event()
+        with signals.handled([signal.SIGINT], lambda *_: ended.set()):
+            signal.raise_signal(signal.SIGINT)
+            await ended.wait()
+            await asyncio.sleep(0)
+        return "graceful"
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        if program == "asyncio.run":
+            assert asyncio.run(main()) == "graceful"
+        else:
+            with asyncio.Runner() as runner:
+                assert runner.get_loop().run_until_complete(main()) == "graceful"
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+# -- in forks ------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_fork_has_the_handlers_of_before(host: list[str]) -> None:
+    before = signal.getsignal(signal.SIGUSR1)
+
+    def child() -> bool:
+        same = signal.getsignal(signal.SIGUSR1) is before and signal.set_wakeup_fd(-1) == -1
+        signal.raise_signal(signal.SIGUSR1)
+        return same and host == ["host"]
+
+    with guest(host), guest(host):
+        assert end_of(child) == 1
+        signal.raise_signal(signal.SIGUSR1)
+        assert host == ["ours", "ours", "host"]
+
+
+async def test_a_signal_reaches_a_fork_however_soon_it_comes() -> None:
+    """Python drops what comes before it has dealt with the fork."""
+    with guest([]):
+        for _ in range(20):
+            pid = os.fork()
+            if not pid:
+                time.sleep(1)  # noqa: ASYNC251 - it is no loop's any more
+                os._exit(0)
+            os.kill(pid, signal.SIGUSR1)
+            assert exit_code(pid) == -signal.SIGUSR1
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
+
+
+async def test_a_handler_in_the_place_of_others_is_there_in_no_fork(host: list[str]) -> None:
+    def grandchild() -> bool:
+        signal.raise_signal(signal.SIGUSR1)
+        return host == ["ours", "host"]
+
+    def child() -> bool:
+        signals.replace([signal.SIGUSR1], lambda *_: host.append("ours"))
+        signal.raise_signal(signal.SIGUSR1)
+        return host == ["ours"] and end_of(grandchild) == 1
+
+    assert end_of(child) == 1, "in a fork, since it stays for good"
 
 
 # -- with a worker ---------------------------------------------------------------------------------------------------------------
