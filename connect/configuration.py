@@ -116,11 +116,10 @@ def _check_values(options: Options) -> None:
         flush_timeout=options.flush_timeout,
         outbox_limit=options.outbox_limit,
     )
-    shutdown_timeout = options.shutdown_timeout
-    if shutdown_timeout is not None and _number("shutdown_timeout", shutdown_timeout) < 0:
-        raise ConfigurationError(
-            f"shutdown_timeout is {shutdown_timeout}: it must not be negative, and None is no limit"
-        )
+    for name, value in {"shutdown_timeout": options.shutdown_timeout, "stall_warning": options.stall_warning}.items():
+        if value is not None and not _number(name, value) >= 0:
+            none = "no limit" if name == "shutdown_timeout" else "no warning"
+            raise ConfigurationError(f"{name} is {value}: it must not be negative, and None is {none}")
     if options.retry is not None:
         _check_policy(options.retry)
 
@@ -186,6 +185,7 @@ def _processes(options: Options, numbers: Iterable[int]) -> "PoolSettings | None
         signing_key=Secret(options.signing_key) if options.signing_key else None,
         signals=tuple({*signals.SHUTDOWN, *numbers}),
         traces=options.traces,
+        stall_warning=options.stall_warning,
     )
 
 

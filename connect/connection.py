@@ -22,6 +22,7 @@ from connect.events import (
 )
 from connect.execution import Executor
 from connect.history import History
+from connect.identity import log_start
 from connect.link import Link, LinkSettings
 from connect.link_owner import Dial
 from connect.links import Links
@@ -30,7 +31,6 @@ from connect.log_format import REPEATS, described
 from connect.loops.timers import Timer
 from connect.redaction import logger
 from connect.requests import Requests
-from connect.secrets import without_passwords
 from connect.snapshot import snapshot
 from connect.status import ConnectionState, Status
 from connect.transport.api import Api
@@ -78,11 +78,7 @@ class Connection:
         self._released = asyncio.Event()
         try:
             await self._start_executor()
-            registration = self._known.registration
-            origin = without_passwords(self._known.origin)
-            log.info(
-                "worker %s starts: inngest %s, API at %s", registration.instance_id, registration.sdk_version, origin
-            )
+            log_start(self._known)
             if self._known.caution:
                 log.warning(self._known.caution)
             await self._live()

@@ -112,6 +112,21 @@ class RequestCompleted(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LoopBlocked(Event):
+    """The event loop that runs functions has run nothing for *seconds*, longer than `stall_warning`; it may go on.
+
+    *function_slug*, *request_id* and *run_id* name the execution whose code blocks it, or whose task does; all are "" if that code
+    belongs to none. *stack* shows where it is, as lines of a traceback.
+    """
+
+    function_slug: str
+    request_id: str
+    run_id: str
+    seconds: float
+    stack: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class LeaseExtended(Event):
     """The server extended the lease of an execution.
 

@@ -64,6 +64,8 @@ class Link:
         self._chart = Bound(LinkChart, self, settings.unexpected, self._note_move)
         self._grant: Grant | None = None
         self._shown_id = ""
+        self.gateway = ""
+        """Host and port that it dials, fit to be shown; empty before."""
         self._channel: Channel | None = None
         self._stage_task: asyncio.Task[None] | None = None
         self._closer: asyncio.Task[None] | None = None
@@ -215,7 +217,8 @@ class Link:
         try:
             url = gateway_endpoint(self._settings.endpoint(self._grant.endpoint))
             about = {"connection_id": self.connection_id, **REPEATS}
-            log.info("%s: connecting to the gateway at %s", self.connection_id, host_of(url), extra=about)
+            self.gateway = host_of(url)
+            log.info("%s: connecting to the gateway at %s", self.connection_id, self.gateway, extra=about)
             socket = await open_socket(self._settings.session, url)
         except ConnectError as error:
             self._chart.fire("failed", error=error)

@@ -62,6 +62,7 @@ class Options:
         int | None,
         Option(
             "Executions that the server may hand to this instance at once; 0: no limit, and the server forgets an earlier one. "
+            "It is not the number of threads for sync functions: docs/concurrency.md has both. "
             "Default: `INNGEST_CONNECT_MAX_WORKER_CONCURRENCY`; without that, the server is told nothing.",
             "--max-concurrency",
         ),
@@ -148,6 +149,14 @@ class Options:
             "What to do with an execution that the server took away: cancel it, or let it finish.", "--on-lease-lost"
         ),
     ] = "cancel"
+    stall_warning: Annotated[
+        float | None,
+        Option(
+            "Seconds that an async function may block the event loop, or a sync one wait for a thread, before a warning says so. "
+            "Such blocks are counted, too. None or 0: no watch.",
+            "--stall-warning",
+        ),
+    ] = 1.0
     outbox_limit: Annotated[
         int,
         Option("Bytes of replies that may wait for delivery. Past it the oldest reply is lost, and the log says so."),

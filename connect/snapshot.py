@@ -67,6 +67,7 @@ def _links(alive: Sequence[Link], current: Link | None) -> tuple[LinkStatus, ...
             gateway_group=peer_text(link.group),
             states=link.states,
             is_current=link is current,
+            gateway=link.gateway,
         )
         for link in alive
     )

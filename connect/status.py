@@ -49,6 +49,8 @@ class LinkStatus:
     gateway_group: str
     states: tuple[str, ...]
     is_current: bool
+    gateway: str = ""
+    """The host and port that it dialled; "" before."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,23 @@ class Transition:
 
 
 @dataclass(frozen=True)
+class ThreadStatus:
+    """The threads for sync functions. `waiting`: calls that wait for one now. `waited`: calls that ever had to."""
+
+    threads: int
+    waiting: int = 0
+    waited: int = 0
+
+    def __add__(self, other: "ThreadStatus") -> "ThreadStatus":
+        return ThreadStatus(self.threads + other.threads, self.waiting + other.waiting, self.waited + other.waited)
+
+
+@dataclass(frozen=True)
 class ProcessStatus:
     """A process of `isolation="process"`. `number` is its slot in the pool, from 1; `restarts`: processes that had the slot before.
 
-    `in_flight`: executions that it runs. `served`: executions that it has finished.
+    `in_flight`: executions that it runs. `served`: executions that it has finished. `threads`: its own; None: sync functions run on
+    its event loop. `loop_blocks`: how often a function blocked its event loop for longer than `stall_warning`.
     """
 
     number: int
@@ -73,6 +88,40 @@ class ProcessStatus:
     in_flight: int
     served: int
     restarts: int
+    threads: ThreadStatus | None = None
+    loop_blocks: int = 0
+
+
+@dataclass(frozen=True)
+class AppInfo:
+    """An app of this worker, with the ids of its functions as requests name them, those of `on_failure` too."""
+
+    app_id: str
+    version: str | None
+    functions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class WorkerInfo:
+    """Which worker this is: nothing of it changes while it runs.
+
+    `api` is the server's address; `mode` is "cloud" or "dev"; `started_at` is Unix time in seconds. `version` is this package's,
+    `sdk_version` that of `inngest`.
+    """
+
+    instance_id: str
+    host: str
+    pid: int
+    apps: tuple[AppInfo, ...]
+    api: str
+    mode: str
+    env: str | None
+    isolation: str
+    version: str
+    sdk_version: str
+    python_version: str
+    aiohttp_version: str
+    started_at: float
 
 
 @dataclass(frozen=True)
@@ -107,3 +156,11 @@ class Status:
     """The last fifty changes of state, oldest first."""
     processes: tuple[ProcessStatus, ...] = ()
     """With `isolation="process"`, each process that has not exited: also those that start or end."""
+    threads: ThreadStatus | None = None
+    """Of all processes together, those that have exited counted in `waited`; None: sync functions run on the event loop."""
+    loop_blocks: int = 0
+    """How often a function, or other code, blocked the event loop that runs functions for longer than `stall_warning`."""
+    worker: WorkerInfo | None = None
+    """Which worker this is."""
+    uptime: float = 0.0
+    """Seconds since it was made by `connect()`."""

@@ -20,6 +20,7 @@ from connect.errors import ConfigurationError, LinkLost
 from connect.events import Closed, Draining, Event, StateChanged
 from connect.execution.app_lookup import importing_apps
 from connect.execution.ending import SECONDS
+from connect.identity import completed, identity
 from connect.isolation import executor_for
 from connect.listeners import Listeners
 from connect.loops import forks, signals
@@ -30,6 +31,7 @@ from connect.status import ConnectionState, Status
 from connect.watching.http import monitored
 
 if TYPE_CHECKING:
+    from connect.execution import Executor
     from connect.execution.process_pool import ProcessPool
 
 E = TypeVar("E", bound=Event)
@@ -46,8 +48,10 @@ class WorkerConnection:
 
     def __init__(self, known: Configuration) -> None:
         self._known = known
+        self._identity = identity(known)
         self._listeners = Listeners()
         self._connection: Connection | None = None
+        self._executor: Executor | None = None
         self._processes: ProcessPool | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
@@ -79,7 +83,7 @@ class WorkerConnection:
             return
         home = asyncio.get_running_loop()
         self._listeners.set_default_loop(home)
-        executor = executor_for(self._known, home, self._request)
+        executor = self._executor = executor_for(self._known, home, self._request, self._listeners.emit)
         self._processes = cast("ProcessPool", executor) if self._known.processes else None
         self._connection = Connection(self._known, executor, self._listeners)
         try:
@@ -307,10 +311,9 @@ class WorkerConnection:
 
     def status(self) -> Status:
         """A snapshot of the worker, taken now. It holds no secret."""
-        if self._connection is None:
-            return Status(state=self.get_state(), is_closing=self.is_closing)
-        processes = self._processes.status if self._processes else ()
-        return replace(self._connection.status(), state=self.get_state(), processes=processes)
+        connection = self._connection
+        status = connection.status() if connection else Status(state=self.get_state(), is_closing=self.is_closing)
+        return completed(replace(status, state=self.get_state()), self._identity, self._executor)
 
     def stuck(self) -> list[str]:
         """Ids of executions that still run although the worker has ended: sync functions, which cannot be stopped.

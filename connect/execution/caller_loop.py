@@ -11,7 +11,9 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from connect.execution.function_watch import FunctionWatch
 from connect.execution.invocation import Invocation
+from connect.execution.load import Load
 from connect.execution.outcome import Outcome
 from connect.execution.sdk import Apps
 from connect.loops.mailbox import Mailbox
@@ -31,10 +33,15 @@ class CallerLoop:
     """
 
     def __init__(
-        self, apps: Apps, home: asyncio.AbstractEventLoop, stopped: Callable[[], object] = lambda: None
+        self,
+        apps: Apps,
+        home: asyncio.AbstractEventLoop,
+        stopped: Callable[[], object] = lambda: None,
+        watch: FunctionWatch | None = None,
     ) -> None:
         self._apps = apps
         self._home = home
+        self._watch = watch or FunctionWatch()
         self._stopped = stopped
         self._ticks = 0
         self._ticker: Ticker | None = None
@@ -44,6 +51,11 @@ class CallerLoop:
         self._to_connection: Mailbox | None = None
         self._calls: set[_Call] = set()
         self._begin = _Beginnings(self._to_home)
+
+    @property
+    def load(self) -> Load:
+        """What holds functions up. From any thread."""
+        return Load(self._apps.threads, self._watch.blocks)
 
     @property
     def stuck(self) -> list[str]:
@@ -62,9 +74,11 @@ class CallerLoop:
         )
         self._calls.add(call)
         self._watch_home()
+        self._watch.begin()
         try:
             return await call.outcome()
         finally:
+            self._watch.end()
             if call.ended:
                 self._calls.discard(call)
 
@@ -91,6 +105,7 @@ class CallerLoop:
     async def stop(self) -> None:
         """As `Executor.stop`. Every `execute` that still waits is cancelled; functions that cannot be stopped go on."""
         self._end_watch()
+        self._watch.stop()
         self._apps.shutdown()
         for call in list(self._calls):
             call.stop_waiting()

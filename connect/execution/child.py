@@ -12,25 +12,31 @@ import select
 import signal
 import socket
 import sys
-from dataclasses import fields
+from dataclasses import astuple, fields
 from operator import attrgetter
 from types import FrameType
 from typing import Final
 
 from connect import log_format
 from connect.errors import ConfigurationError
+from connect.events import LoopBlocked
 from connect.execution import pipe, process_pool, sdk
 from connect.execution.ending import Ending
+from connect.execution.function_watch import FunctionWatch
 from connect.execution.invocation import Invocation
 from connect.execution.outcome import Outcome, failure, too_large
 from connect.execution.pipe import Message, Pipe
 from connect.execution.process_setup import ProcessSetup
+from connect.execution.thread_waits import ThreadWaits
 from connect.loops import forks, signals
 from connect.loops.loop import freeze_imported_objects, new_loop
 from connect.redaction import logger
 from connect.wire.codec import MESSAGE_LIMIT
 
 FORMAT: Final = "%(asctime)s %(levelname)-7s %(processName)s %(name)s: %(message)s"
+
+REPORT_SECONDS: Final = 0.1
+"""The least time between two reports of calls that wait for a thread."""
 
 _PR_SET_PDEATHSIG: Final = 1
 _outcome_fields: Final = attrgetter(*(field.name for field in fields(Outcome)))
@@ -58,7 +64,7 @@ def _run(ending: Ending) -> None:
     _trace(setup, apps)
     freeze_imported_objects()
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        child = Child(apps, runner.get_loop())
+        child = Child(apps, runner.get_loop(), setup.stall_warning, apps.thread_waits)
         with ending:  # closing the loop waits for what user code has left
             try:
                 with forks.Boundary():
@@ -71,24 +77,55 @@ def _run(ending: Ending) -> None:
 
 
 class Child:
-    """Runs the executions that the worker sends. On *loop* only."""
+    """Runs the executions that the worker sends. On *loop* only.
 
-    def __init__(self, apps: sdk.Apps, loop: asyncio.AbstractEventLoop) -> None:
+    *stall_warning*: seconds that an async function may block *loop*, or a sync one wait for a thread; None or 0: no watch. *waits*:
+    the sync functions that wait for a thread, of which the worker is told.
+    """
+
+    def __init__(
+        self,
+        apps: sdk.Apps,
+        loop: asyncio.AbstractEventLoop,
+        stall_warning: float | None = None,
+        waits: ThreadWaits | None = None,
+    ) -> None:
         self._apps = apps
         self._loop = loop
         self._tasks: dict[int, asyncio.Task[Outcome]] = {}
         self._pipe = Pipe(self._received, loop)
+        self._watch = FunctionWatch(loop, stall_warning, self._send_block)
+        self._waits = waits
+        self._report: asyncio.TimerHandle | None = None
+        if waits:
+            waits.limit = stall_warning
 
     async def serve(self, end: socket.socket) -> None:
         """Say that the apps are ready, then run executions until the worker closes the pipe."""
         await self._pipe.open(end)
         self._pipe.send((pipe.READY,))
+        if self._waits:
+            self._waits.changed = self._report_soon
+            self._send_threads()
         await self._pipe.lost
 
     def close(self) -> None:
         """Send nothing more. Sync functions that still run are not waited for."""
         self._pipe.close()
+        self._watch.stop()
         self._apps.shutdown()
+
+    def _report_soon(self) -> None:
+        if self._report is None:
+            self._report = self._loop.call_later(REPORT_SECONDS, self._send_threads)
+
+    def _send_threads(self) -> None:
+        self._report = None
+        if self._waits:
+            self._pipe.send((pipe.THREADS, *astuple(self._waits.status)))
+
+    def _send_block(self, block: LoopBlocked) -> None:
+        self._pipe.send((pipe.BLOCKED, *astuple(block)))
 
     def _received(self, message: Message) -> None:
         match message:
@@ -102,6 +139,7 @@ class Child:
         task = self._loop.create_task(self._outcome(invocation), name=f"inngest {invocation.request_id}")
         self._tasks[number] = task
         task.add_done_callback(lambda task: self._ended(number, task))
+        self._watch.begin()
 
     async def _outcome(self, invocation: Invocation) -> Outcome:
         """A result that is larger than a gateway reads does not leave this process: the worker would hold it several times over."""
@@ -118,6 +156,7 @@ class Child:
 
     def _ended(self, number: int, task: asyncio.Task[Outcome]) -> None:
         del self._tasks[number]
+        self._watch.end()
         if task.cancelled():
             self._pipe.send((pipe.CANCELLED, number))
         else:

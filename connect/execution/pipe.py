@@ -10,6 +10,8 @@ A frame is a length in four bytes and a tuple written by `marshal`: both ends ru
 | NOT_READY | process | why it cannot run the apps |
 | DONE | process | number, then the fields of an `Outcome` |
 | CANCELLED | process | number |
+| THREADS | process | the fields of a `ThreadStatus` |
+| BLOCKED | process | the fields of a `LoopBlocked` |
 
 The worker numbers the executions of each process from 1. It ends a process by closing the pipe.
 """
@@ -28,6 +30,8 @@ READY: Final = 2
 NOT_READY: Final = 3
 DONE: Final = 4
 CANCELLED: Final = 5
+THREADS: Final = 6
+BLOCKED: Final = 7
 
 Message: TypeAlias = tuple[Any, ...]
 

@@ -13,6 +13,7 @@ from dataclasses import fields, replace
 from operator import attrgetter
 from typing import IO, Any, Final, cast
 
+from connect.events import LoopBlocked
 from connect.execution import pipe
 from connect.execution.invocation import Invocation
 from connect.execution.outcome import Outcome, failure
@@ -20,12 +21,13 @@ from connect.execution.pipe import Message, Pipe
 from connect.execution.process_setup import ProcessSetup
 from connect.loops import forks
 from connect.redaction import logger
-from connect.status import ProcessStatus
+from connect.status import ProcessStatus, ThreadStatus
 
 READ_REST_SECONDS: Final = 1.0
 """Once a process has exited: seconds to wait for the last bytes that it wrote to its pipe."""
 
 _invocation_fields: Final = attrgetter(*(field.name for field in fields(Invocation)))
+_block_fields: Final = tuple(field.name for field in fields(LoopBlocked))
 
 log = logger("connect.processes")
 
@@ -35,7 +37,7 @@ class Process:
 
     *restarts*: how many processes had its slot before. *recycle_after*: executions after which `recycle_due` is done; None: never.
     *end_timeout*: seconds that it has to exit once its pipe is closed, and as long again after SIGTERM. *on_end* is called once,
-    at the first sign that it has ended: it must be given no more executions then.
+    at the first sign that it has ended: it must be given no more executions then. *on_block* is called with each block of its loop.
 
     Raises: OSError: it cannot be started.
     """
@@ -47,6 +49,7 @@ class Process:
         recycle_after: int | None,
         end_timeout: float,
         on_end: Callable[["Process"], None],
+        on_block: Callable[[LoopBlocked], object],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._setup = setup
@@ -54,6 +57,9 @@ class Process:
         self._recycle_after = recycle_after
         self._end_timeout = end_timeout
         self._on_end = on_end
+        self._on_block = on_block
+        self._threads: ThreadStatus | None = None
+        self._blocks = 0
         self._calls: dict[int, _Call] = {}
         self._given = 0
         self._served = 0
@@ -89,6 +95,8 @@ class Process:
             in_flight=len(self._calls),
             served=self._served,
             restarts=self._restarts,
+            threads=self._threads,
+            loop_blocks=self._blocks,
         )
 
     def __str__(self) -> str:
@@ -124,6 +132,11 @@ class Process:
                 self._end_call(number, Outcome(*outcome))
             case (pipe.CANCELLED, number):
                 self._end_call(number, None)
+            case (pipe.THREADS, *threads):
+                self._threads = ThreadStatus(*threads)
+            case (pipe.BLOCKED, *block):
+                self._blocks += 1
+                self._on_block(LoopBlocked(**dict(zip(_block_fields, block, strict=True))))
             case (pipe.READY,):
                 self._ready_at = self._loop.time()
                 self._set_ready(None)

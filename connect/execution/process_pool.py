@@ -20,13 +20,15 @@ from connect import log_format
 from connect.backoff import RestartBackoff
 from connect.deadlines import Deadlines
 from connect.errors import ConfigurationError
+from connect.events import LoopBlocked
 from connect.execution.invocation import Invocation
+from connect.execution.load import Load
 from connect.execution.outcome import Outcome, failure
 from connect.execution.process import Process
 from connect.execution.process_setup import ProcessSetup
 from connect.redaction import logger
 from connect.secrets import Secret
-from connect.status import ProcessStatus
+from connect.status import ProcessStatus, ThreadStatus
 
 in_pool_process = False
 """Whether this process is one of a pool, and not a worker. Importing the apps there must not start a worker of its own."""
@@ -41,7 +43,7 @@ class PoolSettings:
     """What the worker's options say of the pool.
 
     `apps` is `MODULE:APPS`; `count` is how many processes. `signals` are those that the processes ignore, since the worker acts
-    on them. `traces`: whether they open spans.
+    on them. `traces`: whether they open spans. `stall_warning` is the option.
     """
 
     apps: str
@@ -50,6 +52,7 @@ class PoolSettings:
     signing_key: Secret | None
     signals: tuple[int, ...]
     traces: bool
+    stall_warning: float | None = None
 
 
 def cores() -> int:
@@ -68,7 +71,8 @@ class NotStarted(Exception):  # noqa: N818 - what happened is the name
 class ProcessPool:
     """The executor of `isolation="process"`. On the connection's loop only; `status` from any thread.
 
-    *sleep* waits before a process is replaced. *traceparent* returns the `connection` of every invocation.
+    *sleep* waits before a process is replaced. *traceparent* returns the `connection` of every invocation. *heard* is called
+    with each block of a process's loop.
     """
 
     def __init__(
@@ -78,12 +82,16 @@ class ProcessPool:
         rng: random.Random,
         sleep: Callable[[float], Awaitable[None]],
         traceparent: Callable[[], str] = str,
+        heard: Callable[[LoopBlocked], object] = lambda _: None,
     ) -> None:
         self.settings = settings
         self.deadlines = deadlines
         self.rng = rng
         self.sleep = sleep
         self._traceparent = traceparent
+        self._heard = heard
+        self._blocks = 0
+        self._waited_before = 0
         self.recycling = asyncio.Lock()
         """Held while a process is recycled: all are due at about the same time, and starting one takes a core."""
         self._slots = [_Slot(self, number) for number in range(1, settings.count + 1)]
@@ -132,6 +140,14 @@ class ProcessPool:
         """Of every process that has not exited."""
         return tuple(process.status for process in list(self._all))
 
+    @property
+    def load(self) -> Load:
+        """Of all processes together; those that have exited are part of what is counted."""
+        processes = self.status
+        threads = [each.threads for each in processes if each.threads]
+        total = sum(threads, ThreadStatus(0, waited=self._waited_before)) if threads or self._waited_before else None
+        return Load(total, self._blocks, processes)
+
     # -- for the slots --------------------------------------------------------------------------------------------------------
 
     def spawn(self, number: int, restarts: int) -> Process:
@@ -147,13 +163,28 @@ class ProcessPool:
             json_logs=any(isinstance(handler.formatter, log_format.JsonLines) for handler in log.root.handlers),
             traces=self.settings.traces,
             signals=[int(number) for number in self.settings.signals],
+            stall_warning=self.settings.stall_warning,
         )
         process = Process(
-            setup, restarts, self.settings.recycle_after, self.deadlines.process_end, self._take_out_of_service
+            setup,
+            restarts,
+            self.settings.recycle_after,
+            self.deadlines.process_end,
+            self._take_out_of_service,
+            self._note_block,
         )
         self._all.append(process)
-        process.ended.add_done_callback(lambda _: self._all.remove(process))
+        process.ended.add_done_callback(lambda _: self._forget(process))
         return process
+
+    def _forget(self, process: Process) -> None:
+        self._all.remove(process)
+        if process.status.threads:
+            self._waited_before += process.status.threads.waited
+
+    def _note_block(self, block: LoopBlocked) -> None:
+        self._blocks += 1
+        self._heard(block)
 
     def put_in_service(self, process: Process) -> None:
         """*process* is ready: give it executions."""

@@ -31,6 +31,8 @@ class ProcessSetup:
     """Whether the worker logs as JSON."""
     traces: bool
     """Whether to open a span for each execution."""
+    stall_warning: float | None = None
+    """Seconds that an async function may block the event loop, or a sync one wait for a thread; None or 0: no watch."""
     pipe: int = -1
     """The file descriptor of the process's end of the pipe."""
 

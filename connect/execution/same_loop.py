@@ -1,6 +1,8 @@
 """`isolation="none"`: functions run on the connection's own loop. Lowest latency, but a function that blocks delays heartbeats."""
 
+from connect.execution.function_watch import FunctionWatch
 from connect.execution.invocation import Invocation
+from connect.execution.load import Load
 from connect.execution.outcome import Outcome
 from connect.execution.sdk import Apps
 
@@ -8,8 +10,14 @@ from connect.execution.sdk import Apps
 class SameLoop:
     """Runs functions on the loop that awaits `execute`."""
 
-    def __init__(self, apps: Apps) -> None:
+    def __init__(self, apps: Apps, watch: FunctionWatch | None = None) -> None:
         self._apps = apps
+        self._watch = watch or FunctionWatch()
+
+    @property
+    def load(self) -> Load:
+        """What holds functions up. From any thread."""
+        return Load(self._apps.threads, self._watch.blocks)
 
     @property
     def stuck(self) -> list[str]:
@@ -21,8 +29,13 @@ class SameLoop:
 
     async def execute(self, invocation: Invocation) -> Outcome:
         """As `Executor.execute`."""
-        return await self._apps.run(invocation)
+        self._watch.begin()
+        try:
+            return await self._apps.run(invocation)
+        finally:
+            self._watch.end()
 
     async def stop(self) -> None:
         """As `Executor.stop`. Sync functions that still run go on, and their outcomes are dropped."""
         self._apps.shutdown()
+        self._watch.stop()

@@ -25,14 +25,17 @@ from connect.errors import ConfigurationError
 from connect.execution import sdk_internals, tracebacks
 from connect.execution.app_lookup import locate
 from connect.execution.function_guard import Attempt, current_attempt, guarded, is_run_by_a_task, pass_ctrl_c_on
+from connect.execution.function_watch import Execution, execution
 from connect.execution.outcome import Outcome, failure
 from connect.execution.thread_pool import ThreadPool
 from connect.log_format import Traceback
 from connect.redaction import logger
+from connect.status import AppInfo, ThreadStatus
 
 if TYPE_CHECKING:
     from connect.execution.invocation import Invocation
     from connect.execution.span_interface import Spans
+    from connect.execution.thread_waits import ThreadWaits
 
 App: TypeAlias = "tuple[inngest.Inngest, Sequence[inngest.Function[Any]]]"
 AppsArgument: TypeAlias = "str | App | Sequence[App]"
@@ -74,6 +77,24 @@ class Apps:
     def function_ids(self) -> frozenset[str]:
         """Every function id that a request may name."""
         return frozenset(function_id for app in self._apps.values() for function_id in app.functions)
+
+    @property
+    def infos(self) -> tuple[AppInfo, ...]:
+        """What the worker's status says of each app."""
+        versions = {each.app_name: each.app_version or None for each in self.configurations}
+        return tuple(
+            AppInfo(app_id, versions[app_id], tuple(sorted(app.functions))) for app_id, app in self._apps.items()
+        )
+
+    @property
+    def thread_waits(self) -> ThreadWaits | None:
+        """Of sync functions that wait for a thread; None: they run on the event loop."""
+        return self._threads.waits if self._threads else None
+
+    @property
+    def threads(self) -> ThreadStatus | None:
+        """The threads for sync functions; None: they run on the event loop."""
+        return self._threads.waits.status if self._threads else None
 
     @property
     def busy(self) -> list[str]:
@@ -118,6 +139,7 @@ class Apps:
         if is_async is None:
             name = f"app {invocation.app_name!r}"
             return _unknown("FunctionNotFound", name, "function", invocation.function_slug, app.functions)
+        execution.set(Execution(invocation.function_slug, invocation.request_id, invocation.run_id))
         request, attempt = _request(invocation), Attempt()
         current_attempt.set(attempt)
         if is_async or self._threads is None:

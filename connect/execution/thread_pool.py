@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from connect.execution.thread_waits import ThreadWaits
+
 T = TypeVar("T")
 
 
@@ -29,6 +31,7 @@ class ThreadPool:
     def __init__(self, limit: int | None) -> None:
         self._limit = limit or _usual_limit()
         self._free = asyncio.Semaphore(self._limit)
+        self.waits = ThreadWaits(self._limit)
         self._pool: concurrent.futures.ThreadPoolExecutor | None = None
         self._calls: dict[object, str] = {}
         self._waiting: set[asyncio.Future[Any]] = set()
@@ -51,7 +54,7 @@ class ThreadPool:
         call = object()
         self._calls[call] = name
         try:
-            await self._free.acquire()
+            await self.waits.acquire(self._free)
         except asyncio.CancelledError:
             del self._calls[call]
             raise

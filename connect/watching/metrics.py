@@ -5,15 +5,15 @@ begin with `inngest_connect_`; times are seconds.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from connect import events
-from connect.status import ConnectionState
+from connect.status import ConnectionState, Status, ThreadStatus
 from connect.watching.source import Source
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -41,6 +41,20 @@ _REASONS: Final = frozenset(
 _CODES: Final = range(1000, 1016)
 """The close codes of WebSocket itself. Others, some thousands, get no label of their own."""
 
+_INFO: Final = (
+    "instance_id",
+    "host",
+    "api",
+    "mode",
+    "env",
+    "isolation",
+    "version",
+    "sdk_version",
+    "python_version",
+    "aiohttp_version",
+)
+"""What of a `WorkerInfo` is a label of `worker_info`."""
+
 _FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _SLOW: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 
@@ -56,6 +70,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._present = _Present(worker)
         self._registry.register(self._present)
+        ProcessCollector(registry=self._registry)
         self._removers = [worker.on(kind, count) for kind, count in self._counters()]
 
     def page(self) -> bytes:
@@ -96,6 +111,11 @@ class Metrics:
         completed = self._counter("requests", "Executions that ended with an outcome.", "function", "status")
         taken = self._histogram("request_seconds", "From acceptance to the outcome.", _SLOW, "function")
         lost = self._counter("leases_lost", "Executions that the server took away.", "function")
+        blocked = self._counter(
+            "loop_blocked", "Times that the functions' event loop was blocked for long.", "function"
+        )
+        for function in (*self._functions, UNKNOWN):
+            blocked.labels(function)  # at 0: an alert on its increase misses a counter that begins with 1
         extended = self._counter("lease_extensions", "Leases that the server extended.")
         late = self._histogram("lease_late_seconds", "How late the worker asked to extend a lease.", _FAST)
 
@@ -111,6 +131,7 @@ class Metrics:
         yield events.RequestReceived, lambda event: received.labels(self._function(event.function_slug)).inc()
         yield events.RequestCompleted, complete
         yield events.LeaseExtended, extend
+        yield events.LoopBlocked, lambda event: blocked.labels(self._function(event.function_slug)).inc()
         yield events.LeaseLost, lambda event: lost.labels(self._function(event.function_slug)).inc()
 
     def _function(self, slug: str) -> str:
@@ -165,6 +186,13 @@ class _Present(Collector):
         yield _gauge("in_flight", "Executions accepted and not yet delivered.", len(status.in_flight))
         yield _gauge("outbox_replies", "Replies not yet delivered.", status.outbox_replies)
         yield _gauge("outbox_bytes", "Bytes of replies not yet delivered.", status.outbox_bytes)
+        threads = status.threads or ThreadStatus(0)
+        yield _gauge("threads", "Threads for sync functions; 0: they run on the event loop.", threads.threads)
+        yield _gauge("thread_waiting", "Sync functions that wait for a thread.", threads.waiting)
+        yield CounterMetricFamily(
+            "inngest_connect_thread_waits", "Sync functions that had to wait for a thread.", threads.waited
+        )
+        yield from _identity(status)
         yield CounterMetricFamily(
             "inngest_connect_unexpected_events",
             "Events that a chart does not expect in its state: each is a bug in the worker.",
@@ -186,6 +214,26 @@ class _Absence:
             since, cause = self._left
             self._histogram.labels(cause).observe(time.monotonic() - since)
             self._left = None
+
+
+def _identity(status: Status) -> Iterable[GaugeMetricFamily]:
+    """Which worker this is. The value is always 1, and the labels say it."""
+    info = status.worker
+    about = {name: str(getattr(info, name, None) or "") for name in _INFO}
+    apps = info.apps if info else ()
+    yield _labelled("worker_info", "Which worker this is.", [about] if info else [])
+    yield _labelled(
+        "app_info", "The worker's apps.", [{"app": app.app_id, "app_version": app.version or ""} for app in apps]
+    )
+    functions = [{"app": app.app_id, "function": function} for app in apps for function in app.functions]
+    yield _labelled("function_info", "The worker's functions.", functions)
+
+
+def _labelled(name: str, help_text: str, rows: Sequence[Mapping[str, str]]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(f"inngest_connect_{name}", help_text, labels=list(rows[0]) if rows else [])
+    for row in rows:
+        family.add_metric(list(row.values()), 1)
+    return family
 
 
 def _gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:

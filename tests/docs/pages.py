@@ -98,7 +98,8 @@ _MASKS = [
     (r"\b[0-9A-HJKMNP-TV-Z]{26}\b", "ID"),
     (r"127\.0\.0\.1(:|', )\d+", "LOOPBACK"),
     (r"(worker|takes work:) \S+", r"\1 HOST"),
-    (r"inngest \d+\.\d+\.\d+", "inngest VERSION"),
+    (r"(inngest|connect|Python) \d+\.\d+\.\w+", r"\1 VERSION"),
+    (r"\bpid \d+", "pid PID"),
     (r"\d+\.\d+ ?s\b", "SECONDS"),
     (r"in flight: \d+(; a second signal cancels them)?", "in flight: SOME"),  # a reply may be on its way
 ]

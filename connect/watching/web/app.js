@@ -111,6 +111,46 @@ function showState(status) {
   at("facts").textContent = visible(facts.join(" · "));
 }
 
+function span(seconds) {
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 1) return `${Math.floor(seconds)} s`;
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} days`;
+}
+
+function listed(names) {
+  const most = 100;
+  return names.slice(0, most).join(", ") + (names.length > most ? ` and ${names.length - most} more` : "");
+}
+
+let shownWorker = null;
+function showWorker(status) {
+  const worker = status?.worker;
+  if (!worker) return;
+  at("who").textContent = visible(`${worker.instance_id} · up ${span(status.uptime)}`);
+  const gateway = status.links.find((link) => link.is_current)?.gateway;
+  const facts = [
+    ["instance id", worker.instance_id],
+    ["process", `${worker.pid} on ${worker.host}, since ${new Date(worker.started_at * 1000).toLocaleString()}, isolation ${worker.isolation}`],
+    ["server", [worker.api, worker.env ? `environment ${worker.env}` : worker.mode, gateway ? `gateway ${gateway}` : "no gateway"].join(" · ")],
+    ...worker.apps.map((app) => ["app", `${app.app_id}${app.version ? ` ${app.version}` : ""}: ${listed(app.functions) || "no functions"}`]),
+    ["versions", `connect ${worker.version} · inngest ${worker.sdk_version} · Python ${worker.python_version} · aiohttp ${worker.aiohttp_version}`],
+  ];
+  const known = JSON.stringify(facts);
+  if (known === shownWorker) return; // the same text is not drawn again: someone may be copying it
+  shownWorker = known;
+  replaceAll(at("worker-facts"), facts.flatMap(([name, text]) => [element("dt", {}, name), element("dd", {}, text)]));
+}
+
+function showLoad(status) {
+  const threads = status?.threads;
+  const facts = [];
+  if (threads?.waiting) facts.push(`${threads.waiting} sync functions wait for one of ${threads.threads} threads`);
+  if (status?.loop_blocks) facts.push(`the event loop was blocked ${status.loop_blocks} times`);
+  at("load").textContent = facts.join(" · ");
+}
+
 function showFlight(status) {
   const rows = (status?.in_flight ?? []).slice(0, 100).map((request) => {
     const lease = element("td");
@@ -242,6 +282,8 @@ let first = true;
 function show(snapshot) {
   showState(snapshot.status);
   showFlight(snapshot.status);
+  showLoad(snapshot.status);
+  showWorker(snapshot.status);
   showMoments(snapshot.moments);
   showWorld(snapshot.world);
   showCoverage(charts, snapshot.taken);

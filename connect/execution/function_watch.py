@@ -1,0 +1,124 @@
+"""Watches the loop that runs functions: one that blocks it is named in the log, with its stack, and counted."""
+
+import asyncio
+import contextlib
+import contextvars
+import gc
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final, NamedTuple
+
+from connect.events import LoopBlocked
+from connect.execution.user_stack import user_stack
+from connect.log_format import Traceback, about_request
+from connect.loops.watch import LoopWatch
+from connect.redaction import logger
+
+WARNING_SECONDS: Final = 60.0
+"""The least time between two warnings of one function."""
+
+log = logger("connect.functions")
+
+
+class Execution(NamedTuple):
+    """What the log says of an execution."""
+
+    function_slug: str
+    request_id: str
+    run_id: str
+
+
+execution: contextvars.ContextVar[Execution] = contextvars.ContextVar("execution")
+"""The execution that the current task, or the task that started it, belongs to."""
+
+
+class FunctionWatch:
+    """Watches *home*, the loop that runs functions, while there are executions. Make it on the thread that runs *home*.
+
+    *limit*: seconds for which *home* may be blocked; None or 0, or no *home*: nothing is watched. *heard* is called with each
+    block, on the loop on which `begin` and `end` are called.
+    """
+
+    def __init__(
+        self,
+        home: asyncio.AbstractEventLoop | None = None,
+        limit: float | None = None,
+        heard: Callable[[LoopBlocked], object] = lambda _: None,
+    ) -> None:
+        self._watch = LoopWatch(home, limit, self._blocked) if home and limit else None
+        self._heard = heard
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._warned: dict[str, float] = {}
+        self.blocks = 0
+        """How often *home* was blocked."""
+
+    def begin(self) -> None:
+        """An execution begins, or waits until *home* begins it."""
+        if self._watch:
+            self._loop = self._loop or asyncio.get_running_loop()
+            self._watch.begin()
+
+    def end(self) -> None:
+        """An execution is over."""
+        if self._watch:
+            self._watch.end()
+
+    def stop(self) -> None:
+        """Watch no more."""
+        if self._watch:
+            self._watch.stop()
+
+    # -- on the watching thread
+
+    def _blocked(self, seconds: float, task: "asyncio.Task[Any] | None", frame: FrameType, is_new: bool) -> None:
+        stack = user_stack(frame, task)
+        if not stack:
+            return
+        found = _execution_of(task)
+        self._warn(found, seconds, stack)
+        if is_new and self._loop:
+            slug, request_id, run_id = found or ("", "", "")
+            block = LoopBlocked(function_slug=slug, request_id=request_id, run_id=run_id, seconds=seconds, stack=stack)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the worker has ended
+                self._loop.call_soon_threadsafe(self._note, block)
+
+    def _warn(self, found: Execution | None, seconds: float, stack: str) -> None:
+        name, now = found.function_slug if found else "", time.monotonic()
+        if now - self._warned.get(name, -WARNING_SECONDS) < WARNING_SECONDS:
+            return
+        self._warned[name] = now
+        if found is None:
+            log.warning(
+                "the functions' event loop has been blocked for %.1f s by code that belongs to none of them; it is at\n%s",
+                seconds,
+                Traceback(stack),
+            )
+            return
+        log.warning(
+            "%s has blocked the event loop for %.1f s (run %s, request %s); call what blocks with `await asyncio.to_thread(…)`, "
+            "or write the function without async; it is at\n%s",
+            found.function_slug,
+            seconds,
+            found.run_id,
+            found.request_id,
+            Traceback(stack),
+            extra=about_request(found.request_id, found.run_id, found.function_slug),
+        )
+
+    # -- on the loop of `begin`
+
+    def _note(self, block: LoopBlocked) -> None:
+        self.blocks += 1
+        self._heard(block)
+
+
+def _execution_of(task: "asyncio.Task[Any] | None") -> Execution | None:
+    """The execution that *task* belongs to, by its context; None: it belongs to none."""
+    if task is None:
+        return None
+    if sys.version_info >= (3, 12):
+        return task.get_context().get(execution)
+    context = next((each for each in gc.get_referents(task) if isinstance(each, contextvars.Context)), None)
+    return context.get(execution) if context else None
