@@ -9,12 +9,19 @@ A drop-in for `inngest.connect`: the same call, the same names. Beyond it: `work
 `connect.errors`, `connect.events`, and `connect.gateway`, a gateway to test one's own functions with.
 """
 
-from connect import errors, events
-from connect.deadlines import Deadlines
-from connect.errors import ConfigurationError, ConnectError
-from connect.execution import Executor, Invocation, Outcome
-from connect.status import ConnectionState, InFlight, LinkStatus, ProcessStatus, Status, Transition
-from connect.worker import WorkerConnection, connect
+import importlib
+import importlib.util
+
+TYPE_CHECKING = False
+"""As in `typing`, whose import would take longer than all that is imported here."""
+
+if TYPE_CHECKING:
+    from connect import errors, events
+    from connect.deadlines import Deadlines
+    from connect.errors import ConfigurationError, ConnectError
+    from connect.execution import Executor, Invocation, Outcome
+    from connect.status import ConnectionState, InFlight, LinkStatus, ProcessStatus, Status, Transition
+    from connect.worker import WorkerConnection, connect
 
 __all__ = [
     "ConfigurationError",
@@ -34,3 +41,36 @@ __all__ = [
     "errors",
     "events",
 ]
+
+_HOMES = {
+    "ConfigurationError": "errors",
+    "ConnectError": "errors",
+    "ConnectionState": "status",
+    "Deadlines": "deadlines",
+    "Executor": "execution",
+    "InFlight": "status",
+    "Invocation": "execution",
+    "LinkStatus": "status",
+    "Outcome": "execution",
+    "ProcessStatus": "status",
+    "Status": "status",
+    "Transition": "status",
+    "WorkerConnection": "worker",
+    "connect": "worker",
+}
+"""The module of each name. It is imported when a name of it is asked for: the command must take signals before that."""
+
+if not TYPE_CHECKING:  # a type checker would take it to have every name
+
+    def __getattr__(name: str) -> object:
+        if name in _HOMES:
+            value = getattr(importlib.import_module(f"connect.{_HOMES[name]}"), name)
+        elif name.startswith("_") or importlib.util.find_spec(f"connect.{name}") is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        else:
+            value = importlib.import_module(f"connect.{name}")
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

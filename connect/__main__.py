@@ -4,8 +4,11 @@ import sys
 
 
 def main() -> None:
-    """Run the command. Ctrl-C while it is being imported, or a second one, ends it without a traceback."""
+    """Run the command. From here on a signal ends it with an exit code, and without a traceback."""
     try:
+        from connect.cli import starting
+
+        starting.begin()
         from connect.cli import commands
 
         commands.main()

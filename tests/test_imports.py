@@ -56,7 +56,15 @@ def shop(tmp_path: Path) -> Path:
 
 def test_import_connect_brings_these_besides_the_sdk() -> None:
     """What is not on the list would cost each worker its time and memory."""
-    assert imported("import inngest, connect") - imported("import inngest") == OURS | NEEDED | BROUGHT
+    assert (
+        imported("import inngest; from connect import connect") - imported("import inngest") == OURS | NEEDED | BROUGHT
+    )
+
+
+def test_import_connect_alone_brings_nothing() -> None:
+    """The command must take signals before the hundreds of modules that it needs are imported."""
+    assert imported("import connect") == {"connect"}
+    assert "typing" not in set(modules("from connect.cli import starting")) - modules("")
 
 
 def test_a_worker_made_in_code_needs_no_more(shop: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
-from connect.cli import config, streams
+from connect.cli import config, starting, streams
 from connect.errors import ConfigurationError
 from connect.execution.ending import Ending
 from connect.log_format import one_line
@@ -96,10 +96,10 @@ def _run(ending: Ending) -> int:
             return 2
         problem = f"{said} (see --help)"
     except typer.Abort:  # Ctrl-C before there was anything to end gracefully
-        return 130
+        return starting.interrupted()
     else:
         return code
-    streams.report(f"statechart-connect: {one_line(problem)}")
+    streams.report(one_line(problem))
     return 2
 
 

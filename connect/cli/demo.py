@@ -9,6 +9,7 @@ import tenacity
 import typer
 from rich.console import Console
 
+from connect.cli import starting
 from connect.cli.demo_report import Report
 from connect.cli.demo_screen import Scene, Screen
 from connect.cli.demo_timeline import Moment, Timeline
@@ -35,6 +36,7 @@ def demo() -> None:
     # The demo shows what goes wrong: keep the worker's warnings off standard error.
     logging.getLogger("connect").addHandler(logging.NullHandler())
     console = Console(highlight=False)
+    starting.interrupt()
     report = asyncio.run(_perform(console))
     console.print(report)
     raise typer.Exit(report.exit_code)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from connect.cli import config
+from connect.cli import config, starting
 from connect.doctor import CHECKS, Arguments, Examination, scrubbed
 from connect.doctor.environment import secrets
 from connect.doctor.report import Json, Lines, Report, Screen, Verdict
@@ -51,6 +51,7 @@ def doctor(
         timeout=_positive(timeout),
         **config.as_options(given),
     )
+    starting.interrupt()
     raise typer.Exit(asyncio.run(_examine(arguments, _report(as_json=as_json))).exit_code)
 
 

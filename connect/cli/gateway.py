@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from connect import wire
+from connect.cli import starting
 from connect.execution.outcome import STATUS_NAMES
 from connect.gateway import Call, Connection, Ended, Frame, Gateway, Kind, Record, Retry, Unheard
 from connect.log_format import one_line
@@ -55,6 +56,7 @@ def gateway(
     It syncs functions, runs them step by step when events are posted to its
     /e/KEY, and prints each connection, execution and reply. Ctrl-C ends it.
     """
+    starting.interrupt()
     asyncio.run(
         _serve(
             Gateway(

@@ -10,6 +10,7 @@ import tenacity
 import typer
 
 from connect.backoff import AT_ONCE_JITTER
+from connect.cli import starting
 from connect.cli.gateway import ExtendLease, Heartbeat, TimeScale
 from connect.cli.sample_app import SampleApp
 from connect.errors import ConnectError
@@ -54,6 +55,7 @@ def lab(
     """
     settings = {"heartbeat_interval": heartbeat, "extend_lease_interval": extend_lease, "time_scale": time_scale}
     to_stderr("warning", "text")
+    starting.interrupt()
     with in_thread(Gateway(**settings)) as gateway:  # type: ignore[arg-type]
         for name in _KEYS:
             os.environ.pop(name, None)

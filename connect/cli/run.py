@@ -1,15 +1,15 @@
 """`run`: a production worker."""
 
 import asyncio
+import contextlib
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import typer
 
-from connect.cli import config, reloading
+from connect.cli import config, reloading, starting
 from connect.cli.progress import Progress
 from connect.errors import ConfigurationError, ConnectError, InternalError
 from connect.events import ReplyLost
@@ -69,6 +69,7 @@ def run(
     Again: cancel what is in flight, and still deliver. Exit 1: a reply is lost.
     """
     if reload:
+        starting.interrupt()
         raise typer.Exit(reloading.run(app_dir or Path()))
     reloading.end_with_watcher()
     config.prepare(app_dir, env_file)
@@ -88,7 +89,7 @@ def run(
     raise typer.Exit(_run(worker, ctx.obj))
 
 
-@contextmanager
+@contextlib.contextmanager
 def _explained(level: Level) -> Iterator[None]:
     """At level debug, print the traceback of what the user's module raised. `main` prints one line in any case."""
     try:
@@ -109,6 +110,7 @@ def _check_address(http: str | None, *, allow_remote: bool) -> None:
 def _run(worker: WorkerConnection, ending: Ending) -> int:
     """Run *worker* until it has ended, also where user code stops the loop. Returns the exit code."""
     loop = new_loop()
+    starting.hand_over(lambda _: _close_soon(loop, worker))
     bound_end(worker, lambda seconds: ending.within(seconds, 1))
     stopped: list[BaseException] = []
 
@@ -122,6 +124,12 @@ def _run(worker: WorkerConnection, ending: Ending) -> int:
         code = 1 if stopped else code
         ending.within(SECONDS, code)  # closing the loop waits for the tasks and threads that user code has left
     return code
+
+
+def _close_soon(loop: asyncio.AbstractEventLoop, worker: WorkerConnection) -> None:
+    """Close *worker* at a signal that comes before it handles signals itself, or after."""
+    with contextlib.suppress(RuntimeError):  # the loop is closed: the worker has ended
+        loop.call_soon_threadsafe(lambda: loop.create_task(worker.close()))
 
 
 async def _live(worker: WorkerConnection, ending: Ending) -> int:

@@ -4,9 +4,8 @@ import contextlib
 import errno
 import os
 import sys
-from typing import Final
 
-_UNWRITABLE: Final = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_UNWRITABLE = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def open_closed() -> None:
@@ -22,10 +21,16 @@ def open_closed() -> None:
             setattr(sys, f"__{name}__", stream)
 
 
+def called() -> str:
+    """The command as the user typed it."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return "python -m connect" if spec and spec.name == "connect.__main__" else "statechart-connect"
+
+
 def report(line: str) -> None:
-    """Write *line* to standard error, if that can be written."""
+    """Write *line* to standard error behind the command's name, if that can be written."""
     with contextlib.suppress(OSError):
-        sys.stderr.write(f"{line}\n")
+        sys.stderr.write(f"{called()}: {line}\n")
         sys.stderr.flush()
 
 
@@ -37,4 +42,4 @@ def is_unwritable(error: OSError) -> bool:
 def report_unwritable(error: OSError) -> None:
     """Say that standard output cannot be written, unless its reader has gone: that is no failure of the output."""
     if not isinstance(error, BrokenPipeError):
-        report(f"statechart-connect: cannot write to standard output: {error.strerror}")
+        report(f"cannot write to standard output: {error.strerror}")

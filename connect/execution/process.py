@@ -23,6 +23,8 @@ from connect.loops import forks
 from connect.redaction import logger
 from connect.status import ProcessStatus, ThreadStatus
 
+IMPORT_END_SECONDS: Final = 0.3
+"""A process that still imports the apps, and is not needed any more: seconds to end at SIGTERM, before SIGKILL."""
 READ_REST_SECONDS: Final = 1.0
 """Once a process has exited: seconds to wait for the last bytes that it wrote to its pipe."""
 
@@ -193,15 +195,16 @@ class Process:
 
     async def _exit_code(self) -> int:
         """Wait until it has exited; its pipe is closed. If it takes too long, send SIGTERM, then SIGKILL."""
-        # While it still imports it does not see the closed pipe, and it has nothing to finish: no time for it.
-        timeout = 0.0 if self._closed and not self.ready.done() else self._end_timeout
+        # While it still imports it does not see the closed pipe, and it has nothing to finish: hardly any time for it.
+        imports = self._closed and not self.ready.done()
+        timeout = 0.0 if imports else self._end_timeout
         for number in (signal.SIGTERM, signal.SIGKILL):
             await asyncio.wait([self._exited], timeout=timeout)
             if self._exited.done():
                 break
             log.info("%s has not exited within %g s: sending it %s", self, timeout, number.name)
             self._child.send_signal(number)
-            timeout = self._end_timeout
+            timeout = min(IMPORT_END_SECONDS, self._end_timeout) if imports else self._end_timeout
         return await self._exited
 
     def _fail_calls(self, code: int) -> None:

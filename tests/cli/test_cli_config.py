@@ -55,7 +55,7 @@ def test_what_is_no_table_is_refused(run: Any, tmp_path: Path, text: str) -> Non
     worker = run("main:apps")
     assert worker.ends() == 2
     assert worker.lines == [
-        "statechart-connect: pyproject.toml: [tool.connect] is not a table: write NAME = VALUE below it\n"
+        "python -m connect: pyproject.toml: [tool.connect] is not a table: write NAME = VALUE below it\n"
     ]
 
 
@@ -101,7 +101,7 @@ def test_an_environment_file_with_a_line_that_is_none_is_refused(run: Any, tmp_p
     (tmp_path / "bad.env").write_text("INNGEST_ENV=x\n\nINNGEST_SIGNING_KEY='signkey-prod-0\n")
     worker = run("main:apps", "--env-file", "bad.env")
     assert worker.ends() == 2
-    assert worker.lines == ["statechart-connect: --env-file: line 3 of bad.env cannot be read: write NAME=VALUE\n"]
+    assert worker.lines == ["python -m connect: --env-file: line 3 of bad.env cannot be read: write NAME=VALUE\n"]
 
 
 def test_a_folder_that_is_none_is_refused(run: Any) -> None:

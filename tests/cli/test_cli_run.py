@@ -104,7 +104,7 @@ def test_other_machines_are_served_only_where_the_user_says_so(run: Any, words: 
     worker = run("main:apps", *words)
     assert worker.ends() == 2
     assert worker.lines == [
-        f"statechart-connect: --http {words[1]} shows ids and errors to other machines: pass --allow-remote too, "
+        f"python -m connect: --http {words[1]} shows ids and errors to other machines: pass --allow-remote too, "
         "or a loopback address\n"
     ]
 
@@ -162,7 +162,7 @@ def test_at_debug_an_import_that_fails_is_shown_whole(tmp_path: Path, run: Any) 
     worker = run("broken:apps", "--log-level", "debug")
     assert worker.ends() == 2
     assert 'File "' in worker.text
-    assert worker.lines[-1].startswith("statechart-connect: cannot import 'broken': ZeroDivisionError")
+    assert worker.lines[-1].startswith("python -m connect: cannot import 'broken': ZeroDivisionError")
     assert worker.lines[-1].endswith("inner.py, line 2)\n")
 
 

@@ -132,7 +132,7 @@ def test_the_package_can_be_imported_and_a_worker_says_in_one_line_what_is_missi
 def test_a_release_without_charts_is_named(start_process: Any) -> None:
     """Python imports the package before the command can print, so the error's own line says it."""
     # -E: what records transitions in the processes of tests would import the charts first.
-    process = start_process("-E", "-c", "import statemachine\ndel statemachine.StateChart\nimport connect")
+    process = start_process("-E", "-c", "import statemachine\ndel statemachine.StateChart\nfrom connect import connect")
     assert process.ends() == 1, process.text
     lacking = told("cannot import name 'StateChart' from 'statemachine'")
     assert process.text.splitlines()[-1] == f"statecharts.library.LackingError: {lacking}"
