@@ -42,16 +42,35 @@ def left_by_an_exception(make: Callable[[], Any]) -> str:
 
 
 def terminated() -> list[int | None]:
-    """Terminate a process at once, and one that runs; end one by each other signal."""
+    """Terminate a process at once, and one that runs; end others by other signals."""
     codes = []
-    for wait, end in [(0.0, SIGTERM), (0.05, SIGTERM), (0.0, SIGKILL), (0.05, signal.SIGINT)]:
-        process = FORKS.Process(target=time.sleep, args=(3600,))
+    for runs, end in [(False, SIGTERM), (True, SIGTERM), (False, SIGKILL), (True, signal.SIGINT)]:
+        ready = FORKS.Event()
+        process = FORKS.Process(target=_sleep, args=(ready,))
         process.start()
-        time.sleep(wait)
+        if runs:
+            ready.wait(PATIENCE)
         os.kill(process.pid or 0, end)
         process.join(PATIENCE)
         codes.append(process.exitcode)
     return codes
+
+
+def ended_at_once() -> list[int]:
+    """Children that get a signal before they run."""
+    codes = []
+    for _ in range(20):
+        pid = os.fork()
+        if not pid:
+            time.sleep(3600)
+        os.kill(pid, SIGTERM)
+        codes.append(exit_code(pid, 2.0))
+    return sorted(set(codes))
+
+
+def _sleep(ready: Any) -> None:
+    ready.set()
+    time.sleep(3600)
 
 
 def seen_by_a_child() -> Any:
@@ -91,13 +110,13 @@ def open_sockets() -> list[str]:
     return found
 
 
-def exit_code(pid: int) -> int:
-    end = time.monotonic() + PATIENCE
+def exit_code(pid: int, patience: float = PATIENCE) -> int:
+    end = time.monotonic() + patience
     while time.monotonic() < end:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
             return os.waitstatus_to_exitcode(status)
-        time.sleep(0.01)
+        time.sleep(0.002)
     os.kill(pid, SIGKILL)
     os.waitpid(pid, 0)
     return 999
@@ -125,9 +144,12 @@ def started_with_a_hook() -> int:
 
 def left_behind() -> int:
     """A child that outlives its function, and would outlive the worker."""
-    process = FORKS.Process(target=time.sleep, args=(3600,), daemon=True)
-    process.start()
-    return process.pid or 0
+    pid = os.fork()
+    if not pid:
+        for output in (1, 2):
+            os.close(output)
+        time.sleep(3600)
+    return pid
 
 
 def sums() -> int:
@@ -151,6 +173,7 @@ WAYS: dict[str, Callable[[], Any]] = {
     "pool of a server": lambda: left_by_an_exception(lambda: SERVER.Pool(1)),
     "sums": sums,
     "terminated": terminated,
+    "ended at once": ended_at_once,
     "seen": seen_by_a_child,
     "terminal": terminal,
     "left behind": left_behind,

@@ -28,6 +28,7 @@ EXPECTED = [
     ("fork", "pool of a server", "left"),
     ("fork", "sums", 3),
     ("fork", "terminated", [-15, -15, -9, 1]),
+    ("fork", "ended at once", [-15]),
     ("fork", "seen", ALONE),
     ("fork", "terminal", -2),
     ("fork", "hook", -15),
@@ -73,6 +74,8 @@ async def output(gw: Gateway, function: str, way: str) -> Any:
 async def test_children_of_functions_are_as_without_a_worker(gw: Gateway, start_process: Any, isolation: str) -> None:
     worker = await started(gw, start_process, isolation)
     for function, way, expected in EXPECTED:
+        if way == "pool of a server" and isolation != "none":
+            continue  # the server takes half a second to start, and is no fork
         assert (function, way, await output(gw, function, way)) == (function, way, expected)
     assert len(gw.connections) == 1
     worker.signal()
@@ -84,6 +87,7 @@ async def test_a_child_that_outlives_its_worker_keeps_nothing_of_it_open(gw: Gat
     port = re.findall(r"127\.0\.0\.1:(\d+)", worker.expect("probes and metrics"))[0]
     child = await output(gw, "fork", "left behind")
     worker.signal(signal.SIGKILL)
+    assert worker.ends() == -signal.SIGKILL
     await gw.wait_for(lambda record: isinstance(record, Ended), timeout=PATIENCE)
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
