@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, TypeAlias
 
 from connect.events import LoopBlocked
 from connect.execution.user_stack import user_stack
@@ -22,13 +22,8 @@ WARNING_SECONDS: Final = 60.0
 log = logger("connect.functions")
 
 
-class Execution(NamedTuple):
-    """What the log says of an execution."""
-
-    function_slug: str
-    request_id: str
-    run_id: str
-
+Execution: TypeAlias = tuple[str, str, str]
+"""The function, the request id and the run id of an execution."""
 
 execution: contextvars.ContextVar[Execution] = contextvars.ContextVar("execution")
 """The execution that the current task, or the task that started it, belongs to."""
@@ -76,20 +71,23 @@ class FunctionWatch:
         stack = user_stack(frame, task)
         if not stack:
             return
-        found = _execution_of(task)
-        self._warn(found, seconds, stack)
+        slug, request_id, run_id = _execution_of(task) or ("", "", "")
+        if self._may_warn(slug):
+            self._warn(slug, request_id, run_id, seconds, stack)
         if is_new and self._loop:
-            slug, request_id, run_id = found or ("", "", "")
             block = LoopBlocked(function_slug=slug, request_id=request_id, run_id=run_id, seconds=seconds, stack=stack)
             with contextlib.suppress(RuntimeError):  # the loop is closed: the worker has ended
                 self._loop.call_soon_threadsafe(self._note, block)
 
-    def _warn(self, found: Execution | None, seconds: float, stack: str) -> None:
-        name, now = found.function_slug if found else "", time.monotonic()
-        if now - self._warned.get(name, -WARNING_SECONDS) < WARNING_SECONDS:
-            return
-        self._warned[name] = now
-        if found is None:
+    def _may_warn(self, slug: str) -> bool:
+        now = time.monotonic()
+        if now - self._warned.get(slug, -WARNING_SECONDS) < WARNING_SECONDS:
+            return False
+        self._warned[slug] = now
+        return True
+
+    def _warn(self, slug: str, request_id: str, run_id: str, seconds: float, stack: str) -> None:
+        if not slug:
             log.warning(
                 "the functions' event loop has been blocked for %.1f s by code that belongs to none of them; it is at\n%s",
                 seconds,
@@ -99,12 +97,12 @@ class FunctionWatch:
         log.warning(
             "%s has blocked the event loop for %.1f s (run %s, request %s); call what blocks with `await asyncio.to_thread(…)`, "
             "or write the function without async; it is at\n%s",
-            found.function_slug,
+            slug,
             seconds,
-            found.run_id,
-            found.request_id,
+            run_id,
+            request_id,
             Traceback(stack),
-            extra=about_request(found.request_id, found.run_id, found.function_slug),
+            extra=about_request(request_id, run_id, slug),
         )
 
     # -- on the loop of `begin`

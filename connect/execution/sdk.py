@@ -25,7 +25,7 @@ from connect.errors import ConfigurationError
 from connect.execution import sdk_internals, tracebacks
 from connect.execution.app_lookup import locate
 from connect.execution.function_guard import Attempt, current_attempt, guarded, is_run_by_a_task, pass_ctrl_c_on
-from connect.execution.function_watch import Execution, execution
+from connect.execution.function_watch import execution
 from connect.execution.outcome import Outcome, failure
 from connect.execution.thread_pool import ThreadPool
 from connect.log_format import Traceback
@@ -139,7 +139,7 @@ class Apps:
         if is_async is None:
             name = f"app {invocation.app_name!r}"
             return _unknown("FunctionNotFound", name, "function", invocation.function_slug, app.functions)
-        execution.set(Execution(invocation.function_slug, invocation.request_id, invocation.run_id))
+        execution.set((invocation.function_slug, invocation.request_id, invocation.run_id))
         request, attempt = _request(invocation), Attempt()
         current_attempt.set(attempt)
         if is_async or self._threads is None:

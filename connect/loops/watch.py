@@ -6,6 +6,7 @@ thread sleeps: an idle worker is not woken.
 
 import asyncio
 import contextlib
+import logging
 import sys
 import threading
 import time
@@ -17,6 +18,8 @@ try:
     import resource
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
+
+log = logging.getLogger("connect")
 
 LOOKS: Final = 10
 """Looks in the time for which the loop may be blocked: a block that is longer by one of these parts is always noticed."""
@@ -137,8 +140,12 @@ class LoopWatch:
     def _tell(self, seconds: float, is_new: bool) -> None:
         frame = sys._current_frames().get(self._loop_thread)
         task = asyncio.current_task(self._loop)
-        if frame and self._asked is not None:  # it has not answered meanwhile: the frame is of what blocks it
+        if frame is None or self._asked is None:  # it has answered meanwhile: the frame is not of what blocked it
+            return
+        try:
             self._blocked(seconds, task, frame, is_new)
+        except Exception:
+            log.exception("a bug in the worker, please report it: a blocked event loop could not be told of")
 
     # -- on the loop
 

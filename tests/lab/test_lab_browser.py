@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -140,6 +141,8 @@ async def test_a_workers_own_page_has_nothing_to_press(browser: Browser, start_p
         await page.goto(address)
         await expect(page.locator("#state")).to_have_text("ACTIVE")
         assert await page.locator("button:visible").count() == 0
+        await expect(page.locator("#who")).to_contain_text(f"{socket.gethostname()} · up ")
+        await expect(page.locator("#worker-facts dd").filter(has_text="app: app-")).to_have_count(1)
         await page.keyboard.press("Tab")
         await expect(page.locator("#connection")).to_be_focused()
         await page.close()
