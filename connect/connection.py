@@ -134,6 +134,7 @@ class Connection:
             current_link=lambda: self._links.current,
             extend_interval=lambda: self._leases.interval,
             cancel_on_lease_lost=options.on_lease_lost == "cancel",
+            log_executions=options.log_executions,
             unexpected=self._note_unexpected,
             broken=self._note_broken,
         )

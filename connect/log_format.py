@@ -22,14 +22,20 @@ FIELDS: Final = (
     "request_id",
     "run_id",
     "function",
+    "step",
+    "attempt",
+    "max_attempts",
+    "duration",
+    "outcome",
     "connection_id",
     "event",
     "from_state",
     "to_state",
-    "attempt",
     "delay",
     "repeated",
 )
+PER_REQUEST: Final = ("aiohttp.access", "httpcore", "httpx", "urllib3", "websockets")
+"""Loggers of HTTP libraries, which log a line or more for each request that user code, or the SDK for it, makes or serves."""
 REPEATS: Final = {"repeats": True}
 """Give this as `extra` with a message that repeats while one thing is broken: `RepeatLimit` leaves most of them out."""
 
@@ -198,7 +204,7 @@ def to_stderr(level: str | int, how: Format, text: str = TEXT) -> None:
     """Log to standard error, records of at least *level*. The root logger stays as it is if the user's module has set it up.
 
     *text* is the format if *how* is "text". The logger of the statechart engine, which logs each event twice at DEBUG, is set to
-    WARNING unless it has a level already.
+    WARNING unless it has a level already; so are those of `PER_REQUEST`, except at DEBUG, and unless they have handlers.
     """
     # User code that has replaced sys.stderr wants the log there.
     handler = StandardError() if sys.stderr is sys.__stderr__ else logging.StreamHandler()
@@ -207,6 +213,12 @@ def to_stderr(level: str | int, how: Format, text: str = TEXT) -> None:
     least = level.upper() if isinstance(level, str) else level
     logging.basicConfig(level=least, handlers=[handler])
     logging.getLogger("connect").setLevel(least)
-    engine = logging.getLogger("statemachine")
-    if engine.level == logging.NOTSET:
-        engine.setLevel(logging.WARNING)
+    _quieten("statemachine")
+    if logging.root.level > logging.DEBUG:
+        _quieten(*PER_REQUEST)
+
+
+def _quieten(*names: str) -> None:
+    for logger in map(logging.getLogger, names):
+        if logger.level == logging.NOTSET and not logger.handlers:
+            logger.setLevel(logging.WARNING)

@@ -161,6 +161,13 @@ class Options:
         int,
         Option("Bytes of replies that may wait for delivery. Past it the oldest reply is lost, and the log says so."),
     ] = OUTBOX_LIMIT
+    log_executions: Annotated[
+        bool,
+        Option(
+            "Log a line at INFO for each execution: function, step, run, attempt, duration, outcome.",
+            "--log-executions/--no-log-executions",
+        ),
+    ] = True
     http: Annotated[
         str | None,
         Option(

@@ -7,6 +7,7 @@ reply (PROTOCOL.md §6.5). A request belongs to the worker, never to a link.
 
 import asyncio
 import functools
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +25,7 @@ from connect.events import (
     RequestCompleted,
     RequestReceived,
 )
-from connect.execution import Executor, Invocation, Outcome
+from connect.execution import Executor, Invocation, Outcome, report
 from connect.execution.outcome import STATUS_NAMES
 from connect.link import Link
 from connect.listeners import Listeners
@@ -74,6 +75,7 @@ class RequestSettings:
     extend_interval: Callable[[], float | None]
     """Seconds between two extensions of a lease; None while no link carries them."""
     cancel_on_lease_lost: bool
+    log_executions: bool
     unexpected: Report
     broken: Callable[[Exception], None]
     """Told of what an action raised: a bug of the worker."""
@@ -330,6 +332,8 @@ class Request:
             about = about_request(self.id, self.data.run_id, self.data.function_slug)
             log.error("the executor failed on request %s", self.id, exc_info=error, extra=about)
         if self._ended:
+            if task.cancelled():
+                self._log_execution(CANCELLED)
             return
         body = self._reply(BROKEN if error else CANCELLED) if error or task.cancelled() else task.result()
         self._forget_work()
@@ -367,6 +371,7 @@ class Request:
         took = asyncio.get_running_loop().time() - self.accepted_at
         status = STATUS_NAMES[outcome.status]
         log.debug("request %s replied: %s after %.3f s", self.id, status, took)
+        self._log_execution(outcome)
         if self._settings.listeners.wants(RequestCompleted):
             self._settings.listeners.emit(
                 RequestCompleted(
@@ -378,6 +383,11 @@ class Request:
                 )
             )
         return serialise(self.data, outcome)
+
+    def _log_execution(self, outcome: Outcome) -> None:
+        if self._settings.log_executions and report.log.isEnabledFor(logging.INFO):
+            took = asyncio.get_running_loop().time() - self.accepted_at
+            report.log_execution(self.names, self.data.step_id, outcome, took)
 
     def _abort(self) -> None:
         """An action raised: the request cannot be answered any more, and nothing may wait for it."""

@@ -40,6 +40,7 @@ class Requests:
         current_link: Callable[[], Link | None],
         extend_interval: Callable[[], float | None],
         cancel_on_lease_lost: bool,
+        log_executions: bool,
         unexpected: Report,
         broken: Callable[[Exception], None],
     ) -> None:
@@ -53,6 +54,7 @@ class Requests:
             current_link=current_link,
             extend_interval=extend_interval,
             cancel_on_lease_lost=cancel_on_lease_lost,
+            log_executions=log_executions,
             unexpected=unexpected,
             broken=broken,
         )

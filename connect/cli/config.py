@@ -63,7 +63,7 @@ def _flag(each: Declared) -> inspect.Parameter:
 
 
 def _parameter(flag: str) -> str:
-    return flag.removeprefix("--").replace("-", "_")
+    return flag.partition("/")[0].removeprefix("--").replace("-", "_")
 
 
 def defaults(known: Iterable[str]) -> dict[str, Any]:

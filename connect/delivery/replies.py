@@ -3,7 +3,8 @@
 from typing import Final
 
 from connect import wire
-from connect.execution.outcome import Outcome, failure, too_large
+from connect.execution.outcome import CANCELLED_OP, Outcome, failure, too_large
+from connect.log_format import about_request
 from connect.redaction import logger
 from connect.wire.codec import MESSAGE_LIMIT
 
@@ -18,9 +19,12 @@ def serialise(data: wire.GatewayExecutorRequestData, outcome: Outcome) -> bytes:
     body = _response(data, outcome).SerializeToString()
     if len(body) + _FRAMING > MESSAGE_LIMIT:
         log.error(
-            "the reply to request %s has %d bytes, more than a gateway reads: sent an error instead",
+            "the reply to request %s (run %s, %s) has %d bytes, more than a gateway reads: sent an error instead",
             data.request_id,
+            data.run_id,
+            data.function_slug,
             len(body),
+            extra=about_request(data.request_id, data.run_id, data.function_slug),
         )
         return _response(data, too_large(len(body))).SerializeToString()
     return body
@@ -48,6 +52,9 @@ def _response(data: wire.GatewayExecutorRequestData, outcome: Outcome) -> wire.S
 
 
 CANCELLED: Final = failure(
-    "WorkerShutdown", "cancelled: the worker had to stop before this was finished; it is safe to retry", retry_after="1"
+    "WorkerShutdown",
+    "cancelled: the worker had to stop before this was finished; it is safe to retry",
+    retry_after="1",
+    op=CANCELLED_OP,
 )
 BROKEN: Final = failure("WorkerError", "the worker could not run this, and its log says why; it is safe to retry")

@@ -148,9 +148,12 @@ class Child:
         if size <= MESSAGE_LIMIT:
             return outcome
         log.error(
-            "the reply to request %s has %d bytes, more than a gateway reads: sent an error instead",
+            "the reply to request %s (run %s, %s) has %d bytes, more than a gateway reads: sent an error instead",
             invocation.request_id,
+            invocation.run_id,
+            invocation.function_slug,
             size,
+            extra=log_format.about_request(invocation.request_id, invocation.run_id, invocation.function_slug),
         )
         return too_large(size)
 

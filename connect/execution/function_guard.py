@@ -20,16 +20,25 @@ if TYPE_CHECKING:
 
 
 class Attempt:
-    """One call of a function: what it came to. Leaving `with` drops that, and empties the frames that its errors came through.
+    """One call of a function: which it is, and what it came to.
 
-    Contexts hold this object, and tasks of user code, or of the SDK, may hold a context for long.
+    Leaving `with` drops the result, and empties the frames that its errors came through. Contexts hold this object, and
+    tasks of user code, or of the SDK, may hold a context for long.
     """
 
-    __slots__ = ("result",)
+    __slots__ = ("most", "number", "result")
 
     def __init__(self) -> None:
+        self.number = 0
+        """Counted from 1; 0 until the function is called."""
+        self.most = 0
+        """How many attempts the server makes; 0: not known."""
         self.result: sdk_internals.CallResult | None = None
         """None until the function has ended."""
+
+    def begin(self, ctx: Any) -> None:
+        """The function is called with *ctx*."""
+        self.number, self.most = ctx.attempt + 1, sdk_internals.max_attempts(ctx)
 
     def __enter__(self) -> Attempt:
         return self
@@ -62,6 +71,7 @@ def guarded(function: inngest.Function[Any]) -> inngest.Function[Any]:
     async def call(client: Any, ctx: Any, *given: Any, **named: Any) -> sdk_internals.CallResult:
         sdk_internals.free_of_cycles(ctx)
         attempt = current_attempt.get()
+        attempt.begin(ctx)
         if attempt.result is None:
             try:
                 with forks.Boundary() as boundary:
@@ -74,6 +84,7 @@ def guarded(function: inngest.Function[Any]) -> inngest.Function[Any]:
     def call_sync(client: Any, ctx: Any, *given: Any, **named: Any) -> sdk_internals.CallResult:
         sdk_internals.free_of_cycles(ctx)
         attempt = current_attempt.get()
+        attempt.begin(ctx)
         try:
             with forks.Boundary() as boundary:
                 attempt.result = function.call_sync(client, ctx, *given, **named)

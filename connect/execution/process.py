@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import IO, Any, Final, cast
 
 from connect.events import LoopBlocked
-from connect.execution import pipe
+from connect.execution import failures, pipe
 from connect.execution.invocation import Invocation
 from connect.execution.outcome import Outcome, failure
 from connect.execution.pipe import Message, Pipe
@@ -110,7 +110,7 @@ class Process:
         """As `Executor.execute`; the process must be ready. If it ends meanwhile, the outcome is a retriable ERROR."""
         self._given += 1
         number = self._given
-        call = self._calls[number] = _Call(self._loop.create_future())
+        call = self._calls[number] = _Call(self._loop.create_future(), replace(invocation, payload=b""))
         if number == self._recycle_after:
             self.recycle_due.set_result(None)
         sent = self._pipe.send((pipe.RUN, number, *_invocation_fields(invocation)))
@@ -213,18 +213,22 @@ class Process:
         self._set_ready(f"it {cause} before it had imported {self._setup.apps}")
         if self._ready_at is not None and not self._closed:
             log.error("%s %s while it ran %d executions: each is answered with an error", self, cause, len(self._calls))
+        message = f"{self} of the worker {cause} while it ran this; it is safe to retry"
+        died = failure("ProcessDied", message)
         for call in self._calls.values():
-            call.end(failure("ProcessDied", f"{self} of the worker {cause} while it ran this; it is safe to retry"))
+            failures.log_failure(call.invocation, died, "ProcessDied", message)
+            call.end(died)
         self._calls.clear()
 
 
 class _Call:
-    """One execution. Cancelling replaces `waiter`; the outcome comes once."""
+    """One execution: its *invocation*, without the payload. Cancelling replaces `waiter`; the outcome comes once."""
 
-    __slots__ = ("ended", "outcome", "waiter")
+    __slots__ = ("ended", "invocation", "outcome", "waiter")
 
-    def __init__(self, waiter: asyncio.Future[None]) -> None:
+    def __init__(self, waiter: asyncio.Future[None], invocation: Invocation) -> None:
         self.waiter = waiter
+        self.invocation = invocation
         self.outcome: Outcome | None = None
         self.ended = False
 

@@ -21,6 +21,7 @@ from connect.backoff import RestartBackoff
 from connect.deadlines import Deadlines
 from connect.errors import ConfigurationError
 from connect.events import LoopBlocked
+from connect.execution import failures
 from connect.execution.invocation import Invocation
 from connect.execution.load import Load
 from connect.execution.outcome import Outcome, failure
@@ -121,7 +122,10 @@ class ProcessPool:
         """
         while not self._in_service:
             if reason := await self._wait_for_process():
-                return failure("NoProcess", f"the worker has no process to run this: {reason}; it is safe to retry")
+                message = f"the worker has no process to run this: {reason}; it is safe to retry"
+                outcome = failure("NoProcess", message)
+                failures.log_failure(invocation, outcome, "NoProcess", message, repeats=True)
+                return outcome
         linked = replace(invocation, connection=self._traceparent())
         return await min(self._in_service, key=_in_flight).run(linked)
 

@@ -14,6 +14,7 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import inngest
@@ -22,14 +23,12 @@ import pydantic_core
 
 from connect import wire
 from connect.errors import ConfigurationError
-from connect.execution import sdk_internals, tracebacks
+from connect.execution import failures, sdk_internals, tracebacks
 from connect.execution.app_lookup import locate
 from connect.execution.function_guard import Attempt, current_attempt, guarded, is_run_by_a_task, pass_ctrl_c_on
 from connect.execution.function_watch import execution
 from connect.execution.outcome import Outcome, failure
 from connect.execution.thread_pool import ThreadPool
-from connect.log_format import Traceback
-from connect.redaction import logger
 from connect.status import AppInfo, ThreadStatus
 
 if TYPE_CHECKING:
@@ -41,8 +40,6 @@ App: TypeAlias = "tuple[inngest.Inngest, Sequence[inngest.Function[Any]]]"
 AppsArgument: TypeAlias = "str | App | Sequence[App]"
 
 _CURE: Final = "pass (client, [functions])"
-
-log = logger("connect.functions")
 
 
 class Apps:
@@ -70,7 +67,6 @@ class Apps:
         limit = _whole_number("INNGEST_THREAD_POOL_MAX_WORKERS")
         self._threads = None if limit == 0 else ThreadPool(limit)
         self._apps = {client.app_id: _App(client, functions, signing_key) for client, functions in apps}
-        self._logger = first.logger
         self.spans: Spans | None = None
 
     @property
@@ -121,34 +117,37 @@ class Apps:
         except asyncio.CancelledError as error:
             if self._is_stopping():
                 raise
+            outcome = _refusal("CancelledError", "the function was cancelled by what it awaited, not by the worker")
+            failures.log_failure(invocation, outcome, "CancelledError", "by what it awaited, not by the worker", error)
             tracebacks.empty(error)
-            return failure("CancelledError", "the function was cancelled by what it awaited, not by the worker")
+            return outcome
         except BaseException as error:  # user code may raise any class, and each request must be answered
             if isinstance(error, GeneratorExit) and not is_run_by_a_task():
                 raise  # this coroutine is closed
             pass_ctrl_c_on(error)
-            self._logger.exception("request %s could not be run", invocation.request_id)
+            outcome = _refusal(type(error).__name__, "the function could not be run; the worker's log says why")
+            failures.log_broken(invocation, outcome, error)
             tracebacks.empty(error)
-            return failure(type(error).__name__, "the function could not be run; the worker's log says why")
+            return outcome
 
     async def _run(self, invocation: Invocation) -> Outcome:
         app = self._apps.get(invocation.app_name)
         if app is None:
-            return _unknown("AppNotFound", "this worker", "app", invocation.app_name, self._apps)
+            return _unknown(invocation, "AppNotFound", "this worker", "app", invocation.app_name, self._apps)
         is_async = app.functions.get(invocation.function_slug)
         if is_async is None:
             name = f"app {invocation.app_name!r}"
-            return _unknown("FunctionNotFound", name, "function", invocation.function_slug, app.functions)
+            return _unknown(invocation, "FunctionNotFound", name, "function", invocation.function_slug, app.functions)
         execution.set((invocation.function_slug, invocation.request_id, invocation.run_id))
         request, attempt = _request(invocation), Attempt()
         current_attempt.set(attempt)
         if is_async or self._threads is None:
             with attempt:
-                return _ended(invocation, await _post(app.handler, request, attempt))
+                return _ended(invocation, attempt, await _post(app.handler, request, attempt))
 
         def post_sync() -> Outcome:
             with attempt:
-                return _ended(invocation, app.handler.post_sync(request))
+                return _ended(invocation, attempt, app.handler.post_sync(request))
 
         return await self._threads.run(invocation.request_id, post_sync)
 
@@ -168,6 +167,7 @@ class _App:
     def __init__(
         self, client: inngest.Inngest, functions: Sequence[inngest.Function[Any]], signing_key: str | None
     ) -> None:
+        failures.log_instead_of(client.logger)
         self.handler = _handler(client, [guarded(function) for function in functions], signing_key)
         self.functions = {
             function_id: function.is_handler_async
@@ -177,8 +177,17 @@ class _App:
         }
 
 
-def _unknown(error: str, where: str, what: str, name: str, known: Iterable[str]) -> Outcome:
-    return failure(error, f"{where} has no {what} {name!r}; it has {', '.join(sorted(known))}")
+def _unknown(invocation: Invocation, error: str, where: str, what: str, name: str, known: Iterable[str]) -> Outcome:
+    message = f"{where} has no {what} {name!r}; it has {', '.join(sorted(known))}"
+    outcome = failure(error, message)
+    failures.log_failure(invocation, outcome, error, message, repeats=True)
+    return outcome
+
+
+def _refusal(name: str, message: str) -> Outcome:
+    """The failure of the current attempt."""
+    attempt = current_attempt.get(None) or Attempt()
+    return replace(failure(name, message), attempt=attempt.number, max_attempts=attempt.most)
 
 
 def _secrets(apps: Sequence[App]) -> set[str]:
@@ -307,45 +316,19 @@ async def _post(
         sdk_internals.forget_tracker(request)
 
 
-def _ended(invocation: Invocation, response: sdk_internals.CommResponse) -> Outcome:
-    """The outcome of an execution. Logs each error of user code, since the SDK does not."""
-    for step, error in _failures(response):
-        log.warning(
-            "%s%s failed (app %s, run %s, request %s): %s: %s\n%s",
-            invocation.function_slug,
-            step,
-            invocation.app_name,
-            invocation.run_id,
-            invocation.request_id,
-            error.get("name"),
-            error.get("message"),
-            Traceback(error["stack"] or "(no traceback)"),
-            extra={
-                "request_id": invocation.request_id,
-                "run_id": invocation.run_id,
-                "function": invocation.function_slug,
-            },
-        )
-    return _outcome(response)
+def _ended(invocation: Invocation, attempt: Attempt, response: sdk_internals.CommResponse) -> Outcome:
+    """The outcome of an execution, whose failures are logged."""
+    outcome = _outcome(response, attempt)
+    if outcome.has_failed:
+        failures.log_response(invocation, attempt, response, outcome)
+    return outcome
 
 
-def _failures(response: sdk_internals.CommResponse) -> list[tuple[str, dict[str, Any]]]:
-    """The errors of user code, each with its step. An error without "stack" is the SDK's own, and logged by the SDK."""
-    body = cast(Any, response.body)
-    match response.status_code:
-        case 200:
-            return []
-        case 206:
-            errors = [(f", step {op.get('displayName')!r},", op["error"]) for op in body if op.get("error")]
-        case _:
-            errors = [("", body)]
-    return [(step, error) for step, error in errors if isinstance(error, dict) and "stack" in error]
-
-
-def _outcome(response: sdk_internals.CommResponse) -> Outcome:
+def _outcome(response: sdk_internals.CommResponse, attempt: Attempt) -> Outcome:
     body = response.body_bytes()
     if isinstance(body, Exception):
         return failure("OutputUnserializable", str(body))
+    op, step = _reported(response)
     statuses = wire.SDKResponseStatus
     status = {200: statuses.DONE, 206: statuses.NOT_COMPLETED}.get(response.status_code, statuses.ERROR)
     done = status == statuses.DONE
@@ -357,7 +340,20 @@ def _outcome(response: sdk_internals.CommResponse) -> Outcome:
         retry_after=None if done else response.retry_after,
         sdk_version=response.sdk_version or "",
         request_version=response.request_version or 0,
+        op=op,
+        step=step,
+        attempt=attempt.number,
+        max_attempts=attempt.most,
     )
+
+
+def _reported(response: sdk_internals.CommResponse) -> tuple[str, str]:
+    """The opcode and the name of the step that was reported; of several, the first that failed, or else the first."""
+    body = cast(Any, response.body)
+    if response.status_code != 206 or not body:
+        return "", ""
+    op = next((each for each in body if each.get("error")), body[0])
+    return str(op.get("op") or ""), str(op.get("displayName") or "")
 
 
 def is_dev_variable_set() -> bool:

@@ -86,6 +86,13 @@ def free_of_cycles(ctx: object) -> None:
             step.ai._step = weakref.proxy(step)
 
 
+def max_attempts(ctx: Any) -> int:
+    """How many attempts the server makes of what *ctx* is for; 0: this SDK does not tell."""
+    with contextlib.suppress(AttributeError):
+        return int(ctx.step._execution._request.ctx.max_attempts or 0)
+    return 0
+
+
 def forget_tracker(request: CommRequest) -> None:
     """Remove the task that timed *request* from what holds it, and is held by it; without effect if this SDK has none."""
     with contextlib.suppress(AttributeError):
@@ -156,6 +163,7 @@ PIECES: Final[dict[str, Callable[[], object]]] = {
     **_checks("CommRequest", _OF_A_REQUEST, lambda name: name in CommRequest.model_fields),
     **_checks("CommResponse", _OF_A_RESPONSE, _response_has),
     "CallResult(error)": lambda: _takes(CallResult, ("error",)),
+    **_checks("CallResult", ("multi", "output"), lambda name: name in inspect.signature(CallResult).parameters),
     "Capabilities.model_dump_json": lambda: Capabilities().model_dump_json(),
     "Framework.CONNECT": lambda: Framework.CONNECT.value,
     "Function.call": lambda: _can_be_replaced("call") and inspect.iscoroutinefunction(inngest.Function.call),

@@ -76,6 +76,11 @@ def _warnings(tree: ast.AST) -> Iterator[str]:
             ):
                 yield _open(text)
             case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="log"), attr="log"),
+                args=[_, ast.Constant(value=str() as text), *_],
+            ):
+                yield _open(text)
+            case ast.Call(
                 func=ast.Attribute(value=ast.Name(id="log"), attr="makeRecord"),
                 args=[_, _, _, _, ast.Constant(value=str() as text), *_],
             ):

@@ -112,9 +112,15 @@ async def test_a_function_that_fails_is_logged_with_its_ids_and_traceback(
     executor = room.executor(make_apps(fail=fail if kind == "async" else fail_sync))
     await room.run(executor, invocation("app-fail", request_id="r-9"))
     [text] = failures(caplog)
-    assert text.startswith("app-fail failed (app app, run run-1, request r-9): LookupError: no such order\nTraceback")
-    assert 'raise LookupError("no such order")' in text
+    assert text == "app-fail failed (app app, run run-1, request r-9): LookupError: no such order"
     [record] = [record for record in caplog.records if "app-fail" in record.getMessage()]
+    first, second, *rest = caplog.handler.format(record).splitlines()
+    assert (first.endswith(text), second) == (True, "Traceback (most recent call last):"), (
+        "one traceback, by the formatter"
+    )
+    assert sum("Traceback" in line for line in rest) == 0
+    assert any('raise LookupError("no such order")' in line for line in rest)
+    assert isinstance(record.exc_info and record.exc_info[1], LookupError), "what error trackers look at"
     assert record.levelno == logging.WARNING
     about = {name: getattr(record, name) for name in ("request_id", "run_id", "function")}
     assert about == {"request_id": "r-9", "run_id": "run-1", "function": "app-fail"}, "fields of the JSON log"
@@ -130,7 +136,7 @@ async def test_a_step_that_fails_is_logged_by_name(room: Room, caplog: pytest.Lo
     await room.run(room.executor(make_apps(steps=steps)), invocation("app-steps", step_id=hashed("find it")))
     [text] = failures(caplog)
     assert text.startswith("app-steps, step 'find it', failed (")
-    assert 'raise LookupError("no such order")' in text
+    assert 'raise LookupError("no such order")' in caplog.text
 
 
 async def test_a_function_that_succeeds_is_not_logged_as_failed(room: Room, caplog: pytest.LogCaptureFixture) -> None:

@@ -56,7 +56,8 @@ async def test_every_request_of_a_process_that_dies_is_told_why(
     [new] = worker.status().processes
     assert (new.number, new.restarts, new.pid != old.pid) == (1, 1, True)
     deaths = [record for record in caplog.records if told in record.getMessage()]
-    assert [record.levelname for record in deaths] == ["ERROR"]
+    assert [record.levelname for record in deaths] == ["ERROR", "WARNING", "WARNING"]
+    assert [getattr(record, "function", None) for record in deaths] == [None, "app-wait", "app-end"]
     assert "while it ran 2 executions" in deaths[0].getMessage()
 
 

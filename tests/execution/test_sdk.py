@@ -14,6 +14,7 @@ from sdk_kit import VERSION, Status, invocation, make_apps, make_client, make_fu
 from connect import wire
 from connect.errors import ConfigurationError
 from connect.execution import sdk, sdk_internals
+from connect.execution.function_guard import Attempt
 
 pytestmark = pytest.mark.oldest
 
@@ -244,6 +245,7 @@ async def test_an_unknown_function_is_named_and_so_are_the_known() -> None:
 class Response:
     """A response that the SDK's handler has never been seen to make."""
 
+    body: Any = None
     sdk_version = None
     request_version = None
 
@@ -258,7 +260,7 @@ class Response:
 
 @pytest.mark.parametrize("code", [200, 206, 201, 401, 404, 500])
 def test_only_done_and_not_completed_are_no_errors(code: int) -> None:
-    outcome = sdk._outcome(Response(code))  # type: ignore[arg-type]
+    outcome = sdk._outcome(Response(code), Attempt())  # type: ignore[arg-type]
     expected = {200: Status.DONE, 206: Status.NOT_COMPLETED}.get(code, Status.ERROR)
     assert outcome.status == expected
     # On a DONE they would turn the success into a failure (PROTOCOL.md §6.6).

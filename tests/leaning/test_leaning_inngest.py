@@ -54,8 +54,16 @@ def read_elsewhere(client: Any) -> Any:
     return client._key
 
 
-def fails_with(failure: Exception | None = None) -> None:
+def fails_with(failure: Exception | None = None, multi: Any = None, output: Any = None) -> None:
     """A result that takes its error under another name."""
+
+
+def fails_with_one(error: Exception | None = None, output: Any = None) -> None:
+    """A result that has no others in it."""
+
+
+def fails_without_output(error: Exception | None = None, multi: Any = None) -> None:
+    """A result that has no output."""
 
 
 def configured(functions: Any) -> None:
@@ -80,6 +88,8 @@ GONE: dict[str, Take] = {
         for name in sdk_internals._OF_A_RESPONSE
     },
     "CallResult(error)": instead(sdk_internals, "CallResult", fails_with),
+    "CallResult.multi": instead(sdk_internals, "CallResult", fails_with_one),
+    "CallResult.output": instead(sdk_internals, "CallResult", fails_without_output),
     "Capabilities.model_dump_json": other("Capabilities"),
     "Framework.CONNECT": other("Framework"),
     "Function.call": instead(inngest.Function, "call", nothing),
@@ -202,6 +212,27 @@ async def test_an_error_that_says_less_is_still_an_error(monkeypatch: pytest.Mon
     outcome = await apps.run(invocation("app-fails"))
     assert outcome.status == Status.ERROR
     assert b"ValueError" in outcome.body
+
+
+async def test_how_many_attempts_there_are_is_told_or_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Releases before 0.5.19 may not tell."""
+
+    async def hello(ctx: inngest.Context) -> None: ...
+
+    apps = make_apps(hello=hello)
+    outcome = await apps.run(invocation("app-hello", attempt=2))
+    knows = "max_attempts" in server_lib.ServerRequest.model_fields["ctx"].annotation.model_fields
+    assert (outcome.attempt, outcome.max_attempts) == (3, 4 if knows else 0), f"{INNGEST} tells it elsewhere"
+    assert sdk_internals.max_attempts(object()) == 0
+
+
+async def test_the_sdk_logs_what_it_refuses_where_it_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    async def odd(ctx: inngest.Context) -> Any:
+        return {1}
+
+    apps = make_apps(odd=odd)
+    await apps.run(invocation("app-odd"))
+    assert {each.name for each in caplog.records} == {"connect.functions"}, f"{INNGEST} logs it elsewhere, too"
 
 
 async def test_a_steps_cycles_are_cut() -> None:
