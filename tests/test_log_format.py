@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connect.log_format import REPEATS, JsonLines, RepeatLimit, TextLines
+from connect.log_format import PER_REQUEST, REPEATS, JsonLines, RepeatLimit, TextLines, to_stderr
 
 
 class Clock:
@@ -186,3 +186,40 @@ def test_the_memory_of_repeats_keeps_the_kinds_that_came_last() -> None:
     assert len(limit._seen) == 256
     passed = [limit.filter(logging.makeLogRecord({"msg": "failed: 999", "repeats": True})) for _ in range(6)]
     assert passed == [True] * 4 + [False] * 2
+
+
+@pytest.fixture
+def untouched() -> Iterator[None]:
+    """The levels of the loggers are afterwards as they were."""
+    names = ("", "connect", "statemachine", *PER_REQUEST)
+    before = [(logging.getLogger(name), logging.getLogger(name).level) for name in names]
+    yield
+    for each, level in before:
+        each.setLevel(level)
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize(("level", "quiet"), [("info", True), ("debug", False)])
+def test_libraries_log_no_request_unless_all_is_logged(
+    monkeypatch: pytest.MonkeyPatch, level: str, quiet: bool
+) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [])  # those of pytest
+    to_stderr(level, "text")
+    assert {logging.getLogger(name).isEnabledFor(logging.INFO) for name in PER_REQUEST} == {not quiet}
+
+
+@pytest.mark.usefixtures("untouched")
+def test_libraries_that_users_have_set_up_log_as_they_want() -> None:
+    logging.getLogger("httpx").setLevel("INFO")
+    logging.getLogger("urllib3").addHandler(handler := logging.NullHandler())
+    to_stderr("info", "text")
+    logging.getLogger("urllib3").removeHandler(handler)
+    assert [logging.getLogger(name).level for name in ("httpx", "urllib3")] == [logging.INFO, logging.NOTSET]
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_users_own_set_up_at_debug_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [])
+    logging.basicConfig(level="DEBUG", handlers=[logging.NullHandler()])
+    to_stderr("info", "text")
+    assert logging.getLogger("httpx").isEnabledFor(logging.INFO)

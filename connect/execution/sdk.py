@@ -117,8 +117,9 @@ class Apps:
         except asyncio.CancelledError as error:
             if self._is_stopping():
                 raise
-            outcome = _refusal("CancelledError", "the function was cancelled by what it awaited, not by the worker")
-            failures.log_failure(invocation, outcome, "CancelledError", "by what it awaited, not by the worker", error)
+            name, message = "CancelledError", "the function was cancelled by what it awaited, not by the worker"
+            outcome = _refusal(name, message)
+            failures.log_failure(invocation, outcome, name, message, error)
             tracebacks.empty(error)
             return outcome
         except BaseException as error:  # user code may raise any class, and each request must be answered
