@@ -11,6 +11,7 @@ import time
 import urllib.parse
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from ssl import SSLContext
 from typing import TYPE_CHECKING, Final, get_args
 
 import tenacity
@@ -24,8 +25,8 @@ from connect.loops import signals
 from connect.options import Isolation, OnLeaseLost, Options, declared
 from connect.redaction import logger, peer_text
 from connect.secrets import Keyring, Secret, SigningKey, without_passwords
-from connect.transport import proxies
 from connect.transport.api import gateway_endpoint
+from connect.transport.proxies import Proxies
 from connect.transport.registration import Registration
 from connect.transport.websocket import host_of
 from connect.watching.http import address
@@ -49,6 +50,7 @@ class Configuration:
     """The API's address."""
     env: str | None
     keyring: Keyring
+    proxies: Proxies
     secrets: tuple[Secret, ...]
     """Those that are not sent to the API, or not as they are. They live as long as this, so that no peer's text shows them."""
     caution: str | None
@@ -78,12 +80,15 @@ def resolve(options: Options) -> Configuration:
     keyring = _keyring(apps, options.signing_key, options.signing_key_fallback, environment)
     origin = _origin(options.api_base_url or apps.api_origin, keyring)
     return Configuration(
-        options=replace(options, signing_key=None, signing_key_fallback=None),  # the keyring has them, as secrets
+        options=replace(
+            options, signing_key=None, signing_key_fallback=None, proxy=None
+        ),  # others have them, as secrets
         apps=apps,
         origin=origin,
         env=environment,
         keyring=keyring,
-        secrets=tuple(map(Secret, {*apps.secrets, *proxies.passwords()})),
+        proxies=_proxies(options, origin),
+        secrets=tuple(map(Secret, apps.secrets)),
         caution=_caution(apps, options.signing_key, options.api_base_url),
         registration=Registration(
             instance_id=_instance_id(options.instance_id),
@@ -136,6 +141,8 @@ def _check_types(options: Options) -> None:
             f"rewrite_gateway_endpoint is {options.rewrite_gateway_endpoint!r}: pass a function that takes an address and "
             "returns one, or gateway_url for a fixed address"
         )
+    if not isinstance(options.ssl, SSLContext | None):
+        raise ConfigurationError(f"ssl is {options.ssl!r}: pass an ssl.SSLContext")
     if not isinstance(options.deadlines, Deadlines):
         raise ConfigurationError(f"deadlines is {options.deadlines!r}: pass a connect.Deadlines")
 
@@ -259,18 +266,33 @@ def _origin(text: str, keyring: Keyring) -> str:
     return text
 
 
+def _proxies(options: Options, origin: str) -> Proxies:
+    """The proxies, of which those that will be used can be: for the API, and for a gateway beside it or at a given address.
+
+    Raises: ConfigurationError: it names the variable or option, and shows no password.
+    """
+    found = Proxies.of(options.proxy)
+    for url in (origin, _fixed_gateway(options) or f"ws{origin[4:]}"):
+        found.find(url)
+    return found
+
+
+def _fixed_gateway(options: Options) -> str | None:
+    """The address of the user's own, in place of the granted ones; None: there is none. Raises: ConfigurationError."""
+    fixed = options.gateway_url or os.environ.get("INNGEST_CONNECT_GATEWAY_URL")
+    try:
+        return gateway_endpoint(fixed) if fixed else None
+    except ValueError as error:
+        raise ConfigurationError(f"gateway_url (or INNGEST_CONNECT_GATEWAY_URL): {error}") from None
+
+
 def _endpoint(options: Options, *, is_guarded: bool) -> Callable[[str], str]:
     """From the endpoint that the server grants to the one to dial: replaced, or rewritten, or as it is.
 
     *is_guarded*: a signing key is sent, to an https API. Then a granted address without encryption is refused, unless the user
     allows it. An address of the user's own is dialled as it is.
     """
-    fixed = options.gateway_url or os.environ.get("INNGEST_CONNECT_GATEWAY_URL")
-    if fixed:
-        try:
-            url = gateway_endpoint(fixed)
-        except ValueError as error:
-            raise ConfigurationError(f"gateway_url (or INNGEST_CONNECT_GATEWAY_URL): {error}") from None
+    if url := _fixed_gateway(options):
         return lambda _: url
     rewrite = options.rewrite_gateway_endpoint
     endpoint = _guarded(rewrite) if rewrite else (lambda granted: granted)

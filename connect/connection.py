@@ -105,7 +105,7 @@ class Connection:
             self._failure = self._failure or error
 
     async def _live(self) -> None:
-        async with open_session() as session:
+        async with open_session(proxies=self._known.proxies, context=self._options.ssl) as session:
             self._assemble(session)
             self._history.begin()
             self._chart.start()

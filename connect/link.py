@@ -22,6 +22,7 @@ from connect.loops.timers import Ticker, Timer
 from connect.redaction import logger, peer_text
 from connect.transport.api import Api, Grant, gateway_endpoint
 from connect.transport.channel import SHUTDOWN, UNEXPECTED, Channel, Frame
+from connect.transport.progress import Progress
 from connect.transport.registration import Registration
 from connect.transport.websocket import host_of, open_socket, why_not_open
 from connect.wire import codec
@@ -74,6 +75,7 @@ class Link:
         self._pause = Timer(lambda: self._chart.fire("pause"))
         self._tickers: list[Ticker] = []
         self._stage: tuple[str, float] = ("start", 0.0)
+        self._progress = Progress()
         self._close_with = SHUTDOWN
         self._owed: set[tuple[str, str]] = set()
         self.intervals = Intervals()
@@ -198,7 +200,9 @@ class Link:
 
     def _stage_timed_out(self) -> None:
         stage, seconds = self._stage
-        message = f"the gateway kept silent for {seconds:g} s in the handshake stage {stage!r}"
+        late = self._progress.late(seconds)
+        silent = f"the gateway kept silent for {seconds:g} s in the handshake stage {stage!r}"
+        message = f"cannot open the WebSocket: {late}" if late else silent
         self._chart.fire("failed", error=HandshakeTimeout(message, stage))
 
     async def _post_start(self) -> None:
@@ -219,6 +223,7 @@ class Link:
             about = {"connection_id": self.connection_id, **REPEATS}
             self.gateway = host_of(url)
             log.info("%s: connecting to the gateway at %s", self.connection_id, self.gateway, extra=about)
+            self._progress.begin()
             socket = await open_socket(self._settings.session, url)
         except ConnectError as error:
             self._chart.fire("failed", error=error)

@@ -9,6 +9,7 @@ import signal
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields
+from ssl import SSLContext
 from typing import Annotated, Any, Final, Literal, NamedTuple, get_args
 
 import tenacity
@@ -26,13 +27,14 @@ OUTBOX_LIMIT: Final = 256 * 1024 * 1024
 class Option(NamedTuple):
     """What is said of an option: a sentence or more, and how the command takes it ("": not at all).
 
-    `flag_text` is what the command's help adds to the text.
+    `flag_text` is what the command's help adds to the text; `flag_kind` is the type of the flag's value, if it is another one.
     """
 
     text: str
     flag: str = ""
     metavar: str | None = None
     flag_text: str = ""
+    flag_kind: Any = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,23 @@ class Options:
             "--insecure-gateway",
         ),
     ] = False
+    proxy: Annotated[
+        str | Literal[False] | None,
+        Option(
+            "Reach API and gateway through this proxy: `http://`, `https://` or `socks5://`, then `USER:PASSWORD@` if it wants "
+            'them, then `HOST:PORT`. `False` or "": directly. Default: what `HTTPS_PROXY`, `NO_PROXY` and the like say.',
+            "--proxy",
+            "URL",
+            flag_kind=str | None,
+        ),
+    ] = field(default=None, repr=False)
+    ssl: Annotated[
+        SSLContext | None,
+        Option(
+            "The TLS for API, gateway and an https proxy: whom it trusts, and the client's certificate. Default: Python's, which "
+            "reads `SSL_CERT_FILE` and `SSL_CERT_DIR`."
+        ),
+    ] = None
     connect_timeout: Annotated[
         float | None,
         Option("Seconds until the worker must be ACTIVE for the first time. Default: no limit.", "--connect-timeout"),

@@ -57,7 +57,8 @@ def _flag(each: Declared) -> inspect.Parameter:
     """An option as typer reads it. The command's help has no use for the marks of the documentation."""
     words = f"{each.option.text} {each.option.flag_text}".strip().replace("`", "")
     option = typer.Option(each.option.flag, help=words, metavar=each.option.metavar)
-    kind = Annotated[each.kind, option]  # type: ignore[name-defined]
+    takes: Any = each.option.flag_kind or each.kind
+    kind = Annotated[takes, option]
     name = _parameter(each.option.flag)
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=kind)
 

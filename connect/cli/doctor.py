@@ -16,7 +16,7 @@ from connect.errors import ConfigurationError
 from connect.execution.app_lookup import locate
 
 
-@config.takes("api_base_url", "gateway_url", "insecure_gateway", "env")
+@config.takes("api_base_url", "gateway_url", "insecure_gateway", "env", "proxy")
 def doctor(
     apps: Annotated[
         str | None,

@@ -11,7 +11,7 @@ from connect.doctor.findings import Seen, Skipped, Wrong, wrong
 from connect.errors import ApiError, AuthenticationFailed, ConnectError, ProtocolError
 from connect.secrets import Keyring
 from connect.transport.api import Api, Grant
-from connect.transport.proxies import proxy_for
+from connect.transport.connector import forwarding
 
 SKEW: Final = 60.0
 """Seconds that two clocks may differ: half a lease (PROTOCOL.md §7)."""
@@ -22,7 +22,7 @@ _ROTATE: Final = "copy the key of this environment again from the Inngest dashbo
 
 async def name(context: Context) -> Seen:
     """Resolve the name in the API's address. Raises: Wrong."""
-    context.api = network.Target.of(context.configuration.origin)
+    context.api = network.Target.of(context.configuration.origin, context.session)
     return await network.resolve(context.api)
 
 
@@ -44,7 +44,8 @@ async def answers(context: Context) -> Seen:
     url = context.configuration.origin.rstrip("/") + _START
     began = asyncio.get_running_loop().time()
     try:
-        async with context.session.get(url, allow_redirects=False, proxy=proxy_for(url)):
+        forwarded = forwarding(context.session, url)
+        async with context.session.get(url, allow_redirects=False, proxy=forwarded.proxy, headers=forwarded.headers):
             took = asyncio.get_running_loop().time() - began
     except (aiohttp.ClientError, OSError) as error:
         raise network.broken(context.api, error) from None

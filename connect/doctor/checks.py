@@ -9,7 +9,7 @@ from connect.doctor import api, environment, gateway
 from connect.doctor.context import Arguments, Context
 from connect.doctor.findings import Finding, Mark, Seen, Skipped, Wrong, scrubbed
 from connect.doctor.network import NO_NAME_SERVER
-from connect.transport.websocket import open_session
+from connect.transport.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,6 @@ class Examination:
         """By the name of a check that failed or could not be made: the check whose failure is the cause."""
 
     async def __aenter__(self) -> Self:
-        session = open_session(self._context.trace_config())
-        self._context.session = await self._context.cleanup.enter_async_context(session)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -89,8 +87,12 @@ class Examination:
         for name in check.needs:
             if name in self._causes:
                 raise Skipped(because=self._causes[name])
+        limit = self._context.arguments.timeout
+        progress = Progress()
+        progress.begin()
         try:
-            async with asyncio.timeout(self._context.arguments.timeout):
+            async with asyncio.timeout(limit):
                 return await check.run(self._context)
         except TimeoutError:
-            raise Wrong(f"no result within {self._context.arguments.timeout:g} s", check.on_timeout) from None
+            missing = f": {progress.missing}" if progress.missing else ""
+            raise Wrong(f"no result within {limit:g} s{missing}", check.on_timeout) from None

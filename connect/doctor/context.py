@@ -24,6 +24,7 @@ class Arguments:
     api_base_url: str | None = None
     gateway_url: str | None = None
     insecure_gateway: bool = False
+    proxy: str | None = None
     env: str | None = None
     register: bool = False
     timeout: float = 5.0

@@ -18,6 +18,7 @@ from connect.execution import sdk, sdk_internals
 from connect.options import Options
 from connect.redaction import logger
 from connect.secrets import SigningKey
+from connect.transport.websocket import open_session
 
 KEYS: Final = ("INNGEST_SIGNING_KEY", "INNGEST_SIGNING_KEY_FALLBACK")
 SECRET: Final = (*KEYS, "INNGEST_EVENT_KEY")
@@ -68,6 +69,7 @@ async def settings(context: Context) -> Seen:
             env=arguments.env,
             gateway_url=arguments.gateway_url,
             insecure_gateway=arguments.insecure_gateway,
+            proxy=arguments.proxy,
         )
         context.configuration = resolve(asked)
     except ConfigurationError as error:
@@ -75,8 +77,12 @@ async def settings(context: Context) -> Seen:
     context.secrets |= {ring.bearer.reveal() for ring in context.configuration.keyring.apart() if ring.bearer}
     context.origin_source = _origin_source(context)
     resolved = context.configuration
+    session = open_session(context.trace_config(), proxies=resolved.proxies)
+    context.session = await context.cleanup.enter_async_context(session)
     environment = f"; environment {resolved.env!r}" if resolved.env else ""
-    found = f"{_mode(resolved)}; API at {resolved.origin.rstrip('/')} ({context.origin_source}){environment}"
+    proxy = resolved.proxies.find(resolved.origin)
+    way = f" through {proxy}" if proxy else ""
+    found = f"{_mode(resolved)}; API at {resolved.origin.rstrip('/')} ({context.origin_source}){way}{environment}"
     return Seen(found, resolved.caution or "")
 
 

@@ -58,7 +58,7 @@ async def address(context: Context) -> Seen:
 
 async def name(context: Context) -> Seen:
     """Resolve the name in the gateway's address. Raises: Wrong."""
-    context.gateway = network.Target.of(context.gateway_url)
+    context.gateway = network.Target.of(context.gateway_url, context.session)
     return await network.resolve(context.gateway)
 
 

@@ -1,24 +1,19 @@
 """Checks of a server's name, port and certificate, for the API and the gateway alike."""
 
 import asyncio
-import contextlib
-import errno
-import os
-import re
 import socket
 import ssl
-import threading
-import urllib.parse
 from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
 
-from connect.doctor.findings import Seen, Skipped, Wrong
-from connect.transport.proxies import proxy_for
-
-_PORTS: Final = {"http": 80, "ws": 80, "https": 443, "wss": 443}
-_NUMBER: Final = re.compile(r"\[Errno (\d+)\]")
+from connect.doctor.findings import Seen, Skipped, Wrong, wrong
+from connect.errors import ConfigurationError
+from connect.transport.address import Address
+from connect.transport.connector import route_of
+from connect.transport.proxies import Proxy
+from connect.transport.route import Route, Unreachable
 
 NO_NAME_SERVER: Final = "no name server answers: check this machine's network, and its /etc/resolv.conf"
 _TRUST: Final = "for a server of your own, put its authority's certificate into the file that SSL_CERT_FILE names"
@@ -36,116 +31,101 @@ _CERTIFICATES: Final = {
 
 @dataclass(frozen=True)
 class Target:
-    """The first host and port on the way to a URL: its own, or those of the proxy that the environment names."""
+    """The way to a server: its address, and the proxy before it, if one is named."""
 
-    host: str
-    port: int
-    is_tls: bool
-    is_proxy: bool
+    to: Address
+    proxy: Proxy | None
+    route: Route
 
     @classmethod
-    def of(cls, url: str) -> "Target":
-        """The target of *url*. Raises: Wrong: *url* has no host, or no valid port."""
-        proxy = proxy_for(url)
+    def of(cls, url: str, session: aiohttp.ClientSession) -> "Target":
+        """The target of *url*. Raises: Wrong: *url*, or what names the proxy, is no address."""
+        route = route_of(session)
         try:
-            parts = urllib.parse.urlsplit(proxy or url)
-            port = parts.port
+            return cls(Address.of(url), route.proxies.find(url), route)
+        except ConfigurationError as error:
+            raise wrong(error) from None
         except ValueError:
             raise Wrong(
-                f"the port of {proxy or url} is not valid", "write SCHEME://HOST:PORT, with a port of 1 to 65535"
+                f"the address {url} is not valid", "write SCHEME://HOST:PORT, with a port of 1 to 65535"
             ) from None
-        if not parts.hostname:
-            raise Wrong(f"{proxy or url} names no host", "write http://HOST:PORT or https://HOST")
-        return cls(parts.hostname, port or _PORTS.get(parts.scheme, 80), parts.scheme in ("https", "wss"), bool(proxy))
+
+    @property
+    def first(self) -> Address:
+        """Where the first connection leads to: the proxy, if there is one."""
+        return self.proxy.address if self.proxy else self.to
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'the proxy ' if self.is_proxy else ''}{host}:{self.port}"
+        return str(self.proxy or self.to)
 
 
 async def resolve(target: Target) -> Seen:
     """Look up the addresses of the target's name. Raises: Wrong."""
     try:
-        addresses = await _addresses(target.host, target.port)
-    except socket.gaierror as error:
-        found = f"{target.host} does not resolve: {error.strerror}"
-        if error.errno == socket.EAI_AGAIN:
-            raise Wrong(found, NO_NAME_SERVER) from None
-        raise Wrong(found, "check that the name is spelled right, and ask this machine's name server for it") from None
-    except UnicodeError:
-        raise Wrong(f"{target.host} is not a host's name", "write http://HOST:PORT or https://HOST") from None
-    host = f"{'the proxy ' if target.is_proxy else ''}{target.host}"
-    if addresses == [target.host]:
+        found = await target.route.look_up(target.first, target.proxy)
+    except Unreachable as error:
+        raise _unknown(target, error) from None
+    host = f"the proxy {target.first.host} ({target.proxy.source})" if target.proxy else target.first.host
+    addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+    if addresses == [target.first.host]:
         return Seen(f"{host} needs no name server")
     return Seen(f"{host} is {', '.join(addresses[:3])}{' and others' if addresses[3:] else ''}")
 
 
-async def _addresses(host: str, port: int) -> list[str]:
-    """Look *host* up on a daemon thread: with a silent name server `getaddrinfo` blocks longer than a check may take."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[list[str]] = loop.create_future()
-
-    def finish(found: list[str] | Exception) -> None:
-        if future.done():
-            return
-        if isinstance(found, Exception):
-            future.set_exception(found)
-        else:
-            future.set_result(found)
-
-    def look_up() -> None:
-        found: list[str] | Exception
-        try:
-            found = list(
-                dict.fromkeys(str(each[4][0]) for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-            )
-        except (OSError, UnicodeError) as error:
-            found = error
-        with contextlib.suppress(RuntimeError):  # the check timed out, and the loop is closed by now
-            loop.call_soon_threadsafe(finish, found)
-
-    threading.Thread(target=look_up, name="doctor-resolve", daemon=True).start()
-    return await future
+def _unknown(target: Target, error: Unreachable) -> Wrong:
+    """Why the target's name has no address."""
+    host = f"{target.first.host} ({target.proxy.source})" if target.proxy else target.first.host
+    cause = error.__cause__
+    if not isinstance(cause, OSError):
+        return Wrong(f"{host} is not a host's name", "write http://HOST:PORT or https://HOST")
+    found = f"{host} does not resolve: {cause.strerror or cause}"
+    if cause.errno == socket.EAI_AGAIN:
+        return Wrong(found, NO_NAME_SERVER)
+    return Wrong(found, "check that the name is spelled right, and ask this machine's name server for it")
 
 
 async def reach(target: Target, cure: str) -> Seen:
     """Open the target's port; *cure* says what to do if nothing listens there. Raises: Wrong."""
     try:
-        _, writer = await asyncio.open_connection(target.host, target.port, happy_eyeballs_delay=0.25)
-    except OSError as error:
-        raise closed(target, error, cure) from None
-    writer.transport.abort()
+        (await target.route.reach(target.first, target.proxy)).close()
+    except Unreachable as error:
+        raise _closed(target, error, cure) from None
     return Seen(f"{target} is open")
 
 
-def closed(target: Target, error: OSError, cure: str) -> Wrong:
+def _closed(target: Target, error: Unreachable, cure: str) -> Wrong:
     """Why the target's port cannot be opened."""
-    # With several addresses the error has no number of its own: its text has one for each.
-    numbers = {int(number) for number in _NUMBER.findall(str(error))}
-    if errno.ECONNREFUSED in numbers:
-        return Wrong(f"{target} refuses: nothing listens there", cure)
-    reasons = ", ".join(sorted(os.strerror(number) for number in numbers)) or str(error)
-    return Wrong(f"{target} cannot be reached: {reasons}", "check this machine's network, routes and firewall")
+    if target.proxy and error.is_refused:
+        return Wrong(error.what, f"start the proxy, or correct {target.proxy.source}")
+    return Wrong(error.what, cure if error.is_refused else "check this machine's network, routes and firewall")
 
 
 async def trust(target: Target) -> Seen:
-    """Make a TLS handshake, and verify the certificate as the worker does. Raises: Wrong, Skipped."""
-    if target.is_proxy:
-        raise Skipped("the connection goes through the proxy: the next check reaches the server itself")
-    if not target.is_tls:
+    """Make a TLS handshake with the server, through the proxy if there is one, as the worker does. Raises: Wrong, Skipped."""
+    if not target.to.is_tls:
         raise Skipped("no TLS: the address begins with http or ws")
     try:
-        _, writer = await asyncio.open_connection(
-            target.host, target.port, ssl=ssl.create_default_context(), server_hostname=target.host
-        )
-    except OSError as error:
-        raise untrusted(target, error) from None
-    until = writer.get_extra_info("peercert").get("notAfter", "an unknown date")
-    writer.transport.abort()
-    return Seen(f"valid for {target.host} until {until}")
+        transport, _ = await target.route.open(target.to, target.proxy, asyncio.Protocol)
+    except Unreachable as error:
+        raise _unreachable(target, error, "see the server's log") from None
+    until = transport.get_extra_info("peercert").get("notAfter", "an unknown date")
+    transport.abort()
+    return Seen(f"valid for {target.to.host} until {until}{f', through {target.proxy}' if target.proxy else ''}")
 
 
-def untrusted(target: Target, error: Exception) -> Wrong:
+def _unreachable(target: Target, error: Unreachable, cure: str) -> Wrong:
+    match error.stage:
+        case "name":
+            return _unknown(target, error)
+        case "port":
+            return _closed(target, error, cure)
+        case "tls":
+            return untrusted(error.whom, error.__cause__ or error)
+        case _:
+            return Wrong(error.what, error.cure or "see the proxy's log")
+
+
+def untrusted(target: Address | Proxy, error: BaseException) -> Wrong:
     """Why the TLS handshake failed."""
     if isinstance(error, ssl.SSLCertVerificationError):
         problem, cure = _CERTIFICATES.get(error.verify_code, ("is not trusted", _TRUST))
@@ -162,18 +142,11 @@ def untrusted(target: Target, error: Exception) -> Wrong:
 def broken(target: Target, error: Exception) -> Wrong:
     """Why an HTTP request to *target* failed."""
     match error:
-        case aiohttp.ClientConnectorCertificateError():
-            return untrusted(target, error.certificate_error)
-        case aiohttp.ClientHttpProxyError():
-            return Wrong(
-                f"{target} refuses to connect to the server ({error.status} {error.message})",
-                "ask the proxy's operator to allow it",
-            )
-        case aiohttp.ClientConnectorError():
-            return closed(target, error.os_error, "the port was open a moment ago: see the server's log")
+        case aiohttp.ClientConnectorError(os_error=Unreachable() as why):
+            return _unreachable(target, why, "the port was open a moment ago: see the server's log")
         case _:
-            why = str(error) or type(error).__name__
+            told = str(error) or type(error).__name__
             return Wrong(
-                f"{target} accepts connections but does not speak HTTP: {why}",
+                f"{target} accepts connections but does not speak HTTP: {told}",
                 "check the port: another program seems to listen there",
             )

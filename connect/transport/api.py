@@ -26,7 +26,9 @@ from connect.errors import (
 from connect.redaction import peer_text
 from connect.secrets import Keyring, Secret, without_passwords
 from connect.transport import answers
-from connect.transport.proxies import proxy_for
+from connect.transport.connector import forwarding
+from connect.transport.progress import Progress
+from connect.transport.tunnel import login_refused
 
 GATEWAY_PATH: Final = "/v0/connect"
 PIECE_BYTES: Final = 64 * 1024
@@ -113,38 +115,43 @@ class Api:
         path = f"/v0/connect/{what}"
         url, shown = self._origin + path, self._shown + path
         bearer = self._keyring.bearer
-        headers = self._headers(bearer) | {"Content-Length": str(len(content))}
         pieces = _Pieces(content)
+        progress = Progress()
+        progress.begin()
         try:
+            forwarded = forwarding(self._session, url)
+            shown += forwarded.through
+            headers = self._headers(bearer) | {"content-length": str(len(content))} | forwarded.headers
             async with self._session.post(
                 url,
                 data=aiter(pieces),
                 headers=headers,
                 allow_redirects=False,
-                proxy=proxy_for(url),
+                proxy=forwarded.proxy,
                 timeout=aiohttp.ClientTimeout(total=self._timeout),
             ) as response:
                 body = await answers.read(response)
         except TimeoutError:
-            raise HandshakeTimeout(
-                f"no answer to the {what} request from {shown} within {self._timeout:g} s", what
-            ) from None
+            late = progress.late(self._timeout)
+            answer = f"no answer to the {what} request from {shown} within {self._timeout:g} s"
+            raise HandshakeTimeout(f"cannot reach {shown}: {late}" if late else answer, what) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            # A ValueError says that the address, or a proxy's, cannot be used. Each may contain a proxy's address with a password,
-            # or what a peer has sent.
+            # A ValueError says that the address, or a proxy's, cannot be used. Each may contain what a peer has sent.
             raise LinkLost(f"cannot reach {shown}: {peer_text(error)}") from None
         finally:
             pieces.release()
+        if response.status == 407 and forwarded.by:
+            raise LinkLost(f"cannot reach {shown}: it {login_refused(forwarded.by, '407')}")
         if response.status != 200:
             raise self._refusal(what, shown, response.status, body.content, bearer)
         return body
 
     def _headers(self, bearer: Secret | None) -> dict[str, str]:
-        headers = {"Content-Type": "application/protobuf"}
+        headers = {"content-type": "application/protobuf"}
         if self._env:
-            headers["X-Inngest-Env"] = self._env
+            headers["x-inngest-env"] = self._env
         if bearer:
-            headers["Authorization"] = f"Bearer {bearer.reveal()}"
+            headers["authorization"] = f"Bearer {bearer.reveal()}"
         return headers
 
     def _refusal(self, what: str, url: str, status: int, content: bytes, bearer: Secret | None) -> Exception:

@@ -8,15 +8,18 @@ that, frames are written one by one.
 import asyncio
 import functools
 import importlib.metadata
+import ssl
 import urllib.parse
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, cast
 
 import aiohttp
 
-from connect.loops import forks
 from connect.redaction import logger, peer_text
-from connect.transport.proxies import proxy_for
+from connect.transport.connector import Connector
+from connect.transport.headers import ALWAYS, in_lower_case
+from connect.transport.proxies import Proxies
+from connect.transport.route import Route
 from connect.wire.codec import SUBPROTOCOL
 
 READ_LIMIT: Final = 16 * 1024 * 1024
@@ -153,8 +156,12 @@ def _warn_once(why: str) -> None:
     log.warning("frames are written one by one, which takes more CPU and loses nothing: aiohttp %s: %s", version, why)
 
 
-def open_session(*traces: aiohttp.TraceConfig, **options: Any) -> aiohttp.ClientSession:
-    """A session for `Api` and `open_socket`; each request uses a connection of its own. *options* are those of aiohttp.
+def open_session(
+    *traces: aiohttp.TraceConfig, proxies: Proxies | None = None, context: ssl.SSLContext | None = None
+) -> aiohttp.ClientSession:
+    """A session for `Api` and `open_socket`; each request uses a connection of its own.
+
+    *proxies*: None: those of the environment. *context*: the TLS that it trusts; None: Python's default.
 
     It follows no redirect of an upgrade. It asks for no compression, decompresses nothing and keeps no cookies: a peer could make
     either of any size.
@@ -162,13 +169,13 @@ def open_session(*traces: aiohttp.TraceConfig, **options: Any) -> aiohttp.Client
     refusing = aiohttp.TraceConfig()
     refusing.on_request_redirect.append(_refuse_redirect)
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(force_close=True, limit=0, socket_factory=forks.private_socket),
+        connector=Connector(Route(proxies or Proxies.of_environment(), context)),
         ws_response_class=WebSocket,
-        headers={"Accept-Encoding": "identity"},
+        headers=ALWAYS,
+        middlewares=(in_lower_case,),
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[refusing, *traces],
-        **options,
     )
 
 
@@ -212,7 +219,6 @@ async def open_socket(session: aiohttp.ClientSession, url: str) -> WebSocket:
         max_msg_size=READ_LIMIT,
         compress=0,
         autoping=False,
-        proxy=proxy_for(url),
         timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
     )
     return cast(WebSocket, socket)

@@ -124,7 +124,7 @@ async def test_apps_that_no_worker_would_take(dev: Gateway) -> None:
 async def test_a_proxy_on_the_way_is_checked_in_place_of_the_host(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "http://user:password@127.0.0.1:1")
     findings = await examine(api_base_url="http://inngest.invalid")
-    assert "the proxy 127.0.0.1:1 refuses" in findings.diagnosis("API port")
+    assert f"the proxy 127.0.0.1:1 ({name}) refuses" in findings.diagnosis("API port")
     assert "password" not in str(findings)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp.client
 import pytest
 
-from connect.transport import websocket
+from connect.transport import connector, websocket
 from connect.transport.channel import Channel
 from tests.transport.test_websocket import connected
 
@@ -143,3 +143,18 @@ async def test_a_writer_may_hand_over_parts() -> None:
             assert piece._parts == [b"onetwo"]
             piece._parts.clear()
         assert piece.get_extra_info("peername")
+
+
+async def test_the_installed_aiohttp_asks_our_connector(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    create = connector.Connector._create_connection
+
+    async def noted(self: connector.Connector, request: aiohttp.ClientRequest, *given: Any) -> Any:
+        made.append(request.proxy)
+        assert request.connection_key
+        return await create(self, request, *given)
+
+    monkeypatch.setattr(connector.Connector, "_create_connection", noted)
+    async with connected() as (socket, _):
+        await socket.close()
+    assert made == [None], f"{AIOHTTP}: it no longer asks a connector for connections by `_create_connection`"

@@ -18,7 +18,18 @@ FILES = [path for folder in ("connect", "statecharts") for path in sorted((ROOT 
 OURS = ("connect", "statecharts")
 
 DOCUMENTED = {
-    *("aiohttp", "aiohttp.web", "dotenv", "inngest", "psutil", "pytest", "pytest_asyncio", "tenacity", "typer"),
+    *(
+        "aiohappyeyeballs",
+        "aiohttp",
+        "aiohttp.web",
+        "dotenv",
+        "inngest",
+        "psutil",
+        "pytest",
+        "pytest_asyncio",
+        "tenacity",
+        "typer",
+    ),
     *("tenacity.wait", "uvloop", "watchfiles"),
     *("google.protobuf.descriptor", "google.protobuf.descriptor_pool", "google.protobuf.message"),
     "google.protobuf.timestamp_pb2",

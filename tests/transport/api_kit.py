@@ -87,7 +87,7 @@ class Asked:
 
     @property
     def bearer(self) -> str | None:
-        return self.headers.get("Authorization", "").removeprefix("Bearer ") or None
+        return self.headers.get("authorization", "").removeprefix("Bearer ") or None
 
 
 @dataclass
@@ -101,7 +101,8 @@ class Server:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         assert request.transport
         peer = request.transport.get_extra_info("peername")
-        self.asked.append(Asked(request.path, dict(request.headers), await request.read(), peer))
+        headers = {name.lower(): text for name, text in request.headers.items()}
+        self.asked.append(Asked(request.path, headers, await request.read(), peer))
         return await (self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])(request)
 
 

@@ -95,7 +95,7 @@ async def test_a_refusal_counts_by_its_status_whatever_comes_with_it(
 async def test_no_compression_is_asked_for(server: Server, api: Api) -> None:
     server.answers = [granted()]
     await api.start(())
-    assert server.asked[0].headers["Accept-Encoding"] == "identity"
+    assert server.asked[0].headers["accept-encoding"] == "identity"
 
 
 async def test_no_cookie_is_kept(server: Server, session: aiohttp.ClientSession, api: Api) -> None:

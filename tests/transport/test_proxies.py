@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from connect.transport.proxies import proxy_for
+from connect.transport.proxies import Proxies
 
 
 @pytest.fixture
@@ -14,6 +14,12 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     return monkeypatch
+
+
+def proxy_for(url: str) -> str | None:
+    """The address of the proxy for *url*, without user and password."""
+    proxy = Proxies.of_environment().find(url)
+    return proxy.url if proxy else None
 
 
 @pytest.mark.parametrize("url", ["http://a.example", "https://a.example", "ws://a.example", "wss://a.example:8289/x"])

@@ -29,8 +29,8 @@ async def gateway(again: bytes, first: bytes = b"", extensions: str = "") -> Asy
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
-        assert b"Sec-WebSocket-Extensions" not in head
-        key = head.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0]
+        assert b"sec-websocket-extensions" not in head
+        key = head.partition(b"sec-websocket-key: ")[2].partition(b"\r\n")[0]
         accepts = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())  # noqa: S324
         writer.write(
             b"HTTP/1.1 101 Go\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Accept: " + accepts

@@ -22,7 +22,7 @@ from rig import (
 from connect import events, frames, wire
 from connect import link as link_module
 from connect.connection import Connection
-from connect.errors import ConnectError, InternalError
+from connect.errors import ConfigurationError, ConnectError, InternalError
 from connect.execution import Invocation, Outcome
 from connect.frames import Frames
 from connect.gateway import Gateway, Kind
@@ -238,7 +238,7 @@ async def test_a_bug_in_a_flush_ends_the_worker_and_loses_no_reply(
     reported(caplog)
 
 
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://[::1", "http://127.0.0.1:99999"])
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://127.0.0.1:1", "https://[::1]:1"])
 async def test_a_proxy_that_cannot_be_used_is_no_bug(start: Any, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     """The environment is the user's: the attempt fails with a line that says why, and is made again."""
     monkeypatch.setenv("http_proxy", proxy)
@@ -246,6 +246,14 @@ async def test_a_proxy_that_cannot_be_used_is_no_bug(start: Any, monkeypatch: py
     worker = await start(ready=False)
     failed = await worker.hears(events.Reconnecting, 2)
     assert isinstance(failed.error, ConnectError)
+
+
+@pytest.mark.parametrize("proxy", ["http://[::1", "http://127.0.0.1:99999"])
+async def test_a_proxy_that_is_none_is_refused_at_once(start: Any, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(ConfigurationError, match=r"^http_proxy names a proxy without"):
+        await start(ready=False)
 
 
 @pytest.mark.parametrize("host", ["a" * 70 + ".invalid", "a..b"])
