@@ -89,7 +89,7 @@ class FunctionWatch:
     def _warn(self, slug: str, request_id: str, run_id: str, seconds: float, stack: str) -> None:
         if not slug:
             log.warning(
-                "the functions' event loop has been blocked for %.1f s by code that belongs to none of them; it is at\n%s",
+                "the functions' event loop has been blocked for %.1f s by code that runs in none of them; it is at\n%s",
                 seconds,
                 Traceback(stack),
             )

@@ -118,7 +118,7 @@ async def test_code_of_the_host_is_not_blamed_on_a_function(
     blocked = await worker.hears(events.LoopBlocked)
     await finish(held, run)
     assert blocked.function_slug == ""
-    [record] = warned(caplog, "by code that belongs to none of them")
+    [record] = warned(caplog, "by code that runs in none of them")
     assert "in freeze" in record.getMessage()
     assert not warned(caplog, "app-hold")
 
