@@ -265,8 +265,14 @@ def logger(name: str) -> logging.Logger:
     return made
 
 
+SAFE: Final = {"is_safe": True}
+"""Give this as `extra` with a message whose texts all went through `peer_text` already: looking at them again takes 0.1 ms."""
+
+
 class _SafeArguments(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
+        if getattr(record, "is_safe", False):
+            return True
         ids: dict[object, str] = {}
         for name in FIELDS:
             if isinstance(value := getattr(record, name, None), str):

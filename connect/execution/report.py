@@ -1,11 +1,10 @@
 """One INFO line for each execution: what it was, and what it came to."""
 
-import logging
 from typing import Final
 
 from connect.execution.outcome import CANCELLED_OP, Outcome
 from connect.log_format import REPEATS
-from connect.redaction import peer_text
+from connect.redaction import SAFE, logger, peer_text
 from connect.wire import SDKResponseStatus
 
 _CAME_TO: Final = {
@@ -25,8 +24,7 @@ _CAME_TO: Final = {
 WHOLE: Final = "step"
 """The router's word for the function as a whole, in place of a step's id (PROTOCOL.md §6.1)."""
 
-# Not of `connect.redaction`: it would look for secrets in ids that are safe already, which takes longer than the rest of the line.
-log = logging.getLogger("connect.executions")
+log = logger("connect.executions")
 
 
 def log_execution(names: tuple[str, str, str, str], step_id: str, outcome: Outcome, seconds: float) -> None:
@@ -45,6 +43,7 @@ def log_execution(names: tuple[str, str, str, str], step_id: str, outcome: Outco
         run_id,
         request_id,
         extra={
+            **SAFE,
             "request_id": request_id,
             "run_id": run_id,
             "function": function,

@@ -8,6 +8,7 @@ import pytest
 from connect.delivery.replies import BROKEN, CANCELLED
 from connect.execution import Outcome, report
 from connect.execution.outcome import failure
+from connect.secrets import Secret
 from connect.wire import SDKResponseStatus as Status
 
 NAMES = ("request", "run", "app", "app-f")
@@ -62,3 +63,14 @@ def test_failures_without_an_attempt_are_summed_up(caplog: pytest.LogCaptureFixt
         report.log_execution(NAMES, "", outcome, 0.1)
     assert [getattr(record, "repeats", False) for record in caplog.records] == [True, False, False]
     assert all(record.levelno == logging.INFO for record in caplog.records)
+
+
+def test_nothing_of_a_peer_is_shown_as_it_came(caplog: pytest.LogCaptureFixture) -> None:
+    """The names are safe already; the step and the opcode are made so."""
+    caplog.set_level("INFO")
+    secret = Secret("signkey-test-" + "ab12" * 8)
+    outcome = Outcome(Status.NOT_COMPLETED, b"[]", op=secret.reveal(), step=f"{secret.reveal()}\x1b[2J")
+    report.log_execution(NAMES, "step", outcome, 0.1)
+    [record] = caplog.records
+    assert secret.reveal() not in f"{record.getMessage()} {vars(record)}"
+    assert record.getMessage().isprintable()
