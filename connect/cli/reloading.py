@@ -1,39 +1,159 @@
-"""`run --reload`: runs the same command in a child process, and restarts it when a Python file changes."""
+"""`run --reload`: runs the same command in a child process, and starts it again when a file changes."""
 
+import asyncio
+import contextlib
 import logging
 import os
 import select
-import shlex
 import signal
 import sys
 import threading
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
+from connect.cli import starting, streams
+from connect.cli.source_files import SourceFiles
 from connect.errors import ConfigurationError
+from connect.log_format import Format, to_stderr
+from connect.loops import signals
 
-log = logging.getLogger("connect")
+log = logging.getLogger("connect.reload")
+
+TIMEOUT: Final = 30.0
+"""Seconds that work in flight has to finish, if the user does not say otherwise; then it is cancelled."""
+KILL_SECONDS: Final = 10.0
+"""Seconds that a worker has to end once its work is cancelled."""
 
 _WATCHER: Final = "STATECHART_CONNECT_RELOADED_BY"
 """The environment variable in which the worker finds the id of the process that watches the files."""
 
 
-def run(folder: Path) -> int:
-    """Run the worker, restarted at each change below *folder*, until Ctrl-C. Returns the exit code.
+@dataclass(frozen=True, kw_only=True)
+class Reloading:
+    """What is watched, how long work may hold up a restart, and how the watching process logs."""
 
-    A worker that is replaced has five seconds to end gracefully. Raises: ConfigurationError: watchfiles is not installed.
+    files: SourceFiles
+    timeout: float
+    log_level: str
+    log_format: Format
+
+
+def run(asked: Reloading) -> int:
+    """Run the worker, started again at each change, until SIGINT, SIGTERM or SIGHUP. Returns its exit code.
+
+    Raises: ConfigurationError: watchfiles is not installed, or cannot watch.
     """
     try:
-        import watchfiles
+        import watchfiles  # noqa: F401
     except ImportError:
         raise ConfigurationError("--reload needs watchfiles: pip install watchfiles") from None
-    # --no-reload goes last: --reload may come from the command line or from pyproject.toml, and the child must not watch files too.
-    command = shlex.join([sys.executable, "-m", "connect", *sys.argv[1:], "--no-reload"])
+    to_stderr(asked.log_level, asked.log_format)
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)
     os.environ[_WATCHER] = str(os.getpid())
-    watchfiles.run_process(
-        folder, target=command, target_type="command", watch_filter=watchfiles.PythonFilter(), sigint_timeout=5
-    )
-    return 0
+    return asyncio.run(_Watcher(asked).run())
+
+
+class _Watcher:
+    """Runs one worker after another. Told to end, it ends the worker as a shutdown does; told again, it cancels the work."""
+
+    def __init__(self, asked: Reloading) -> None:
+        self._asked = asked
+        self._told = asyncio.Event()
+        self._hurried = asyncio.Event()
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+
+        def hear(number: int, _frame: object = None) -> None:
+            loop.call_soon_threadsafe(self._hear, number)
+
+        # One signal counts once: the handlers that were there before are called too.
+        starting.hand_over(lambda _: loop.call_soon_threadsafe(self._told.set))
+        with signals.handled(signals.of_command(), hear):
+            watching = asyncio.create_task(self._asked.files.watch())
+            told = asyncio.create_task(self._told.wait())
+            try:
+                return await self._run(watching, told)
+            finally:
+                watching.cancel()
+                told.cancel()
+                await asyncio.wait([watching, told])
+
+    def _hear(self, number: int) -> None:
+        if self._told.is_set() and number != signals.HANGUP:
+            self._hurried.set()
+        self._told.set()
+
+    async def _run(self, watching: asyncio.Task[None], told: asyncio.Task[bool]) -> int:
+        while True:
+            self._asked.files.take_changes()  # of before the start: this worker reads them
+            worker = await _start()
+            ended = asyncio.create_task(worker.wait())
+            change = asyncio.create_task(self._asked.files.changed())
+            await asyncio.wait([change, told, ended, watching], return_when=asyncio.FIRST_COMPLETED)
+            if ended.done() and not told.done():
+                log.warning("the worker ended with %s: waiting for a change", _exit_text(ended.result()))
+                await asyncio.wait([change, told, watching], return_when=asyncio.FIRST_COMPLETED)
+            if change.done():
+                log.info("%s: the worker starts again", self._asked.files.take_changes())
+            change.cancel()
+            await self._end(worker, ended)
+            if watching.done():
+                watching.result()  # raises what is wrong
+            if told.done():
+                return _exit_code(ended.result())
+
+    async def _end(self, worker: asyncio.subprocess.Process, ended: asyncio.Task[int]) -> None:
+        """End *worker* gracefully, and within bounds."""
+        timeout = self._asked.timeout
+        _send(worker, [_close_signal()])
+        hurried = asyncio.create_task(self._hurried.wait())
+        await asyncio.wait([ended, hurried], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if not ended.done():
+            if not hurried.done():
+                log.warning("work in flight did not finish within %g s (--reload-timeout): it is cancelled", timeout)
+            _send(worker, signals.SHUTDOWN)  # two of them: the second cancels work
+            await asyncio.wait([ended], timeout=KILL_SECONDS)
+        if not ended.done():
+            log.error("the worker did not end within %g s after that: it is killed", KILL_SECONDS)
+            _send(worker, [signal.SIGKILL])
+        hurried.cancel()
+        await ended
+
+
+async def _start() -> asyncio.subprocess.Process:
+    # --no-reload goes last: --reload may come from the command line or from pyproject.toml, and the child must not watch files too.
+    return await asyncio.create_subprocess_exec(sys.executable, *_own_words(), *sys.argv[1:], "--no-reload")
+
+
+def _own_words() -> list[str]:
+    """What Python is called with to run this command as the user has run it."""
+    is_script = streams.called() != streams.MODULE and os.path.isfile(sys.argv[0])
+    return [sys.argv[0]] if is_script else ["-m", "connect"]
+
+
+def _close_signal() -> signal.Signals:
+    """The signal that begins a shutdown, but never cancels work: the worker may have had the terminal's Ctrl-C already."""
+    hangup = signals.HANGUP
+    return signal.SIGTERM if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN else hangup
+
+
+def _send(worker: asyncio.subprocess.Process, numbers: Iterable[signal.Signals]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        for number in numbers:
+            worker.send_signal(number)
+
+
+def _exit_text(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+
+
+def _exit_code(code: int) -> int:
+    """As a shell has it; 0 where our own signal came before the worker could take it."""
+    if code == -_close_signal():
+        return 0
+    return code if code >= 0 else 128 - code
 
 
 def end_with_watcher() -> None:

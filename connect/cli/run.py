@@ -11,6 +11,8 @@ import typer
 
 from connect.cli import config, reloading, starting
 from connect.cli.progress import Progress
+from connect.cli.reloading import Reloading
+from connect.cli.source_files import SourceFiles
 from connect.errors import ConfigurationError, ConnectError, InternalError
 from connect.events import ReplyLost
 from connect.execution.ending import SECONDS, Ending
@@ -45,9 +47,16 @@ def run(
         bool,
         typer.Option(
             "--reload/--no-reload",
-            help="Start again when a Python file changes; for development. Needs the extra reload.",
+            help="Start again when a Python file, .env, or pyproject.toml changes; for development. Needs the extra reload.",
         ),
     ] = False,
+    reload_timeout: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="With --reload: how long work in flight may go on before a restart; then it is cancelled.",
+        ),
+    ] = reloading.TIMEOUT,
     allow_remote: Annotated[
         bool,
         typer.Option(
@@ -69,8 +78,11 @@ def run(
     Again: cancel what is in flight, and still deliver. Exit 1: a reply is lost.
     """
     if reload:
-        starting.interrupt()
-        raise typer.Exit(reloading.run(app_dir or Path()))
+        _check_timeout(reload_timeout)
+        others = [config.FILE, Path(".env"), *([env_file] if env_file else [])]
+        files = SourceFiles(app_dir or Path(), others)
+        asked = Reloading(files=files, timeout=reload_timeout, log_level=log_level, log_format=log_format)
+        raise typer.Exit(reloading.run(asked))
     reloading.end_with_watcher()
     config.prepare(app_dir, env_file)
     options = {**config.as_options(given), "shutdown_signals": signals.of_command()}
@@ -98,6 +110,11 @@ def _explained(level: Level) -> Iterator[None]:
         if level == "debug" and error.__cause__:
             traceback.print_exception(error.__cause__)
         raise
+
+
+def _check_timeout(seconds: float) -> None:
+    if not seconds >= 0:
+        raise ConfigurationError(f"--reload-timeout is {seconds:g}: it must not be negative")
 
 
 def _check_address(http: str | None, *, allow_remote: bool) -> None:

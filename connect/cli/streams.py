@@ -21,10 +21,13 @@ def open_closed() -> None:
             setattr(sys, f"__{name}__", stream)
 
 
+MODULE = "python -m connect"
+
+
 def called() -> str:
-    """The command as the user typed it."""
+    """The command as the user typed it: `MODULE`, or the installed name."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    return "python -m connect" if spec and spec.name == "connect.__main__" else "statechart-connect"
+    return MODULE if spec and spec.name == "connect.__main__" else "statechart-connect"
 
 
 def report(line: str) -> None:
