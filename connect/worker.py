@@ -11,7 +11,7 @@ import functools
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Final, ParamSpec, Self, TypeVar, cast
 
 from connect.configuration import Configuration, resolve
@@ -55,7 +55,6 @@ class WorkerConnection:
         self._processes: ProcessPool | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
-        self._signals = 0
         self._hear_end: Callable[[float], object] | None = None
         self._waiting: set[Callable[[], None]] = set()
         self._ended = False
@@ -87,7 +86,7 @@ class WorkerConnection:
         self._processes = cast("ProcessPool", executor) if self._known.processes else None
         self._connection = Connection(self._known, executor, self._listeners)
         try:
-            with signals.handled(self._known.shutdown_signals, self._on_signal):
+            with signals.handled(self._known.shutdown_signals, signals.Escalation(self._request)):
                 await self._run(self._connection)
         finally:
             self._end()
@@ -230,11 +229,6 @@ class WorkerConnection:
         """From now on the worker takes at most *seconds* to end."""
         if self._hear_end:
             self._hear_end(seconds)
-
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        # A terminal that is closed sends several SIGHUPs: they never cancel work.
-        self._signals += number != signals.HANGUP
-        self._request(hurry=self._signals > 1)
 
     # -- asking ---------------------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Final, TypeAlias
@@ -25,6 +26,9 @@ SHUTDOWN: Final = (signal.SIGINT, signal.SIGTERM)
 
 HANGUP: Final = getattr(signal, "SIGHUP", None)
 """What a terminal sends when it is closed; None: this system has no such signal."""
+
+PASSED_ON_SECONDS: Final = 2.0
+"""How long a parent process may take to pass a signal on as another one."""
 
 log = logging.getLogger("connect")
 
@@ -65,6 +69,31 @@ def replace(numbers: Iterable[int], handler: Handler) -> None:
     """Call *handler* for each of *numbers* from now on, in place of the handlers that are there. On the main thread."""
     for number in numbers:
         _Layer.with_handler(number, handler, passes_on=False)
+
+
+class Escalation:
+    """A handler that asks for a shutdown: the first signal for a graceful one, a later one to hurry. It calls *request* with that.
+
+    A hangup never asks to hurry: a terminal that is closed sends several. Nor does another signal within `PASSED_ON_SECONDS` of the
+    first: at Ctrl-C a process of `uvicorn --workers` gets SIGINT from the terminal, and SIGTERM from its parent. *clock* returns
+    seconds.
+    """
+
+    def __init__(self, request: Callable[[bool], object], clock: Callable[[], float] = time.monotonic) -> None:
+        self._request = request
+        self._clock = clock
+        self._first: tuple[int, float] | None = None
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        self._request(number != HANGUP and self._is_another(number))
+
+    def _is_another(self, number: int) -> bool:
+        now = self._clock()
+        if self._first is None:
+            self._first = number, now
+            return False
+        first, at = self._first
+        return number == first or now - at >= PASSED_ON_SECONDS
 
 
 class _Layer:

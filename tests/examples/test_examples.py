@@ -1,6 +1,7 @@
 """Every file of `examples/` runs with the command in its first line."""
 
 import re
+import signal
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +70,16 @@ def test_status_probe(gateway: ThreadedGateway, example: Any) -> None:
     worker.signal()
     worker.expect("CLOSED")
     assert worker.ends() == 0
+
+
+def test_web_app(gateway: ThreadedGateway, example: Any) -> None:
+    app = example("-m", "uvicorn", "web_app:app", "--port", "0")
+    port = re.findall(r"127\.0\.0\.1:(\d+)", app.expect("Uvicorn running on"))[0]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=10) as answer:
+        assert answer.status == 200
+    assert gateway.invoke("hello-greet", {"name": "ada"}).output == "Hello, Ada!"
+    app.signal()
+    assert app.ends() == -signal.SIGTERM, "uvicorn ends by the signal that it got"
 
 
 def test_ones_own_tests(start_process: Any) -> None:

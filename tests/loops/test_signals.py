@@ -235,6 +235,34 @@ def test_ctrl_c_stays_graceful_in_a_program_that_only_runs_a_worker(program: str
         signal.signal(signal.SIGINT, before)
 
 
+# -- how much they ask for -----------------------------------------------------------------------------------------------------
+
+INT, TERM, HUP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+
+
+@pytest.mark.parametrize(
+    ("came", "asked"),
+    [
+        ([(0, TERM)], [False]),
+        ([(0, TERM), (0, TERM)], [False, True]),
+        ([(0, INT), (0.5, INT), (0.6, INT)], [False, True, True]),
+        ([(0, INT), (1.9, TERM)], [False, False]),
+        ([(0, INT), (1.9, TERM), (1.9, INT)], [False, False, True]),
+        ([(0, INT), (2, TERM)], [False, True]),
+        ([(0, HUP), (9, HUP), (9, TERM), (9, HUP), (9, TERM)], [False, False, False, False, True]),
+    ],
+)
+def test_a_later_signal_asks_to_hurry_unless_it_is_the_first_passed_on(
+    came: list[tuple[float, signal.Signals]], asked: list[bool]
+) -> None:
+    heard: list[bool] = []
+    times = iter([at for at, number in came if number is not HUP])
+    escalation = signals.Escalation(heard.append, clock=lambda: next(times))
+    for _, number in came:
+        escalation(number, None)
+    assert heard == asked
+
+
 # -- in forks ------------------------------------------------------------------------------------------------------------------
 
 
