@@ -90,6 +90,9 @@ def _handle(number: int, _frame: "FrameType | None") -> None:
         _end(number)
 
 
+_handle.in_forks = _before  # type: ignore[attr-defined] # `connect.loops.signals` gives these to a fork
+
+
 def _listen() -> None:
     global _pipe
     streams.open_closed()  # else a pipe would get the number of a stream

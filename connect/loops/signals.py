@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from connect.loops import forks
 
@@ -157,7 +157,17 @@ class _Layer:
     @property
     def ends_children(self) -> bool:
         """Whether the signal does its default in a fork."""
-        return self._before is signal.SIG_DFL
+        return self._in_forks is signal.SIG_DFL
+
+    @property
+    def _in_forks(self) -> Any:
+        """The handler of before. If that is the one of the command's start, which acts in no fork, the handler before that."""
+        return getattr(self._before, "in_forks", {}).get(self.number, self._before)
+
+    def end_in_child(self) -> None:
+        """As `end`, in a fork."""
+        self._before = self._in_forks
+        self.end()
 
     def _is_in_place(self) -> bool:
         return signal.getsignal(self.number) is self
@@ -227,7 +237,7 @@ def _release() -> None:
 
 def _restore_in_child() -> None:
     while _layers:
-        _layers[-1].end()
+        _layers[-1].end_in_child()
     _wakeups.clear()
     signal.set_wakeup_fd(-1)  # as Python does from 3.12 on: it is a loop's of the parent
     _release()
