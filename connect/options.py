@@ -145,6 +145,7 @@ class Options:
             "everything; process: as thread, and functions run in processes that import the apps, which must be named as "
             '"MODULE:APPS".',
             "--isolation",
+            metavar="KIND",
         ),
     ] = "thread"
     processes: Annotated[

@@ -27,7 +27,16 @@ def test_the_docstring_of_the_call_has_every_option() -> None:
 def test_the_command_has_every_option_that_names_a_flag() -> None:
     flags = {each.option.flag.partition("/")[0] for each in declared() if each.option.flag}
     taken = {f"--{name.replace('_', '-')}" for name in inspect.signature(run).parameters if name != "ctx"}
-    own = {"--apps", "--app-dir", "--env-file", "--reload", "--allow-remote", "--log-level", "--log-format"}
+    own = {
+        "--apps",
+        "--app-dir",
+        "--env-file",
+        "--reload",
+        "--reload-timeout",
+        "--allow-remote",
+        "--log-level",
+        "--log-format",
+    }
     assert taken == flags | own
 
 

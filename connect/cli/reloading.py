@@ -17,8 +17,9 @@ from connect.cli.source_files import SourceFiles
 from connect.errors import ConfigurationError
 from connect.log_format import Format, to_stderr
 from connect.loops import signals
+from connect.redaction import logger
 
-log = logging.getLogger("connect.reload")
+log = logger("connect.reload")
 
 TIMEOUT: Final = 30.0
 """Seconds that work in flight has to finish, if the user does not say otherwise; then it is cancelled."""

@@ -63,7 +63,12 @@ def run(
             "--allow-remote", help="Let --http be an address that other machines reach, such as 0.0.0.0:9090."
         ),
     ] = False,
-    log_level: Annotated[Level, typer.Option(help="The least that is logged.", case_sensitive=False)] = "info",
+    log_level: Annotated[
+        Level,
+        typer.Option(
+            metavar="LEVEL", help="The least that is logged: debug, info, warning or error.", case_sensitive=False
+        ),
+    ] = "info",
     log_format: Annotated[
         Format, typer.Option(help="text: for people; json: an object on each line.", case_sensitive=False)
     ] = "text",

@@ -1,6 +1,7 @@
 """What a peer can name anew each time costs the worker a bounded amount of memory."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -84,11 +85,14 @@ async def test_close_reasons_and_codes_get_no_metrics_of_their_own(gw: Gateway, 
 # -- traces ------------------------------------------------------------------------------------------------------------------
 
 
-async def test_texts_of_a_gateway_are_cut_on_spans(gw: Gateway, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_texts_of_a_gateway_are_cut_on_spans(
+    gw: Gateway, run: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Spans wait to be exported: 2,048 of them, where OpenTelemetry is left as it is."""
     provider, waiting = TracerProvider(), InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(waiting))
     monkeypatch.setattr(trace, "get_tracer", lambda name, version=None: provider.get_tracer(name, version))
+    caplog.set_level(logging.CRITICAL, "connect.functions")  # pytest keeps every record
     await run(traces=True)
     await gw.wait_for_worker()
     name = "\U0001f600" * 900  # 3,600 bytes; what has a longer name is ignored

@@ -126,7 +126,10 @@ async def lab(start_process: Any, tmp_path: Path) -> Any:
         made = Lab(address, session, token, command)
         async with asyncio.timeout(20), session.get("/feed") as feed:
             async for line in feed.content:
-                if b'"app-raises"' in line:
+                if (
+                    line.startswith(b"data: ")
+                    and "app-raises" in strict(line.removeprefix(b"data: "))["world"]["functions"]
+                ):
                     break
         yield made
     await asyncio.to_thread(command.signal)
