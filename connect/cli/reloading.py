@@ -8,7 +8,6 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +24,8 @@ TIMEOUT: Final = 30.0
 """Seconds that work in flight has to finish, if the user does not say otherwise; then it is cancelled."""
 KILL_SECONDS: Final = 10.0
 """Seconds that a worker has to end once its work is cancelled."""
+SIGTERM_APART: Final = (0.2, 1.0, 3.0)
+"""Seconds between the signals that cancel it."""
 
 _WATCHER: Final = "STATECHART_CONNECT_RELOADED_BY"
 """The environment variable in which the worker finds the id of the process that watches the files."""
@@ -108,19 +109,29 @@ class _Watcher:
     async def _end(self, worker: asyncio.subprocess.Process, ended: asyncio.Task[int]) -> None:
         """End *worker* gracefully, and within bounds."""
         timeout = self._asked.timeout
-        _send(worker, [_close_signal()])
+        _send(worker, _close_signal())
         hurried = asyncio.create_task(self._hurried.wait())
         await asyncio.wait([ended, hurried], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         if not ended.done():
             if not hurried.done():
                 log.warning("work in flight did not finish within %g s (--reload-timeout): it is cancelled", timeout)
-            _send(worker, signals.SHUTDOWN)  # two of them: the second cancels work
-            await asyncio.wait([ended], timeout=KILL_SECONDS)
+            await _cancel(worker, ended)
         if not ended.done():
             log.error("the worker did not end within %g s after that: it is killed", KILL_SECONDS)
-            _send(worker, [signal.SIGKILL])
+            _send(worker, signal.SIGKILL)
         hurried.cancel()
         await ended
+
+
+async def _cancel(worker: asyncio.subprocess.Process, ended: asyncio.Task[int]) -> None:
+    """Have *worker* cancel its work, and wait `KILL_SECONDS` at most. The second SIGTERM does it; two at once may count as one."""
+    latest = asyncio.get_running_loop().time() + KILL_SECONDS
+    for seconds in (*SIGTERM_APART, KILL_SECONDS):
+        _send(worker, signal.SIGTERM)
+        left = latest - asyncio.get_running_loop().time()
+        await asyncio.wait([ended], timeout=min(seconds, max(left, 0.0)))
+        if ended.done():
+            return
 
 
 async def _start() -> asyncio.subprocess.Process:
@@ -140,10 +151,9 @@ def _close_signal() -> signal.Signals:
     return signal.SIGTERM if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN else hangup
 
 
-def _send(worker: asyncio.subprocess.Process, numbers: Iterable[signal.Signals]) -> None:
+def _send(worker: asyncio.subprocess.Process, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
-        for number in numbers:
-            worker.send_signal(number)
+        worker.send_signal(number)
 
 
 def _exit_text(code: int) -> str:
