@@ -46,7 +46,9 @@ class Options:
     instance_id: Annotated[
         str | None,
         Option(
-            "Identifies this process to the server; keep it across restarts. Default: the host's name.", "--instance-id"
+            "Identifies this process to the server; keep it across restarts. Default: the host's name; on Linux with -2, -3 and so "
+            "on behind it where other workers of this host have that already.",
+            "--instance-id",
         ),
     ] = None
     rewrite_gateway_endpoint: Annotated[

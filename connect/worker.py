@@ -14,6 +14,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, ParamSpec, Self, TypeVar, cast
 
+from connect.claim import claimed
 from connect.configuration import Configuration, resolve
 from connect.connection import Connection
 from connect.errors import ConfigurationError, LinkLost
@@ -80,16 +81,21 @@ class WorkerConnection:
             raise ConfigurationError("this worker was started before: make a new one with connect()")
         if self._closing:
             return
+        try:
+            with claimed(self._known) as self._known:
+                self._identity = identity(self._known)
+                await self._start()
+        finally:
+            self._end()
+
+    async def _start(self) -> None:
         home = asyncio.get_running_loop()
         self._listeners.set_default_loop(home)
         executor = self._executor = executor_for(self._known, home, self._request, self._listeners.emit)
         self._processes = cast("ProcessPool", executor) if self._known.processes else None
         self._connection = Connection(self._known, executor, self._listeners)
-        try:
-            with signals.handled(self._known.shutdown_signals, signals.Escalation(self._request)):
-                await self._run(self._connection)
-        finally:
-            self._end()
+        with signals.handled(self._known.shutdown_signals, signals.Escalation(self._request)):
+            await self._run(self._connection)
 
     async def _run(self, connection: Connection) -> None:
         on_own_thread = self._known.options.isolation != "none"
