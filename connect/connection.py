@@ -15,11 +15,7 @@ from connect.delivery.leases import Leases
 from connect.delivery.outbox import Outbox
 from connect.dialler import Dialler
 from connect.errors import ConnectTimeout, GatewayDraining, InternalError, LinkLost
-from connect.events import (
-    Closed,
-    Draining,
-    Reconnecting,
-)
+from connect.events import Closed, Draining, Reconnecting
 from connect.execution import Executor
 from connect.history import History
 from connect.identity import log_start
@@ -65,6 +61,8 @@ class Connection:
         self._hurried = False
         self._starting: asyncio.Task[None] | None = None
         self._stuck: list[str] = []
+        self.cancelled: list[str] = []
+        """Once the worker has ended: ids of the executions that were cancelled, or kept from beginning, and answered."""
         self.is_closing = False
 
     # -- running ---------------------------------------------------------------------------------------------------------------
@@ -284,7 +282,7 @@ class Connection:
             self._dialler.stop()
             self._requests.accepting = False
             self._requests.give_up("not delivered before the shutdown ended")
-            self._stuck = self._requests.running()
+            self._stuck, self.cancelled = self._requests.running(), list(self._requests.cancelled)
             for link in self._links.alive:
                 link.close()
         except Exception:

@@ -17,16 +17,9 @@ from connect import wire
 from connect.delivery import leases
 from connect.delivery.outbox import Outbox
 from connect.delivery.replies import BROKEN, CANCELLED, serialise
-from connect.events import (
-    LeaseLost,
-    ReplyBuffered,
-    ReplyFlushed,
-    ReplyLost,
-    RequestCompleted,
-    RequestReceived,
-)
+from connect.events import LeaseLost, ReplyBuffered, ReplyFlushed, ReplyLost, RequestCompleted, RequestReceived
 from connect.execution import Executor, Invocation, Outcome, report
-from connect.execution.outcome import STATUS_NAMES
+from connect.execution.outcome import CANCELLED_OP, STATUS_NAMES
 from connect.link import Link
 from connect.listeners import Listeners
 from connect.log_format import about_request
@@ -53,6 +46,9 @@ class RequestOwner(Protocol):
 
     def request_answered(self, request: "Request") -> None:
         """Its reply exists, or there will never be one. May come more than once."""
+
+    def request_cancelled(self, request: "Request") -> None:
+        """It was cancelled, or kept from beginning: its reply says so."""
 
     def request_ended(self, request: "Request") -> None:
         """It is confirmed, flushed or lost."""
@@ -372,6 +368,8 @@ class Request:
         status = STATUS_NAMES[outcome.status]
         log.debug("request %s replied: %s after %.3f s", self.id, status, took)
         self._log_execution(outcome)
+        if outcome.op == CANCELLED_OP:
+            self._owner.request_cancelled(self)
         if self._settings.listeners.wants(RequestCompleted):
             self._settings.listeners.emit(
                 RequestCompleted(

@@ -60,6 +60,7 @@ class Requests:
         )
         self.accepting = True
         self.cancelling = False
+        self.cancelled: list[str] = []
         self.received = 0
         self._open: dict[str, Request] = {}
         self._size = 0
@@ -173,6 +174,9 @@ class Requests:
             self._unanswered.remove(request.id)
             self._lighten(request)
             self._tell_if_answered()
+
+    def request_cancelled(self, request: Request) -> None:
+        self.cancelled.append(request.id)
 
     def _lighten(self, request: Request) -> None:
         """Its payload is not needed any more; but a task that cannot be stopped keeps it."""

@@ -322,6 +322,13 @@ class WorkerConnection:
         """
         return self._connection.stuck() if self._connection and not self._processes else []
 
+    def cancelled(self) -> list[str]:
+        """Ids of executions that the shutdown has cancelled, or kept from beginning; known once the worker has ended.
+
+        Each is answered with an error that lets the server try it again. `ReplyLost` tells of an answer that was not delivered.
+        """
+        return self._connection.cancelled if self._connection else []
+
     def __repr__(self) -> str:
         return f"<WorkerConnection {self.get_state().value}>"
 

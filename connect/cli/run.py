@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -162,11 +162,7 @@ async def _live(worker: WorkerConnection, ending: Ending) -> int:
     code = 0
     try:
         await worker.start()
-        if lost:
-            code = 1
-            log.error("stopped; requests without a reply: %s", ", ".join(lost))
-        else:
-            log.info("stopped gracefully")
+        code = _say_how_it_ended(worker, lost)
     except ConfigurationError:  # a process of the pool cannot import the apps
         raise
     except ConnectError as error:
@@ -183,6 +179,19 @@ async def _live(worker: WorkerConnection, ending: Ending) -> int:
         )
         ending.now(code)
     return code
+
+
+def _say_how_it_ended(worker: WorkerConnection, lost: Sequence[str]) -> int:
+    """Log the last line of *worker*, whose replies to *lost* were not delivered. Returns the exit code."""
+    told = len(set(worker.cancelled()) - set(lost))
+    if lost:
+        cancelled = f"; executions cancelled, and the server told: {told}" if told else ""
+        log.error("stopped; requests without a reply: %s%s", ", ".join(lost), cancelled)
+    elif told:
+        log.warning("stopped; executions cancelled: %d; the server was told of each, and may try it again", told)
+    else:
+        log.info("stopped gracefully")
+    return 1 if lost else 0
 
 
 def _chain(error: BaseException) -> str:

@@ -118,6 +118,7 @@ async def test_sigterm_twice_cancels_user_code_and_still_answers(gw: Gateway, he
     await run.done()
     assert worker.task.exception() is None
     retriable(gw, run)
+    assert worker.cancelled() == run.requests
     assert signal.getsignal(signal.SIGTERM) == handler
 
 
@@ -137,6 +138,7 @@ async def test_the_first_signal_alone_lets_work_finish(gw: Gateway, held: Held, 
     await finish(held, run)
     await closed(worker)
     assert worker.task.exception() is None
+    assert worker.cancelled() == []
 
 
 async def test_shutdown_timeout_cancels_user_code_and_still_answers(gw: Gateway, held: Held, start: Any) -> None:
@@ -146,7 +148,7 @@ async def test_shutdown_timeout_cancels_user_code_and_still_answers(gw: Gateway,
     await closed(worker)
     await run.done()
     retriable(gw, run)
-    assert worker.stuck() == []
+    assert (worker.cancelled(), worker.stuck()) == (run.requests, [])
 
 
 @pytest.mark.parametrize("isolation", ["thread", "none"])
