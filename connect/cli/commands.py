@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
+from connect import command_name
 from connect.cli import config, starting, streams
 from connect.errors import ConfigurationError
 from connect.execution.ending import Ending
@@ -32,13 +33,14 @@ _COMPLETE: Final = "_STATECHART_CONNECT_COMPLETE"
 """The environment variable with which a shell asks for completions."""
 
 _EXAMPLES: Final = {
-    "run": "INNGEST_DEV=http://127.0.0.1:8288 python -m connect run main:apps",
-    "demo": "python -m connect demo",
-    "lab": "python -m connect lab main:apps",
-    "doctor": "python -m connect doctor main:apps --register",
-    "gateway": "python -m connect gateway --port 8288 --heartbeat 1s",
+    "run": "INNGEST_DEV=http://127.0.0.1:8288 {} run main:apps",
+    "demo": "{} demo",
+    "lab": "{} lab main:apps",
+    "doctor": "{} doctor main:apps --register",
+    "gateway": "{} gateway --port 8288 --heartbeat 1s",
 }
-"""The commands, each with an example for its help. Each is a module of this folder with a function of the same name."""
+"""The commands, each with an example for its help; `{}` is what the user calls this program. Each is a module of this folder with a
+function of the same name."""
 
 
 def assembled(arguments: Sequence[str]) -> typer.Typer:
@@ -55,7 +57,7 @@ def assembled(arguments: Sequence[str]) -> typer.Typer:
     app.callback()(_options)
     named = _named(arguments)
     for name in [named] if named in _EXAMPLES else _EXAMPLES:
-        app.command(epilog=f"Example: {_EXAMPLES[name]}")(_command(name))
+        app.command(epilog=f"Example: {_EXAMPLES[name].format(command_name.typed())}")(_command(name))
     return app
 
 
@@ -106,7 +108,7 @@ def _run(ending: Ending) -> int:
 def _called() -> str | None:
     """The command's name in its help; None: as it was called. For completions it is the installed name, which shells know."""
     by_shell = {"--show-completion", "--install-completion"} & set(sys.argv) or _COMPLETE in os.environ
-    return "statechart-connect" if by_shell else None
+    return command_name.SCRIPT if by_shell else None
 
 
 def _show_version(asked: bool) -> None:

@@ -5,6 +5,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from connect import command_name
 from connect.cli.demo_timeline import Incident, Timeline
 from connect.cli.sample_app import SampleApp
 from connect.gateway import Gateway
@@ -93,7 +94,9 @@ class Report:
         if self.is_good and self._interrupted:
             return Text("Interrupted. Nothing was lost until then.\n", style="green")
         if self.is_good:
-            return Text("Nothing was lost. Run your own functions: python -m connect run MODULE:APPS\n", style="green")
+            return Text(
+                f"Nothing was lost. Run your own functions: {command_name.typed()} run MODULE:APPS\n", style="green"
+            )
         return Text("This should not have happened: please report it, with the lines above.\n", style="bold red")
 
 

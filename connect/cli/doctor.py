@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from connect.cli import config, starting
+from connect.cli import companions, config, starting
 from connect.doctor import CHECKS, Arguments, Examination, scrubbed
 from connect.doctor.environment import secrets
 from connect.doctor.report import Json, Lines, Report, Screen, Verdict
@@ -18,6 +18,7 @@ from connect.execution.app_lookup import locate
 
 @config.takes("api_base_url", "gateway_url", "insecure_gateway", "env", "proxy")
 def doctor(
+    ctx: typer.Context,
     apps: Annotated[
         str | None,
         typer.Argument(metavar="[MODULE:APPS]", help="As for run; default: the environment alone.", show_default=False),
@@ -44,9 +45,10 @@ def doctor(
 
     Exit 0: all well. 1: something is wrong. 2: misuse.
     """
+    companions.check(ctx, {"register": "apps", "app_dir": "apps"})
     config.prepare(app_dir, env_file)
     arguments = Arguments(
-        apps=_found(apps, register=register),
+        apps=_found(apps),
         register=register,
         timeout=_positive(timeout),
         **config.as_options(given),
@@ -55,11 +57,9 @@ def doctor(
     raise typer.Exit(asyncio.run(_examine(arguments, _report(as_json=as_json))).exit_code)
 
 
-def _found(apps: str | None, *, register: bool) -> Any:
+def _found(apps: str | None) -> Any:
     """The user's apps; None without MODULE:APPS. What their module prints goes to stderr: stdout is the report's."""
     if apps is None:
-        if register:
-            raise ConfigurationError("--register has nothing to register: name MODULE:APPS too")
         return None
     try:
         with contextlib.redirect_stdout(sys.stderr):

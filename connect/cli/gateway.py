@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from connect import wire
+from connect import command_name, wire
 from connect.cli import starting
 from connect.execution.outcome import STATUS_NAMES
 from connect.gateway import Call, Connection, Ended, Frame, Gateway, Kind, Record, Retry, Unheard
@@ -92,7 +92,7 @@ async def _listen(served: Gateway) -> None:
 
 def _greet(served: Gateway) -> None:
     typer.echo(f"gateway at {served.url}, Ctrl-C ends it")
-    typer.echo(f"  a worker   INNGEST_DEV={served.url} python -m connect run MODULE:APPS")
+    typer.echo(f"  a worker   INNGEST_DEV={served.url} {command_name.typed()} run MODULE:APPS")
     typer.echo(f"  an event   {_curl(served, 'EVENT')}")
 
 

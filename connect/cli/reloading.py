@@ -11,7 +11,8 @@ import threading
 from dataclasses import dataclass
 from typing import Final
 
-from connect.cli import starting, streams
+from connect import command_name
+from connect.cli import starting
 from connect.cli.source_files import SourceFiles
 from connect.errors import ConfigurationError
 from connect.log_format import Format, to_stderr
@@ -141,7 +142,7 @@ async def _start() -> asyncio.subprocess.Process:
 
 def _own_words() -> list[str]:
     """What Python is called with to run this command as the user has run it."""
-    is_script = streams.called() != streams.MODULE and os.path.isfile(sys.argv[0])
+    is_script = command_name.typed() == command_name.SCRIPT and os.path.isfile(sys.argv[0])
     return [sys.argv[0]] if is_script else ["-m", "connect"]
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 
-from connect.cli import config, reloading, starting
+from connect.cli import companions, config, reloading, starting
 from connect.cli.progress import Progress
 from connect.cli.reloading import Reloading
 from connect.cli.source_files import SourceFiles
@@ -26,6 +26,8 @@ from connect.worker import WorkerConnection, bound_end, connect
 Level = Literal["debug", "info", "warning", "error"]
 
 PAGE: Final = "127.0.0.1:9090"
+_NEEDS: Final = {"reload_timeout": "reload", "allow_remote": "http"}
+"""Flags that do nothing without another one."""
 
 log = logger("connect")
 
@@ -82,6 +84,7 @@ def run(
     SIGTERM or Ctrl-C: finish what is in flight, deliver every reply, exit 0.
     Again: cancel what is in flight, and still deliver. Exit 1: a reply is lost.
     """
+    companions.check(ctx, _NEEDS)
     if reload:
         _check_timeout(reload_timeout)
         others = [config.FILE, Path(".env"), *([env_file] if env_file else [])]

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 
+from connect import command_name
 from connect.cli import streams
 
 LAST_WORDS = 0.3
@@ -149,7 +150,7 @@ def _command() -> str | None:
 
 def _say_and_flush(number: int) -> None:
     before = "it was connected" if _command() == "run" else "it began"
-    line = f"{streams.called()}: stopped by {signal.Signals(number).name} before {before}\n"
+    line = f"{command_name.typed()}: stopped by {signal.Signals(number).name} before {before}\n"
     os.write(2, line.encode())  # not to `sys.stderr`, whose lock the main thread may hold
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # user code may have put anything there

@@ -5,6 +5,8 @@ import errno
 import os
 import sys
 
+from connect import command_name
+
 _UNWRITABLE = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
@@ -21,19 +23,10 @@ def open_closed() -> None:
             setattr(sys, f"__{name}__", stream)
 
 
-MODULE = "python -m connect"
-
-
-def called() -> str:
-    """The command as the user typed it: `MODULE`, or the installed name."""
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    return MODULE if spec and spec.name == "connect.__main__" else "statechart-connect"
-
-
 def report(line: str) -> None:
     """Write *line* to standard error behind the command's name, if that can be written."""
     with contextlib.suppress(OSError):
-        sys.stderr.write(f"{called()}: {line}\n")
+        sys.stderr.write(f"{command_name.typed()}: {line}\n")
         sys.stderr.flush()
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 import aiohttp
 
+from connect import command_name
 from connect.doctor import network
 from connect.doctor.context import Context
 from connect.doctor.findings import Seen, Skipped, Wrong, wrong
@@ -30,7 +31,7 @@ async def port(context: Context) -> Seen:
     """Open the API's port. Raises: Wrong."""
     return await network.reach(
         context.api,
-        f"start the server (to try: python -m connect gateway), or correct the address ({context.origin_source})",
+        f"start the server (to try: {command_name.typed()} gateway), or correct the address ({context.origin_source})",
     )
 
 

@@ -91,6 +91,18 @@ def test_typer_hands_on_what_click_documents() -> None:
     assert (code, heard) == (0, ["--help", "7"]), f"{installed('typer')}: its Context is not click's any more"
 
 
+def test_typer_tells_what_was_typed() -> None:
+    app, heard = typer.Typer(context_settings={"default_map": {"kept": 1}}), []
+
+    @app.command()
+    def run(ctx: typer.Context, typed: int = 1, kept: int = 0, missing: int = 1) -> None:
+        heard.extend(source.name for name in ctx.params if (source := ctx.get_parameter_source(name)))
+
+    app(["--typed", "1"], standalone_mode=False)
+    sources = ["COMMANDLINE", "DEFAULT_MAP", "DEFAULT"]
+    assert sorted(heard) == sorted(sources), f"{installed('typer')}: flags that do nothing are not refused any more"
+
+
 # -- protobuf --------------------------------------------------------------------------------------------------------------------
 
 
