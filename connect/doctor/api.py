@@ -126,7 +126,8 @@ def _refusal(context: Context, error: ConnectError, has_key: bool) -> Wrong:
         case ProtocolError():
             return Wrong(f"the answer is not one of an Inngest server: {error}", _NO_API)
         case _:
-            return wrong(error)
+            other = wrong(error)
+            return other if other.cure else Wrong(other.found, "see the server's log, or that of a proxy on the way")
 
 
 def _unset(context: Context) -> str:

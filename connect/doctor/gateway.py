@@ -82,7 +82,7 @@ async def websocket(context: Context) -> Seen:
         context.socket = await open_socket(context.session, context.gateway_url)
     except aiohttp.WSServerHandshakeError as error:
         raise Wrong(
-            f"{context.gateway_url} refuses the upgrade: {error.message} (status {error.status})", _UPGRADES
+            f"{context.gateway_url} refuses the upgrade: {error.message.lower()} (status {error.status})", _UPGRADES
         ) from None
     except (aiohttp.ClientError, OSError) as error:
         raise network.broken(context.gateway, error) from None

@@ -12,6 +12,7 @@ from connect.doctor.findings import Seen, Skipped, Wrong, wrong
 from connect.errors import ConfigurationError
 from connect.transport.address import Address
 from connect.transport.connector import route_of
+from connect.transport.failures import why
 from connect.transport.proxies import Proxy
 from connect.transport.route import Route, Unreachable
 
@@ -136,17 +137,18 @@ def untrusted(target: Address | Proxy, error: BaseException) -> Wrong:
             f"{target} does not speak TLS as it should ({reason})",
             "if the server speaks no TLS, write http or ws instead of https or wss",
         )
-    return Wrong(f"{target} ended the connection in the TLS handshake: {error}", "see the server's log, or a proxy's")
+    return Wrong(
+        f"{target} ended the connection in the TLS handshake ({why(error)})", "see the server's log, or a proxy's"
+    )
 
 
 def broken(target: Target, error: Exception) -> Wrong:
     """Why an HTTP request to *target* failed."""
     match error:
-        case aiohttp.ClientConnectorError(os_error=Unreachable() as why):
-            return _unreachable(target, why, "the port was open a moment ago: see the server's log")
+        case aiohttp.ClientConnectorError(os_error=Unreachable() as unreachable):
+            return _unreachable(target, unreachable, "the port was open a moment ago: see the server's log")
         case _:
-            told = str(error) or type(error).__name__
             return Wrong(
-                f"{target} accepts connections but does not speak HTTP: {told}",
-                "check the port: another program seems to listen there",
+                f"{target} accepts connections but does not speak HTTP: {why(error)}",
+                "check the port: another program seems to listen there, or a server that speaks TLS: then write https or wss",
             )

@@ -27,6 +27,7 @@ from connect.redaction import peer_text
 from connect.secrets import Keyring, Secret, without_passwords
 from connect.transport import answers
 from connect.transport.connector import forwarding
+from connect.transport.failures import why
 from connect.transport.progress import Progress
 from connect.transport.tunnel import login_refused
 
@@ -136,8 +137,8 @@ class Api:
             answer = f"no answer to the {what} request from {shown} within {self._timeout:g} s"
             raise HandshakeTimeout(f"cannot reach {shown}: {late}" if late else answer, what) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            # A ValueError says that the address, or a proxy's, cannot be used. Each may contain what a peer has sent.
-            raise LinkLost(f"cannot reach {shown}: {peer_text(error)}") from None
+            # A ValueError says that the address, or a proxy's, cannot be used.
+            raise LinkLost(f"cannot reach {shown}: {why(error)}") from None
         finally:
             pieces.release()
         if response.status == 407 and forwarded.by:

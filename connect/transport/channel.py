@@ -15,6 +15,7 @@ import aiohttp
 
 from connect.errors import GatewayDraining, LinkLost, TooManyApps
 from connect.redaction import logger, peer_text
+from connect.transport.failures import why
 from connect.transport.flood import Flood
 from connect.transport.websocket import CLOSE_SECONDS, WebSocket
 
@@ -201,7 +202,7 @@ class Channel:
 
 
 def _lost(what: str, error: Exception) -> LinkLost:
-    lost = LinkLost(f"cannot {what} the gateway: {peer_text(error)}")
+    lost = LinkLost(f"cannot {what} the gateway: {why(error)}")
     lost.__cause__ = error
     return lost
 
@@ -209,7 +210,7 @@ def _lost(what: str, error: Exception) -> LinkLost:
 def ending(last: aiohttp.WSMessage) -> Exception:
     """The error for a socket whose last message is *last*. Without a close frame or reason: an ordinary loss (PROTOCOL.md §2.1)."""
     if last.type is aiohttp.WSMsgType.ERROR:
-        return LinkLost(f"the link broke: {peer_text(last.data)}")
+        return LinkLost(f"the link broke: {why(last.data)}")
     if last.type is not aiohttp.WSMsgType.CLOSE:
         return LinkLost("the link broke without a close frame (1006)")
     code, reason = int(last.data), peer_text(last.extra or "")

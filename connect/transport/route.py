@@ -200,4 +200,9 @@ def _no_tls(error: OSError) -> str:
         return f"has a certificate that is not accepted: {error.verify_message.rstrip('.')}"
     if isinstance(error, ssl.SSLError):
         return f"does not speak TLS as it should: {(error.reason or str(error)).replace('_', ' ').lower()}"
-    return f"ended the connection in the TLS handshake: {error.strerror or error}"
+    return f"ended the connection in the TLS handshake{_reason(error)}"
+
+
+def _reason(error: OSError) -> str:
+    text = error.strerror or str(error)
+    return f": {text}" if text else ""

@@ -17,6 +17,7 @@ import aiohttp
 
 from connect.redaction import logger, peer_text
 from connect.transport.connector import Connector
+from connect.transport.failures import why
 from connect.transport.headers import ALWAYS, in_lower_case
 from connect.transport.proxies import Proxies
 from connect.transport.route import Route
@@ -196,9 +197,11 @@ def why_not_open(url: str, error: Exception) -> str:
     """Why `open_socket` raised *error* for *url*, in words."""
     shown = peer_text(url)
     if not isinstance(error, aiohttp.WSServerHandshakeError):
-        return f"cannot open a WebSocket to {shown}: {peer_text(error)}"
-    why = f": {error.message}" if 300 <= error.status < 400 else ""
-    return f"{shown} refused the WebSocket with status {error.status}{why}"
+        return f"cannot open a WebSocket to {shown}: {why(error)}"
+    if error.status == 101:
+        return f"{shown} does not open a WebSocket as it should: {peer_text(error.message.lower())}"
+    where = f": {error.message}" if 300 <= error.status < 400 else ""
+    return f"{shown} refused the WebSocket with status {error.status}{where}"
 
 
 def _target(url: str, location: str) -> str:
