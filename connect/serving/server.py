@@ -8,10 +8,10 @@ from typing import Any, Final
 from aiohttp import web
 
 from connect.log_format import REPEATS, one_line
-from connect.loops import forks
 from connect.redaction import logger
 from connect.serving import trust
 from connect.serving.connections import Connection, Connections
+from connect.serving.listening import listening
 
 CONNECTIONS: Final = 256
 """How many connections a server has at once, unless it says otherwise."""
@@ -43,7 +43,7 @@ class Server:
         self._host = host
         self._most = connections
         self._body_limit = body_limit
-        self._listening: asyncio.Server | None = None
+        self._listening: list[asyncio.Server] = []
         self._runner: web.AppRunner | None = None
         self._local: frozenset[str] | None = frozenset()
         self.port = 0
@@ -66,15 +66,16 @@ class Server:
         new_handler, connections = runner.server, Connections(self._most)
         assert new_handler  # noqa: S101 - after setup()
         try:
-            self._listening = await asyncio.get_running_loop().create_server(
-                lambda: Connection(new_handler(), connections), self._host, port
-            )
+            sockets = await listening(self._host, port)
         except (OSError, UnicodeError):
             await runner.cleanup()
             raise
-        forks.close_in_children(self, Server._descriptors)
+        addresses = [each.getsockname() for each in sockets]
+        loop = asyncio.get_running_loop()
+        self._listening = [
+            await loop.create_server(lambda: Connection(new_handler(), connections), sock=each) for each in sockets
+        ]
         self._runner = runner
-        addresses = [each.getsockname() for each in self._listening.sockets]
         self.port = addresses[0][1]
         self._local = trust.names(self._host, (each[0] for each in addresses))
 
@@ -87,12 +88,9 @@ class Server:
 
     def stop_listening(self) -> None:
         """Close the port; open connections go on."""
-        if self._listening:
-            self._listening.close()
-            self._listening = None
-
-    def _descriptors(self) -> list[int]:
-        return [each.fileno() for each in self._listening.sockets] if self._listening else []
+        for each in self._listening:
+            each.close()
+        self._listening = []
 
     @property
     def _guard(self) -> Any:

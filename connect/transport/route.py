@@ -14,6 +14,7 @@ import aiohappyeyeballs
 
 from connect.loops import forks
 from connect.transport.address import Address
+from connect.transport.connecting import Connecting
 from connect.transport.conversation import Conversation, ProxyFailed
 from connect.transport.names import Found, Names
 from connect.transport.progress import still_missing
@@ -110,7 +111,7 @@ class Route:
                 cast(Any, found),
                 happy_eyeballs_delay=NEXT_ADDRESS_SECONDS,
                 socket_factory=forks.private_socket,
-                loop=self._loop,
+                loop=cast(Any, Connecting(self._loop)),
             )
         except OSError as error:
             raise Unreachable("port", whom, f"{whom} {_no_connection(error)}") from error

@@ -152,6 +152,15 @@ def left_behind() -> int:
     return pid
 
 
+def in_a_thread() -> int:
+    """A fork that is made by a thread of the user's, and ends with it: as a C program does."""
+    pids = []
+    thread = threading.Thread(target=lambda: pids.append(os.fork() or sys.exit()))
+    thread.start()
+    thread.join()
+    return exit_code(pids[0])
+
+
 def sums() -> int:
     with concurrent.futures.ProcessPoolExecutor(2, mp_context=FORKS) as pool:
         return sum(pool.map(abs, [-1, -2]))
@@ -176,6 +185,7 @@ WAYS: dict[str, Callable[[], Any]] = {
     "ended at once": ended_at_once,
     "seen": seen_by_a_child,
     "terminal": terminal,
+    "in a thread": in_a_thread,
     "left behind": left_behind,
     "hook": started_with_a_hook,
 }

@@ -32,6 +32,7 @@ EXPECTED = [
     ("fork", "seen", ALONE),
     ("fork", "terminal", -2),
     ("fork", "hook", -15),
+    ("fork", "in a thread", 0),
     ("fork", "exit", 3),
     ("fork", "exit with a text", 1),
     ("fork", "return", 0),
