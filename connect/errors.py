@@ -14,7 +14,14 @@ class ConnectError(Exception):
 
 
 class ConfigurationError(ConnectError, ValueError):
-    """Options, apps or a call that cannot work; the message says what to change."""
+    """Options, apps or a call that cannot work; the message says what to change.
+
+    `option` is the argument of `connect()` whose value is wrong, or that of the command; "": it is none, or several.
+    """
+
+    def __init__(self, message: str, option: str = "") -> None:
+        super().__init__(message)
+        self.option = option
 
 
 # -- the peer's fault --------------------------------------------------------------------------------------------------------

@@ -105,6 +105,10 @@ def prepare(app_dir: Path | None, env_file: Path | None) -> None:
     if env_file:
         _load(env_file)
     if app_dir:
+        if (
+            "" not in sys.path and os.getcwd() not in sys.path
+        ):  # the installed command: it would be put before this folder later
+            sys.path.insert(0, os.getcwd())
         sys.path.insert(0, str(app_dir.resolve()))
 
 

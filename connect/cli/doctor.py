@@ -13,7 +13,7 @@ from connect.doctor import CHECKS, Arguments, Examination, scrubbed
 from connect.doctor.environment import secrets
 from connect.doctor.report import Json, Lines, Report, Screen, Verdict
 from connect.errors import ConfigurationError
-from connect.execution.app_lookup import locate
+from connect.execution.app_lookup import find
 
 
 @config.takes("api_base_url", "gateway_url", "insecure_gateway", "env", "proxy")
@@ -63,7 +63,7 @@ def _found(apps: str | None) -> Any:
         return None
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            return locate(apps)
+            return find(apps)
     except ConfigurationError as error:
         raise ConfigurationError(scrubbed(str(error), secrets())) from None
 

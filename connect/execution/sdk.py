@@ -15,16 +15,14 @@ import platform
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-import inngest
 import psutil
 import pydantic_core
 
 from connect import wire
 from connect.errors import ConfigurationError
-from connect.execution import failures, sdk_internals, tracebacks
-from connect.execution.app_lookup import locate
+from connect.execution import app_lookup, app_shape, failures, sdk_internals, tracebacks
 from connect.execution.function_guard import Attempt, current_attempt, guarded, is_run_by_a_task, pass_ctrl_c_on
 from connect.execution.function_watch import execution
 from connect.execution.outcome import Outcome, failure
@@ -32,14 +30,14 @@ from connect.execution.thread_pool import ThreadPool
 from connect.status import AppInfo, ThreadStatus
 
 if TYPE_CHECKING:
+    import inngest
+
     from connect.execution.invocation import Invocation
     from connect.execution.span_interface import Spans
     from connect.execution.thread_waits import ThreadWaits
 
 App: TypeAlias = "tuple[inngest.Inngest, Sequence[inngest.Function[Any]]]"
 AppsArgument: TypeAlias = "str | App | Sequence[App]"
-
-_CURE: Final = "pass (client, [functions])"
 
 
 class Apps:
@@ -203,23 +201,20 @@ def load(apps: AppsArgument, signing_key: str | None = None) -> Apps:
 
     *signing_key* is for clients that have none. Raises: ConfigurationError: the message says what is wrong with the apps.
     """
-    found = locate(apps) if isinstance(apps, str) else apps
-    alone = isinstance(found, inngest.Inngest) or (
-        isinstance(found, tuple) and bool(found) and isinstance(found[0], inngest.Inngest)
-    )
-    return Apps(cast(Sequence[App], [found] if alone else found), signing_key)
+    if isinstance(apps, str):
+        found = app_lookup.find(apps)
+    elif wrong := app_shape.problem(apps, "apps"):
+        raise ConfigurationError(": ".join(filter(None, wrong[:2])), option="apps")
+    else:
+        found = apps
+    return Apps(cast(Sequence[App], [found] if app_shape.is_app(found) else found), signing_key)
 
 
 def _check(apps: Sequence[App]) -> None:
     """Refuse misuse, in the official client's order and words. Raises: ConfigurationError."""
-    if not isinstance(apps, list | tuple):
-        raise ConfigurationError(f"apps is {type(apps).__name__}: pass a list of (client, [functions])")
-    if not apps:
-        raise ConfigurationError("no apps provided")
-    for app in apps:
-        _check_shape(app)
     first = apps[0][0]
     for client, functions in apps:
+        sdk_internals.check_client(client)
         for what, one, other in (
             ("API base URL", client.api_origin, first.api_origin),
             ("env", client.env, first.env),
@@ -230,27 +225,21 @@ def _check(apps: Sequence[App]) -> None:
                 raise ConfigurationError(f"inconsistent app config: {what}")
         for duplicate in _duplicates(function.id for function in functions):
             raise ConfigurationError(f"duplicate function id in app {client.app_id!r}: {duplicate!r}")
+        for function in functions:
+            _check_owner(client, function)
     for duplicate in _duplicates(client.app_id for client, _ in apps):
         raise ConfigurationError(f"duplicate app id: {duplicate!r}; put its functions into one list")
 
 
+def _check_owner(client: inngest.Inngest, function: inngest.Function[Any]) -> None:
+    owner = function.id.removesuffix(f"-{function.local_id}")
+    if owner != client.app_id:
+        problem = f"function {function.id!r} stands beside the client of app {client.app_id!r}"
+        raise ConfigurationError(f"{problem}, but the client of app {owner!r} made it: put it beside that one")
+
+
 def _duplicates(ids: Iterable[str]) -> list[str]:
     return [each for each, count in Counter(ids).items() if count > 1]
-
-
-def _check_shape(app: object) -> None:
-    match app:
-        case (inngest.Inngest() as client, list() | tuple() as functions):
-            sdk_internals.check_client(client)
-            for function in functions:
-                if not isinstance(function, inngest.Function):
-                    kind = type(function).__name__
-                    raise ConfigurationError(f"{kind} is no function: {_CURE}, made by client.create_function")
-        case inngest.Inngest():
-            problem = "came without functions, and this SDK's client does not know its own"
-            raise ConfigurationError(f"app {app.app_id!r} {problem}: {_CURE}")
-        case _:
-            raise ConfigurationError(f"{type(app).__name__} is no app: {_CURE}")
 
 
 def _configuration(client: inngest.Inngest, functions: Sequence[inngest.Function[Any]]) -> wire.AppConfiguration:

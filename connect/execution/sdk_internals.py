@@ -149,7 +149,7 @@ _OF_A_RESPONSE: Final = (
     "sdk_version",
     "status_code",
 )
-_OF_A_FUNCTION: Final = ("id", "is_handler_async", "on_failure_fn_id")
+_OF_A_FUNCTION: Final = ("id", "is_handler_async", "local_id", "on_failure_fn_id")
 _OF_THE_CLIENTS: Final = ("api_origin", "env", "signing_key_fallback")
 _OF_A_CLIENT: Final = ("app_id", "is_production", "logger")
 

@@ -72,7 +72,7 @@ def test_an_execution_that_nothing_can_stop_does_not_keep_the_process(gateway: T
         ("nowhere:apps", "no module 'nowhere'"),
         ("main:other", "has no 'other'"),
         ("main", "write MODULE:APPS"),
-        ("main:nothing", "pass a list of (client, [functions])"),
+        ("main:nothing", "main:nothing is None: did you mean main:apps?"),
         ("broken:apps", "cannot import 'broken': ZeroDivisionError"),
     ],
 )

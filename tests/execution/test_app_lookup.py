@@ -79,9 +79,12 @@ def test_apps_are_found_by_name(module: None, name: str) -> None:
         ("../main:apps", "change to .. and name main:apps"),
         ("named:other", "module 'named' has no 'other'"),
         ("named:broken", "calling 'named:broken' raised LookupError: no settings ("),
-        ("named:greedy", "calling 'named:greedy' raised TypeError"),
-        ("named:nothing", "apps is NoneType: pass a list of (client, [functions])"),
-        ("named:client", "app 'named' came without functions"),
+        (
+            "named:greedy",
+            "named:greedy is a Python function ('greedy') that needs arguments (settings): did you mean named:",
+        ),
+        ("named:nothing", "named:nothing is None: did you mean named:"),
+        ("named:client", "named:client is a client (of app 'named') without functions: did you mean named:"),
     ],
 )
 def test_a_name_that_leads_nowhere_says_why(module: None, name: str, said: str) -> None:

@@ -88,26 +88,30 @@ def test_an_app_without_functions() -> None:
 
 @pytest.mark.parametrize("wrap", [lambda client: client, lambda client: [client]])
 def test_a_client_alone_does_not_know_its_functions(wrap: Any) -> None:
-    with pytest.raises(ConfigurationError, match=r"app 'app' came without functions.*pass \(client, \[functions\]\)"):
+    said = r"^apps(\[0\])? is a client \(of app 'app'\) without functions: .*\(client, \[functions\]\)$"
+    with pytest.raises(ConfigurationError, match=said):
         sdk.load(wrap(make_client()))
 
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (None, "apps is NoneType: pass a list of"),
-        (7, "apps is int: pass a list of"),
-        ([None], "NoneType is no app"),
-        ([(KEY, [])], "tuple is no app"),
-        ([(make_client(), hello)], "tuple is no app"),
-        ([(make_client(), [hello])], "function is no function"),
+        (None, "apps is None: it must be a list of (client, [functions])"),
+        (7, "apps is an int: it must be a list of (client, [functions])"),
+        ([None], "apps[0] is None: write (client, [functions])"),
+        ([(KEY, [])], "apps[0] is a tuple: write (client, [functions])"),
+        ([(make_client(), hello)], "apps[0] has a Python function ('hello') in place of a list of functions"),
+        (
+            [(make_client(), [hello])],
+            "apps[0] has a Python function ('hello') among its functions: decorate it with @client.create_function(…)",
+        ),
     ],
 )
 def test_what_is_no_app_is_named_by_its_kind(wrong: Any, said: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         sdk.load(wrong)
     assert said in str(caught.value)
-    assert "(client, [functions])" in str(caught.value)
+    assert caught.value.option == "apps"
     assert KEY not in str(caught.value)
 
 
