@@ -138,7 +138,7 @@ class LoopWatch:
             self._asked = None
 
     def _tell(self, seconds: float, is_new: bool) -> None:
-        frame = sys._current_frames().get(self._loop_thread)
+        frame = _frames().get(self._loop_thread)
         task = asyncio.current_task(self._loop)
         if frame is None or self._asked is None:  # it has answered meanwhile: the frame is not of what blocked it
             return
@@ -151,6 +151,11 @@ class LoopWatch:
 
     def _answer(self) -> None:
         self._asked = None
+
+
+def _frames() -> dict[int, FrameType]:
+    """The innermost frame of each thread, by its id. Python need not have this; without it, no block can be told of."""
+    return getattr(sys, "_current_frames", dict)()
 
 
 def _switches() -> int:

@@ -7,6 +7,8 @@ import multiprocessing.util
 import os
 import platform
 import sys
+import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from connect import connect
 from connect.errors import ConfigurationError
 from connect.execution import otel_spans, tracebacks
+from connect.loops import watch
 from statecharts.tools.coverage import children
 from statecharts.tools.coverage.watch import Watch
 from tests.sdk_kit import make_client, make_function
@@ -175,3 +178,18 @@ def test_python_tells_frames_that_have_ended_from_those_that_have_not() -> None:
         end()
     assert tracebacks._has_ended(caught.tb.tb_next.tb_frame), said
     waiting.close()
+
+
+def test_python_shows_what_another_thread_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it, there is nothing to tell."""
+    here = threading.get_ident()
+    seen: list[str] = []
+    looking = threading.Thread(
+        target=lambda: seen.extend(each.name for each in traceback.extract_stack(watch._frames().get(here)))
+    )
+    looking.start()
+    looking.join()
+    said = f"Python {platform.python_version()}: the frames of other threads are not shown"
+    assert "test_python_shows_what_another_thread_runs" in seen, said
+    monkeypatch.delattr(sys, "_current_frames")
+    assert watch._frames() == {}
