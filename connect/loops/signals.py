@@ -211,11 +211,12 @@ def _loop_woken(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
             yield
         finally:
             loop.remove_reader(ours)
-            _wakeups.remove(theirs)
-            newest = _wakeups[-1].fileno() if _wakeups else -1
-            left = signal.set_wakeup_fd(newest, warn_on_full_buffer=False)
-            if left != theirs.fileno():  # other code, or another worker, has set its own meanwhile: keep it
-                signal.set_wakeup_fd(left, warn_on_full_buffer=False)
+            if theirs in _wakeups:  # in a fork it is not any more
+                _wakeups.remove(theirs)
+                newest = _wakeups[-1].fileno() if _wakeups else -1
+                left = signal.set_wakeup_fd(newest, warn_on_full_buffer=False)
+                if left != theirs.fileno():  # other code, or another worker, has set its own meanwhile: keep it
+                    signal.set_wakeup_fd(left, warn_on_full_buffer=False)
 
 
 @functools.cache

@@ -47,6 +47,30 @@ EXPECTED = [
 ]
 """Function, its way to make a process, what it saw."""
 
+BESIDE = """\
+import asyncio, os, sys
+import inngest
+from connect import ConnectionState, connect
+
+client = inngest.Inngest(app_id="app", is_production=False)
+
+@client.create_function(fn_id="none", trigger=inngest.TriggerEvent(event="none"))
+async def none(ctx): ...
+
+async def main():
+    worker = connect([(client, [none])], isolation=sys.argv[1])
+    running = asyncio.create_task(worker.start())
+    await worker.wait_for_state(ConnectionState.ACTIVE)
+    child = os.fork()
+    if child == 0:
+        sys.exit(5)
+    _, code = os.waitpid(child, 0)
+    print("the child ended with", os.waitstatus_to_exitcode(code), flush=True)
+    os._exit(0)  # a fork that leaves asyncio.run() takes its parent's loop along, with a worker or without
+
+asyncio.run(main())
+"""
+
 
 @pytest.fixture
 async def gw() -> AsyncIterator[Gateway]:
@@ -93,3 +117,15 @@ async def test_a_child_that_outlives_its_worker_keeps_nothing_of_it_open(gw: Gat
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
     os.kill(child, 0)
+
+
+@pytest.mark.parametrize("isolation", ["none", "thread"])
+async def test_a_fork_of_the_program_itself_ends_without_a_traceback(
+    gw: Gateway, start_process: Any, isolation: str
+) -> None:
+    """It leaves by `sys.exit()` through the worker's own `finally`, which has nothing to undo in it."""
+    program = start_process("-c", BESIDE, isolation, INNGEST_DEV=gw.url)
+    code = await asyncio.to_thread(program.ends)
+    assert code == 0, program.text
+    assert "the child ended with 5" in program.text
+    assert "Traceback" not in program.text
