@@ -8,7 +8,6 @@ import signal
 import socket
 import sys
 import time
-import urllib.parse
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from ssl import SSLContext
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Final, get_args
 
 import tenacity
 
+from connect import origins
 from connect.deadlines import Deadlines
 from connect.errors import ConfigurationError, LinkLost, ProtocolError
 from connect.execution import Executor, sdk
@@ -78,7 +78,7 @@ def resolve(options: Options) -> Configuration:
     apps = sdk.load(options.apps, options.signing_key)
     environment = options.env or apps.env
     keyring = _keyring(apps, options.signing_key, options.signing_key_fallback, environment)
-    origin = _origin(options.api_base_url or apps.api_origin, keyring)
+    origin = origins.checked(options.api_base_url, apps.api_origin, is_key_sent=bool(keyring.bearer))
     return Configuration(
         options=replace(
             options, signing_key=None, signing_key_fallback=None, proxy=None
@@ -124,7 +124,7 @@ def _check_values(options: Options) -> None:
     for name, value in {"shutdown_timeout": options.shutdown_timeout, "stall_warning": options.stall_warning}.items():
         if value is not None and not _number(name, value) >= 0:
             none = "no limit" if name == "shutdown_timeout" else "no warning"
-            raise ConfigurationError(f"{name} is {value}: it must not be negative, and None is {none}")
+            raise ConfigurationError(f"{name} is {value}: it must not be negative, and None is {none}", name)
     if options.retry is not None:
         _check_policy(options.retry)
 
@@ -133,9 +133,9 @@ def _check_types(options: Options) -> None:
     for each in declared():
         value = getattr(options, each.name)
         if each.kind == str | None and not isinstance(value, str | None):
-            raise ConfigurationError(f"{each.name} is of type {type(value).__name__}: it must be a str")
+            raise ConfigurationError(f"{each.name} is of type {type(value).__name__}: it must be a str", each.name)
         if each.kind is bool and not isinstance(value, bool):
-            raise ConfigurationError(f"{each.name} is {value!r}: it must be True or False")
+            raise ConfigurationError(f"{each.name} is {value!r}: it must be True or False", each.name)
     if options.rewrite_gateway_endpoint is not None and not callable(options.rewrite_gateway_endpoint):
         raise ConfigurationError(
             f"rewrite_gateway_endpoint is {options.rewrite_gateway_endpoint!r}: pass a function that takes an address and "
@@ -168,7 +168,8 @@ def _processes(options: Options, numbers: Iterable[int]) -> "PoolSettings | None
         for name, value in given.items():
             if value is not None:
                 raise ConfigurationError(
-                    f'{name} is {value}, but isolation is {options.isolation!r}: pass isolation="process"'
+                    f'{name} is {value}, but isolation is {options.isolation!r}: pass isolation="process" (--isolation process)',
+                    name,
                 )
         return None
     if sys.platform == "win32":
@@ -204,18 +205,27 @@ def _http(http: str | None, status_page: bool) -> tuple[str, int] | None:
 
 def _keyring(known: sdk.Apps, primary: str | None, fallback: str | None, env: str | None) -> Keyring:
     """A key given here is always sent; a client's own only in cloud mode, as the official client does."""
-    if known.is_cloud:
-        primary = primary or known.signing_key
-        fallback = fallback or known.signing_key_fallback
     keys = [
-        SigningKey.parse(text, name) if text else None
-        for text, name in ((primary, "signing_key"), (fallback, "signing_key_fallback"))
+        _key(option, given, client if known.is_cloud else None)
+        for option, given, client in (
+            ("signing_key", primary, known.signing_key),
+            ("signing_key_fallback", fallback, known.signing_key_fallback),
+        )
     ]
     if env is None and any(key and key.is_branch for key in keys):
         raise ConfigurationError(
             "the signing key is for branch environments, but none is named: pass env=… or set INNGEST_ENV"
         )
     return Keyring(*keys)
+
+
+def _key(option: str, given: str | None, client: str | None) -> SigningKey | None:
+    """The key that the option gives, or else the client. Raises: ConfigurationError: it names the option or the variable."""
+    if given:
+        return SigningKey.parse(given, option)
+    variable = f"INNGEST_{option.upper()}"
+    is_from_variable = client == os.environ.get(variable)
+    return SigningKey.parse(client, variable if is_from_variable else f"the client's {option}") if client else None
 
 
 def _caution(known: sdk.Apps, signing_key: str | None, api_base_url: str | None) -> str | None:
@@ -234,8 +244,9 @@ def _concurrency(asked: int | None, known: sdk.Apps) -> int | None:
     value = known.max_worker_concurrency if asked is None else asked
     if value is None:
         return None
-    if _whole("max_worker_concurrency", value) < 0:
-        raise ConfigurationError(f"max_worker_concurrency is {value}: it must not be negative; 0 is no limit")
+    name = "max_worker_concurrency"
+    if _whole(name, value) < 0:
+        raise ConfigurationError(f"{name} is {value}: it must not be negative; 0 is no limit", name)
     return value
 
 
@@ -244,26 +255,9 @@ def _instance_id(asked: str | None) -> str:
         return socket.gethostname()
     if not asked.strip():
         raise ConfigurationError(
-            "instance_id is empty: leave it out for the host's name, or pass one that survives restarts"
+            "instance_id is empty: leave it out for the host's name, or pass one that survives restarts", "instance_id"
         )
     return asked
-
-
-def _origin(text: str, keyring: Keyring) -> str:
-    try:
-        parts = urllib.parse.urlsplit(text)
-        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is none, or half an IPv6 address
-        is_address = False
-    if not is_address:
-        raise ConfigurationError(
-            f"api_base_url {without_passwords(text)!r} is no http or https address: write http://HOST:PORT or https://HOST"
-        )
-    if keyring.bearer and "@" in parts.netloc:
-        raise ConfigurationError(
-            "the API address has a user name or password in it, which cannot be sent beside a signing key: leave it out"
-        )
-    return text
 
 
 def _proxies(options: Options, origin: str) -> Proxies:
@@ -279,11 +273,13 @@ def _proxies(options: Options, origin: str) -> Proxies:
 
 def _fixed_gateway(options: Options) -> str | None:
     """The address of the user's own, in place of the granted ones; None: there is none. Raises: ConfigurationError."""
-    fixed = options.gateway_url or os.environ.get("INNGEST_CONNECT_GATEWAY_URL")
+    option, variable = "gateway_url", "INNGEST_CONNECT_GATEWAY_URL"
+    fixed = options.gateway_url or os.environ.get(variable)
     try:
         return gateway_endpoint(fixed) if fixed else None
     except ValueError as error:
-        raise ConfigurationError(f"gateway_url (or INNGEST_CONNECT_GATEWAY_URL): {error}") from None
+        source = option if options.gateway_url else variable
+        raise ConfigurationError(f"{source}: {error}", option if source == option else "") from None
 
 
 def _endpoint(options: Options, *, is_guarded: bool) -> Callable[[str], str]:
@@ -361,7 +357,7 @@ def _sleep_of(retry: tenacity.AsyncRetrying) -> Callable[[float], Awaitable[None
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise ConfigurationError(f"{name} is {value!r}: it must be one of {', '.join(allowed)}")
+        raise ConfigurationError(f"{name} is {value!r}: it must be one of {', '.join(allowed)}", name)
 
 
 def _signals(asked: Sequence[signal.Signals]) -> tuple[signal.Signals, ...]:
@@ -376,16 +372,16 @@ def _signals(asked: Sequence[signal.Signals]) -> tuple[signal.Signals, ...]:
 def _positive(**values: float | None) -> None:
     for name, value in values.items():
         if value is not None and not _number(name, value) > 0:
-            raise ConfigurationError(f"{name} is {value}: it must be more than 0")
+            raise ConfigurationError(f"{name} is {value}: it must be more than 0", name)
 
 
 def _whole(name: str, value: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigurationError(f"{name} is {value!r}: it must be a whole number")
+        raise ConfigurationError(f"{name} is {value!r}: it must be a whole number", name)
     return value
 
 
 def _number(name: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigurationError(f"{name} is {value!r}: it must be a number")
+        raise ConfigurationError(f"{name} is {value!r}: it must be a number", name)
     return value

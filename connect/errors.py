@@ -16,7 +16,8 @@ class ConnectError(Exception):
 class ConfigurationError(ConnectError, ValueError):
     """Options, apps or a call that cannot work; the message says what to change.
 
-    `option` is the argument of `connect()` whose value is wrong, or that of the command; "": it is none, or several.
+    `option` is the argument of `connect()`, or of the command, whose value is wrong; "": it is none, or several. The message begins
+    with it, unless it is `apps`.
     """
 
     def __init__(self, message: str, option: str = "") -> None:

@@ -6,7 +6,6 @@ its output; 2: misuse, with one line that says what to change.
 
 import importlib
 import importlib.metadata
-import inspect
 import io
 import os
 import sys
@@ -16,7 +15,8 @@ from typing import Annotated, Any, Final, NoReturn
 import typer
 
 from connect import command_name
-from connect.cli import config, starting, streams
+from connect.cli import config, sources, starting, streams
+from connect.cli.project_table import Table
 from connect.errors import ConfigurationError
 from connect.execution.ending import Ending
 from connect.log_format import one_line
@@ -57,7 +57,8 @@ def assembled(arguments: Sequence[str]) -> typer.Typer:
     app.callback()(_options)
     named = _named(arguments)
     for name in [named] if named in _EXAMPLES else _EXAMPLES:
-        app.command(epilog=f"Example: {_EXAMPLES[name].format(command_name.typed())}")(_command(name))
+        example = _EXAMPLES[name].format(command_name.typed())
+        app.command(cls=sources.Command, epilog=f"Example: {example}")(_command(name))
     return app
 
 
@@ -126,9 +127,5 @@ def _options(
     command = ctx.invoked_subcommand
     if command not in ("run", "doctor") or set(ctx.help_option_names) & set(sys.argv):
         return  # neither the other commands nor the help read the table: a wrong one must not stop them
-    given, known = config.defaults(_parameters("run")), _parameters(command)
-    ctx.default_map = {command: {name: value for name, value in given.items() if name in known}}
-
-
-def _parameters(command: str) -> Sequence[str]:
-    return [name for name in inspect.signature(_command(command)).parameters if name != "ctx"]
+    table = Table.read(config.kinds(_command("run")))
+    sources.use(ctx, command, table, set(config.kinds(_command(command))))

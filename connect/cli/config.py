@@ -1,23 +1,22 @@
-"""What the commands share: the flags for the options of `connect()`, `[tool.connect]` in pyproject.toml, an environment file."""
+"""What the commands share: the flags for the options of `connect()`, the folder of the apps, an environment file."""
 
 import inspect
 import io
 import os
 import sys
-import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar, get_args
 
 import typer
 
 from connect.errors import ConfigurationError
+from connect.execution.app_lookup import search_here
 from connect.options import Declared, declared
 
 F = TypeVar("F", bound=Callable[..., None])
 
 FILE: Final = Path("pyproject.toml")
-TABLE: Final = "[tool.connect]"
 
 AppDir = Annotated[
     Path | None,
@@ -49,7 +48,7 @@ def takes(*names: str) -> Callable[[F], F]:
 
 def as_options(given: Mapping[str, Any]) -> dict[str, Any]:
     """What a command that `takes` options was given, under the names of `connect()`."""
-    names = {_parameter(each.option.flag): each.name for each in declared() if each.option.flag}
+    names = {parameter(each.option.flag): each.name for each in declared() if each.option.flag}
     return {names[name]: value for name, value in given.items()}
 
 
@@ -59,45 +58,19 @@ def _flag(each: Declared) -> inspect.Parameter:
     option = typer.Option(each.option.flag, help=words, metavar=each.option.metavar)
     takes: Any = each.option.flag_kind or each.kind
     kind = Annotated[takes, option]
-    name = _parameter(each.option.flag)
+    name = parameter(each.option.flag)
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=kind)
 
 
-def _parameter(flag: str) -> str:
+def parameter(flag: str) -> str:
+    """The parameter of a command that the *flag* sets."""
     return flag.partition("/")[0].removeprefix("--").replace("-", "_")
 
 
-def defaults(known: Iterable[str]) -> dict[str, Any]:
-    """The values of the table, by parameter; its names may be written with hyphens. {} if there is no file or no table.
-
-    Raises: ConfigurationError: the file cannot be read, or the table has a name that is not *known*.
-    """
-    if not FILE.exists():
-        return {}
-    try:
-        whole: Any = tomllib.loads(FILE.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigurationError(f"{FILE} cannot be read: {error}") from None
-    for name in ("tool", "connect"):
-        whole = whole.get(name, {})
-        if not isinstance(whole, dict):
-            raise ConfigurationError(f"{FILE}: {TABLE} is not a table: write NAME = VALUE below it")
-    given = {name.replace("-", "_"): value for name, value in whole.items()}
-    _check(given, set(known))
-    return given
-
-
-def _check(given: dict[str, Any], known: set[str]) -> None:
-    for name, value in given.items():
-        written = name.replace("_", "-")
-        if name not in known:
-            allowed = ", ".join(sorted(each.replace("_", "-") for each in known))
-            raise ConfigurationError(
-                f"{FILE}: {TABLE} has {written!r}, which is not an option; the options are {allowed}"
-            )
-        if isinstance(value, list | dict):
-            kind = "list" if isinstance(value, list) else "table"
-            raise ConfigurationError(f"{FILE}: {TABLE} has a {kind} for {written!r}: write a single value")
+def kinds(command: Callable[..., Any]) -> dict[str, Any]:
+    """The types of a command's parameters, by name."""
+    parameters = inspect.signature(command).parameters.values()
+    return {each.name: get_args(each.annotation)[0] for each in parameters if get_args(each.annotation)}
 
 
 def prepare(app_dir: Path | None, env_file: Path | None) -> None:
@@ -105,10 +78,7 @@ def prepare(app_dir: Path | None, env_file: Path | None) -> None:
     if env_file:
         _load(env_file)
     if app_dir:
-        if (
-            "" not in sys.path and os.getcwd() not in sys.path
-        ):  # the installed command: it would be put before this folder later
-            sys.path.insert(0, os.getcwd())
+        search_here()  # at once: later it would come before the folder, where the command is the installed one
         sys.path.insert(0, str(app_dir.resolve()))
 
 
@@ -119,10 +89,10 @@ def _load(path: Path) -> None:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"--env-file: cannot read {path}: {error}") from None
+        raise ConfigurationError(f"env_file: cannot read {path}: {error}", "env_file") from None
     number = _wrong_line(text)
     if number is not None:
-        raise ConfigurationError(f"--env-file: line {number} of {path} cannot be read: write NAME=VALUE")
+        raise ConfigurationError(f"env_file: line {number} of {path} cannot be read: write NAME=VALUE", "env_file")
     for name, value in dotenv.dotenv_values(stream=io.StringIO(text)).items():
         if value is not None:
             os.environ.setdefault(name, value)

@@ -122,14 +122,14 @@ def _explained(level: Level) -> Iterator[None]:
 
 def _check_timeout(seconds: float) -> None:
     if not seconds >= 0:
-        raise ConfigurationError(f"--reload-timeout is {seconds:g}: it must not be negative")
+        raise ConfigurationError(f"reload_timeout is {seconds:g}: it must not be negative", "reload_timeout")
 
 
 def _check_address(http: str | None, *, allow_remote: bool) -> None:
     """Raises: ConfigurationError: other machines could read what is served at *http*, and the user has not allowed that."""
     if http and not allow_remote and not is_loopback(address(http)[0]):
-        problem = f"--http {http} shows ids and errors to other machines"
-        raise ConfigurationError(f"{problem}: pass --allow-remote too, or a loopback address")
+        problem = f"http {http} shows ids and errors to other machines"
+        raise ConfigurationError(f"{problem}: pass --allow-remote too, or a loopback address", "http")
 
 
 def _run(worker: WorkerConnection, ending: Ending) -> int:

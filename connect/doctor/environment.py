@@ -10,6 +10,7 @@ from typing import Final
 
 import inngest
 
+from connect import origins
 from connect.configuration import Configuration, resolve
 from connect.doctor.context import Context
 from connect.doctor.findings import Seen, Skipped, Wrong, wrong
@@ -23,9 +24,6 @@ from connect.transport.websocket import open_session
 KEYS: Final = ("INNGEST_SIGNING_KEY", "INNGEST_SIGNING_KEY_FALLBACK")
 SECRET: Final = (*KEYS, "INNGEST_EVENT_KEY")
 """Variables whose values are never shown."""
-
-_ORIGINS: Final = ("INNGEST_API_BASE_URL", "INNGEST_BASE_URL", "INNGEST_DEV")
-_DEFAULTS: Final = ("https://api.inngest.com", "http://127.0.0.1:8288")
 
 
 async def sdk_version(_: Context) -> Seen:
@@ -121,11 +119,7 @@ def _mode(resolved: Configuration) -> str:
 def _origin_source(context: Context) -> str:
     if context.arguments.api_base_url:
         return "--api-base-url"
-    origin = context.configuration.origin.rstrip("/")
-    for name in _ORIGINS:
-        if origin and os.environ.get(name, "").strip().rstrip("/") == origin:
-            return name
-    return "the default" if origin in _DEFAULTS else "the client's"
+    return origins.source(context.configuration.origin).removesuffix(" api_base_url")
 
 
 async def keys(_: Context) -> Seen:

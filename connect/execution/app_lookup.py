@@ -72,7 +72,7 @@ def _parts(name: str) -> tuple[str, str]:
     if _is_file(module):
         raise _no_apps(f"{module!r} is a file, not a module", _as_module(module, attribute))
     if module.startswith(".") or not module or not attribute or ":" in attribute:
-        _search_here()
+        search_here()
         instance = app_names.alternatives(app_names.meant(name.lstrip("."))) or "main:apps"
         raise _no_apps(f"{name!r} names no apps", f"write MODULE:APPS, for instance {instance}")
     return module, attribute
@@ -89,7 +89,7 @@ def _as_module(file: str, attribute: str) -> str:
         path = path.relative_to(os.getcwd())
     module = path.name if path.is_absolute() or ".." in path.parts else ".".join(path.parts)
     if not attribute:
-        _search_here()
+        search_here()
         attribute = next(iter(app_names.meant(module)), "").partition(":")[2] or "APPS"
     if module == path.name and path.parent != Path():
         return f"change to {path.parent} and name {module}:{attribute}, or pass --app-dir {path.parent}"
@@ -146,7 +146,8 @@ def _check_returned(name: str, function: Any, returned: object) -> None:
         raise _no_apps(f"{name} returned None", "let it return [(client, [functions])]")
 
 
-def _search_here() -> None:
+def search_here() -> None:
+    """Put the working directory on `sys.path` if it is not there."""
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
 
@@ -157,7 +158,7 @@ def _folders() -> list[str]:
 
 
 def _imported(name: str, attribute: str) -> ModuleType:
-    _search_here()
+    search_here()
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -20,7 +20,7 @@ try:
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 except ImportError as error:
     cure = "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http"
-    raise ConfigurationError(f"traces need OpenTelemetry: {cure}") from error
+    raise ConfigurationError(f"traces need OpenTelemetry: {cure}", "traces") from error
 
 __all__ = ["LONGEST", "Execution", "Executions", "Span", "SpanKind", "StatusCode", "export", "tracer"]
 

@@ -81,7 +81,7 @@ class Proxies:
         if not option:
             return cls({}, NoProxy(""), {})
         if not isinstance(option, str):
-            raise ConfigurationError(f"proxy is {option!r}: pass an address, or False for none")
+            raise ConfigurationError(f"proxy is {option!r}: pass an address, or False for none", "proxy")
         parse(option, "proxy")
         return cls({"all": option}, NoProxy(""), {"all": "proxy"})
 
@@ -131,15 +131,21 @@ def parse(text: str, source: str) -> Proxy:
     scheme, rest = _apart(text)
     known = _SCHEMES.get(scheme)
     if known is None:
-        raise ConfigurationError(f"{source} names a proxy of a kind that this worker cannot use: {_FORMS}")
+        raise ConfigurationError(
+            f"{source} names a proxy of a kind that this worker cannot use: {_FORMS}", _option(source)
+        )
     login, at, place = rest.rpartition("@")
     try:
         address = Address.of(f"{known}://{re.split('[/?#]', place, maxsplit=1)[0]}")
     except ValueError:
         address = Address(known, "", 0)
     if not address.port:
-        raise ConfigurationError(f"{source} names a proxy without a valid host and port: {_FORMS}")
+        raise ConfigurationError(f"{source} names a proxy without a valid host and port: {_FORMS}", _option(source))
     return Proxy(address, source, Secret(":".join(_login(login))) if at else None)
+
+
+def _option(source: str) -> str:
+    return source if source == "proxy" else ""
 
 
 def _apart(text: str) -> tuple[str, str]:

@@ -42,7 +42,7 @@ def address(text: str) -> tuple[str, int]:
     """The host and the port of `HOST:PORT`, or of `[::1]:80` for IPv6. Raises: ConfigurationError: *text* is neither."""
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isdecimal() or int(port) > 65_535:
-        raise ConfigurationError(f"http is {text!r}: write HOST:PORT, such as 127.0.0.1:9090 or 0.0.0.0:9090")
+        raise ConfigurationError(f"http is {text!r}: write HOST:PORT, such as 127.0.0.1:9090 or 0.0.0.0:9090", "http")
     return host.strip("[]"), int(port)
 
 
@@ -105,7 +105,7 @@ def cannot_listen(where: str, error: OSError | UnicodeError, cure: str, option: 
         why = "this is not a host's name"
     else:
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
-    return ConfigurationError(f"{option}cannot listen on {where} ({why}): {cure}")
+    return ConfigurationError(f"{option}cannot listen on {where} ({why}): {cure}", option.partition(":")[0])
 
 
 def _routes(worker: "Source", metrics: "Metrics") -> list[Any]:

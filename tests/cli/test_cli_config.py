@@ -34,18 +34,22 @@ def test_the_command_line_goes_first(run: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('insance-id = "x"', "[tool.connect] has 'insance-id', which is not an option; the options are"),
-        ("flush-timeout = [", "pyproject.toml cannot be read"),
-        ('flush-timeout = "soon"', "Invalid value for '--flush-timeout'"),
-        ("apps = ['main:apps']", "[tool.connect] has a list for 'apps'"),
+        ('insance-id = "x"', "[tool.connect] has 'insance-id', which is not an option: did you mean 'instance-id'?"),
+        (
+            "nonsense = 1",
+            "[tool.connect] has 'nonsense', which is not an option; the options are allow-remote, api-base-url, app",
+        ),
+        ("flush-timeout = [", "pyproject.toml cannot be read: it is not TOML: "),
+        ('flush-timeout = "soon"', '[tool.connect] flush-timeout is "soon": it must be a number'),
     ],
 )
 def test_a_wrong_table_is_refused(run: Any, tmp_path: Path, text: str, told: str) -> None:
-    """One line says what is wrong in it."""
+    """One line says what is wrong in it, and in which file."""
     table(tmp_path, text)
     worker = run("main:apps")
     assert worker.ends() == 2
     assert told in worker.text
+    assert worker.text.startswith(f"python -m connect: {tmp_path}/pyproject.toml")
     assert len(worker.lines) == 1
 
 
@@ -55,7 +59,7 @@ def test_what_is_no_table_is_refused(run: Any, tmp_path: Path, text: str) -> Non
     worker = run("main:apps")
     assert worker.ends() == 2
     assert worker.lines == [
-        "python -m connect: pyproject.toml: [tool.connect] is not a table: write NAME = VALUE below it\n"
+        f"python -m connect: {tmp_path}/pyproject.toml: [tool.connect] is not a table: write NAME = VALUE below it\n"
     ]
 
 

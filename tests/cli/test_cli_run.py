@@ -95,7 +95,7 @@ def test_no_server_to_go_to_is_misuse(run: Any, key: dict[str, str]) -> None:
 def test_an_option_that_cannot_work_is_misuse(run: Any) -> None:
     worker = run("main:apps", "--flush-timeout", "0")
     assert worker.ends() == 2
-    assert "flush_timeout is 0.0: it must be more than 0" in worker.text
+    assert "--flush-timeout is 0.0: it must be more than 0" in worker.text
 
 
 @pytest.mark.parametrize("words", [("--http", "0.0.0.0:9090"), ("--http", "192.0.2.1:9090", "--status-page")])

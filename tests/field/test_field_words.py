@@ -220,3 +220,65 @@ def test_the_folder_of_app_dir_is_named_when_a_module_is_not_in_it(
     assert said_of("iner:all").startswith(
         f"no module 'iner' in {folder}/src or {folder} or on the path: did you mean inner"
     )
+
+
+_KEY = {"INNGEST_DEV": "", "INNGEST_SIGNING_KEY": "signkey-prod-ab"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"INNGEST_DEV": "host:99999"}, "INNGEST_DEV 'http://host:99999' is no http or https address"),
+        ({**_KEY, "INNGEST_API_BASE_URL": "localhost"}, "INNGEST_API_BASE_URL 'localhost' is no http or https address"),
+        ({**_KEY, "INNGEST_SIGNING_KEY": "secret"}, "INNGEST_SIGNING_KEY is not a signing key"),
+        ({**_KEY, "INNGEST_SIGNING_KEY_FALLBACK": "secret"}, "INNGEST_SIGNING_KEY_FALLBACK is not a signing key"),
+        ({"INNGEST_DEV": "1", "INNGEST_CONNECT_GATEWAY_URL": "http://host"}, "INNGEST_CONNECT_GATEWAY_URL: gateway"),
+    ],
+)
+def test_a_variable_is_blamed_by_its_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], said: str
+) -> None:
+    """Also where the SDK's client hands its value on, or leaves it out without a word."""
+    orders = folder / "orders.py"
+    orders.write_text(orders.read_text().replace('app_id="shop", is_production=False', 'app_id="shop"'))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert said_of("orders:make").startswith(said)
+
+
+# -- through the command -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def refused(folder: Path, start_process: Any) -> Any:
+    """What the command says at the table *text* of the project, the *arguments* of `run`, and variables: one line, exit code 2."""
+
+    def said(text: str, *arguments: str, **env: str) -> str:
+        (folder / "pyproject.toml").write_text(f"[tool.connect]\n{text}\n")
+        command = start_process("-m", "connect", "run", *arguments, **env)
+        assert command.ends() == 2
+        assert len(command.lines) == 1
+        assert "secret" not in command.text
+        return str(command.text.rstrip("\n").removeprefix("python -m connect: "))
+
+    return said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('flush-timeout = "soon"', 'flush-timeout is "soon": it must be a number'),
+        ("flush_timeout = 0", "flush_timeout is 0.0: it must be more than 0"),
+        ('log-format = "xml"', "log-format: 'xml' is not one of 'text', 'json'"),
+        ("reload-timeout = -1\nreload = true", "reload-timeout is -1: it must not be negative"),
+        ('apps = "orders:app"', "apps: orders:app is a FastAPI (of fastapi): did you mean orders:apps"),
+    ],
+)
+def test_a_wrong_value_of_the_project_is_blamed_on_its_file(folder: Path, refused: Any, text: str, said: str) -> None:
+    arguments = [] if text.startswith("apps") else ["orders:apps"]
+    assert refused(text, *arguments).startswith(f"{folder}/pyproject.toml: [tool.connect] {said}")
+
+
+def test_a_flag_is_blamed_alone_and_counts_before_a_wrong_value_of_the_project(refused: Any) -> None:
+    line = refused('flush-timeout = "soon"', "orders:apps", "--flush-timeout", "0", "--log-format", "json")
+    assert line == "--flush-timeout is 0.0: it must be more than 0"
