@@ -12,12 +12,12 @@ from connect.transport.address import Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _SEPARATORS = re.compile(r"[,;\s]+")
-_SECURE = ("https", "wss")
+_SECURE = {"https": True, "wss": True, "http": False, "ws": False}
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One entry: a name or a pattern, or a network; for one port, and for addresses with or without TLS alone."""
+    """One entry: a name or a pattern, or a network; for one port, and for addresses with or without TLS alone; None: for all."""
 
     pattern: str
     network: Network | None
@@ -25,15 +25,15 @@ class _Entry:
     is_secure: bool | None
 
     def fits(self, to: Address) -> bool:
-        if self.port not in (None, to.port) or self.is_secure not in (None, to.scheme in _SECURE):
+        if self.port not in (None, to.port) or self.is_secure not in (None, _SECURE.get(to.scheme)):
             return False
         host = plain(to.host)
+        found = _network(host)
         if self.network:
-            found = _network(host)
             return found is not None and found.version == self.network.version and found.subnet_of(self.network)  # type: ignore[arg-type]
         if "*" in self.pattern:
             return fnmatch.fnmatchcase(host, self.pattern) or host == self.pattern.removeprefix("*.")
-        return host == self.pattern or host.endswith("." + self.pattern)
+        return host == self.pattern or (found is None and host.endswith("." + self.pattern))
 
 
 class NoProxy:
@@ -54,12 +54,12 @@ class NoProxy:
 
 def _read(part: str) -> Iterator[_Entry]:
     scheme, separator, rest = part.rpartition("://")
-    is_secure = scheme.lower() in _SECURE if separator else None
+    is_secure = _SECURE.get(scheme.lower()) if separator else None
     whole = _network(rest)
     if whole:
         yield _Entry("", whole, None, is_secure)
         return
-    host, port = _apart(rest)
+    host, port = _apart(rest.partition("/")[0])
     pattern = plain(host).lstrip(".")
     if pattern:
         yield _Entry(pattern, _network(pattern), port, is_secure)

@@ -26,6 +26,7 @@ _ORDER: Final = {
 }
 """By the scheme of an address: the beginnings of the variables, the first that is set counts."""
 _SCHEMES: Final = {"http": "http", "https": "https", "socks5": "socks5", "socks5h": "socks5", "socks": "socks5"}
+_HALF: Final = re.compile(r"[a-z0-9+.-]+:/", re.IGNORECASE)
 _FORMS: Final = (
     "write http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT, with USER:PASSWORD@ before HOST if it wants them"
 )
@@ -78,22 +79,24 @@ class Proxies:
         """The proxies for the value *option* of `connect(proxy=…)`. Raises: ConfigurationError: it names no proxy."""
         if option is None:
             return cls.of_environment()
-        if not option:
+        if option is False or option == "":
             return cls({}, NoProxy(""), {})
         if not isinstance(option, str):
-            raise ConfigurationError(f"proxy is {option!r}: pass an address, or False for none", "proxy")
+            # The text of a value of another type may show a password.
+            kind = "True" if option is True else f"of type {type(option).__name__}"
+            raise ConfigurationError(f"proxy is {kind}: pass an address as a str, or False for none", "proxy")
         parse(option, "proxy")
         return cls({"all": option}, NoProxy(""), {"all": "proxy"})
 
     @classmethod
     def of_environment(cls) -> "Proxies":
         """The proxies that the variables name; without any, on macOS and Windows, those of the system's settings."""
-        texts = urllib.request.getproxies_environment()
-        if not texts:
+        sources = _variables()
+        if not sources:
             texts = urllib.request.getproxies()
             return _OfSystem(texts, NoProxy(""), dict.fromkeys(texts, "the system's settings"))
-        no_proxy = NoProxy(texts.pop("no", ""))
-        return cls(texts, no_proxy, {kind: _variable(kind) for kind in texts})
+        texts = {kind: os.environ[name] for kind, name in sources.items()}
+        return cls(texts, NoProxy(texts.pop("no", "")), sources)
 
     def find(self, url: str) -> Proxy | None:
         """The proxy for *url*; None: it is reached directly, or is no address, which the attempt to use it says.
@@ -108,7 +111,7 @@ class Proxies:
         if kind is None or self._is_direct(to):
             return None
         if kind not in self._known:
-            self._known[kind] = parse(self._texts[kind], self._sources[kind])
+            self._known[kind] = parse(self._texts[kind], self._sources[kind], is_socks=kind == "socks")
         return self._known[kind]
 
     def _is_direct(self, to: Address) -> bool:
@@ -120,28 +123,40 @@ class _OfSystem(Proxies):
         return bool(urllib.request.proxy_bypass(to.host))
 
 
-def _variable(kind: str) -> str:
-    """The variable that counts for *kind*: the one in lower case, if it is set."""
-    name = "_".join([kind, "proxy"])
-    return name if os.environ.get(name) else next(each for each in os.environ if each.lower() == name)
+def _variables() -> dict[str, str]:
+    """By the beginning of its name, in lower case: the variable that counts. One in lower case hides the others, even if empty.
+
+    A CGI server sets HTTP_PROXY to what its client sends as the header `Proxy`.
+    """
+    is_cgi = "REQUEST_METHOD" in os.environ
+    found = {}
+    for name in sorted(os.environ, key=str.islower):
+        kind, _, end = name.lower().rpartition("_")
+        if end == "proxy" and (name.islower() or (os.environ[name] and not (is_cgi and kind == "http"))):
+            found[kind] = name
+    return {kind: name for kind, name in found.items() if os.environ[name]}
 
 
-def parse(text: str, source: str) -> Proxy:
-    """The proxy that *text* names. Raises: ConfigurationError: it names none; the message shows nothing of *text*."""
+def parse(text: str, source: str, *, is_socks: bool = False) -> Proxy:
+    """The proxy that *text* names. *is_socks*: without a scheme, or with http, it is a SOCKS proxy, as macOS writes them.
+
+    Raises: ConfigurationError: it names none; the message shows nothing of *text*.
+    """
     scheme, rest = _apart(text)
+    scheme = "socks5" if is_socks and scheme == "http" else scheme
     known = _SCHEMES.get(scheme)
     if known is None:
         raise ConfigurationError(
             f"{source} names a proxy of a kind that this worker cannot use: {_FORMS}", _option(source)
         )
-    login, at, place = rest.rpartition("@")
+    login, _, place = rest.rpartition("@")
     try:
         address = Address.of(f"{known}://{re.split('[/?#]', place, maxsplit=1)[0]}")
     except ValueError:
         address = Address(known, "", 0)
     if not address.port:
         raise ConfigurationError(f"{source} names a proxy without a valid host and port: {_FORMS}", _option(source))
-    return Proxy(address, source, Secret(":".join(_login(login))) if at else None)
+    return Proxy(address, source, Secret(":".join(_login(login))) if login.strip(":") else None)
 
 
 def _option(source: str) -> str:
@@ -149,9 +164,11 @@ def _option(source: str) -> str:
 
 
 def _apart(text: str) -> tuple[str, str]:
-    """Scheme, in lower case, and the rest. An address without a scheme is one of http."""
+    """Scheme, in lower case, and the rest. An address without a scheme is one of http; `http:/proxy` has half a scheme."""
     scheme, separator, rest = text.strip().partition("://")
-    return (scheme.lower(), rest) if separator else ("http", text.strip().removeprefix("//"))
+    if separator or _HALF.match(scheme):
+        return scheme.lower(), rest
+    return "http", scheme.removeprefix("//")
 
 
 def _login(login: str) -> tuple[str, str]:
