@@ -104,7 +104,7 @@ def test_misuse_is_one_line_and_2(run: Any) -> None:
     command = run("--isolation", "process", "--recycle-after", "0")
     assert command.ends() == 2
     assert len(command.lines) == 1
-    assert "recycle_after is 0: it must be more than 0" in command.text
+    assert "--recycle-after is 0: it must be more than 0" in command.text
 
 
 def test_a_process_that_cannot_import_ends_it_with_one_line_and_2(run: Any, tmp_path: Path) -> None:

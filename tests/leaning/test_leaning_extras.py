@@ -106,6 +106,35 @@ def test_typer_tells_what_was_typed() -> None:
     assert sorted(heard) == sorted(sources), f"{installed('typer')}: flags that do nothing are not refused any more"
 
 
+def test_typer_tells_where_a_value_comes_from() -> None:
+    app, heard = typer.Typer(), []
+
+    class Command(typer.core.TyperCommand):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            try:
+                return super().parse_args(ctx, args)
+            except typer.BadParameter as error:
+                heard.append((ctx.meta, error.param.name, ctx.get_parameter_source(error.param.name).name))  # type: ignore[union-attr]
+                raise
+
+        def invoke(self, ctx: Any) -> Any:
+            heard.append(ctx.get_parameter_source("port").name)
+            return super().invoke(ctx)
+
+    @app.callback()
+    def options(ctx: typer.Context) -> None:
+        ctx.default_map = {"run": {"port": "nine"}}
+        ctx.meta["said"] = "above"
+
+    @app.command(cls=Command)
+    def run(port: int = 1) -> None: ...
+
+    with pytest.raises(typer.BadParameter):
+        app(["run"], standalone_mode=False)
+    app(["run", "--port", "7"], standalone_mode=False)
+    assert heard == [({"said": "above"}, "port", "DEFAULT_MAP"), "COMMANDLINE"], f"{installed('typer')}: see sources.py"
+
+
 # -- protobuf --------------------------------------------------------------------------------------------------------------------
 
 
