@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from ssl import SSLContext
+from ssl import PROTOCOL_TLS_SERVER, SSLContext
 from typing import TYPE_CHECKING, Final, get_args
 
 import tenacity
@@ -143,6 +143,8 @@ def _check_types(options: Options) -> None:
         )
     if not isinstance(options.ssl, SSLContext | None):
         raise ConfigurationError(f"ssl is {options.ssl!r}: pass an ssl.SSLContext")
+    if options.ssl and options.ssl.protocol is PROTOCOL_TLS_SERVER:
+        raise ConfigurationError("ssl is a context for servers: pass one of ssl.create_default_context()")
     if not isinstance(options.deadlines, Deadlines):
         raise ConfigurationError(f"deadlines is {options.deadlines!r}: pass a connect.Deadlines")
 

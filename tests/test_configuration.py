@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -346,6 +347,8 @@ def test_options_of_processes_are_refused_where_there_are_none(options: dict[str
     ("options", "says"),
     [
         ({"deadlines": 5}, "deadlines is 5: pass a connect.Deadlines"),
+        ({"ssl": False}, "ssl is False: pass an ssl.SSLContext"),
+        ({"ssl": ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)}, "ssl is a context for servers"),
         ({"executor": 5}, "executor is int, without start, execute, stop: implement connect.Executor"),
         ({"insecure_gateway": "false"}, "insecure_gateway is 'false': it must be True or False"),
         ({"rewrite_gateway_endpoint": "ws://x"}, "rewrite_gateway_endpoint is 'ws://x': pass a function"),

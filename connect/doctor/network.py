@@ -121,16 +121,16 @@ def _unreachable(target: Target, error: Unreachable, cure: str) -> Wrong:
         case "port":
             return _closed(target, error, cure)
         case "tls":
-            return untrusted(error.whom, error.__cause__ or error)
+            return untrusted(error.whom, error.__cause__ or error, error.cure)
         case _:
             return Wrong(error.what, error.cure or "see the proxy's log")
 
 
-def untrusted(target: Address | Proxy, error: BaseException) -> Wrong:
-    """Why the TLS handshake failed."""
+def untrusted(target: Address | Proxy, error: BaseException, known: str = "") -> Wrong:
+    """Why the TLS handshake failed. *known*: what to do, if the attempt found it out."""
     if isinstance(error, ssl.SSLCertVerificationError):
         problem, cure = _CERTIFICATES.get(error.verify_code, ("is not trusted", _TRUST))
-        return Wrong(f"the certificate of {target} {problem} ({error.verify_message.rstrip('.')})", cure)
+        return Wrong(f"the certificate of {target} {problem} ({error.verify_message.rstrip('.')})", known or cure)
     if isinstance(error, ssl.SSLError):
         reason = (error.reason or str(error)).replace("_", " ").lower()
         return Wrong(

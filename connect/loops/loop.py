@@ -2,12 +2,14 @@
 
 import asyncio
 import gc
+import socket
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from connect.loops import forks
 
 T = TypeVar("T")
+P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
@@ -17,6 +19,26 @@ def new_loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
+
+
+async def hand_over(
+    loop: asyncio.AbstractEventLoop, make: Callable[[], P], sock: socket.socket, **tls: Any
+) -> tuple[asyncio.Transport, P]:
+    """Give the connected *sock* to the protocol that *make* makes: `loop.create_connection`, with *tls* handed on.
+
+    Raises: what that raises; *sock* is closed then.
+
+    uvloop closes the descriptor of a connection that ends at once, or is cancelled, and leaves it in *sock*. At its own end *sock*
+    would close it again, and with it another socket that has got the number by then (uvloop issue 738).
+    """
+    is_closing = True
+    try:
+        transport, protocol = await loop.create_connection(make, sock=sock, **tls)
+        is_closing = transport.is_closing()
+    finally:
+        if is_closing and not isinstance(loop, asyncio.BaseEventLoop):
+            sock.detach()
+    return transport, protocol
 
 
 def run_until_done(

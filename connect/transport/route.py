@@ -13,6 +13,8 @@ from typing import Any, Final, Literal, TypeVar, cast
 import aiohappyeyeballs
 
 from connect.loops import forks
+from connect.loops.loop import hand_over
+from connect.transport import authorities
 from connect.transport.address import Address
 from connect.transport.connecting import Connecting
 from connect.transport.conversation import Conversation, ProxyFailed
@@ -73,11 +75,12 @@ class Route:
 
         Raises: Unreachable.
         """
+        if not _is_name(to.host):
+            raise Unreachable("name", to, f"the name {to.host} is none that a host can have")
         first = proxy.address if proxy else to
         found = await self.look_up(first, proxy)
         while True:
-            opened = await self._connect(first, proxy, found)
-            peer = opened.getpeername()
+            opened, peer = await self._connect(first, proxy, found)
             try:
                 connected = await self._hand_over(opened, to, proxy, make, forwards=forwards)
             except Unreachable as error:
@@ -101,20 +104,27 @@ class Route:
 
     async def reach(self, first: Address, proxy: Proxy | None) -> socket.socket:
         """A TCP connection to *first*, which is *proxy*'s if that is given. Raises: Unreachable."""
-        return await self._connect(first, proxy, await self.look_up(first, proxy))
+        opened, _ = await self._connect(first, proxy, await self.look_up(first, proxy))
+        return opened
 
-    async def _connect(self, first: Address, proxy: Proxy | None, found: Found) -> socket.socket:
+    async def _connect(self, first: Address, proxy: Proxy | None, found: Found) -> tuple[socket.socket, Any]:
+        """A connection to one of the addresses *found*, and that address."""
         whom = proxy or first
         still_missing(f"no connection to {whom} could be made")
         try:
-            return await aiohappyeyeballs.start_connection(
+            opened = await aiohappyeyeballs.start_connection(
                 cast(Any, found),
                 happy_eyeballs_delay=NEXT_ADDRESS_SECONDS,
                 socket_factory=forks.private_socket,
                 loop=cast(Any, Connecting(self._loop)),
             )
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # uvloop raises RuntimeError
             raise Unreachable("port", whom, f"{whom} {_no_connection(error)}") from error
+        try:
+            return opened, opened.getpeername()
+        except OSError as error:
+            opened.close()
+            raise Unreachable("port", whom, f"{whom} ended the connection at once") from error
 
     async def _hand_over(
         self, opened: socket.socket, to: Address, proxy: Proxy | None, make: Callable[[], P], *, forwards: bool
@@ -140,14 +150,12 @@ class Route:
     ) -> tuple[asyncio.Transport, P]:
         """Give the socket *opened* to the protocol that *make* makes, behind TLS if *first* wants it."""
         if not first.is_tls:
-            return await self._loop.create_connection(make, sock=opened)
+            return await hand_over(self._loop, make, opened)
         still_missing(f"the TLS handshake with {whom} did not end")
         try:
-            return await self._loop.create_connection(
-                make, sock=opened, ssl=self.context, server_hostname=_certified(first)
-            )
+            return await hand_over(self._loop, make, opened, ssl=self.context, server_hostname=_certified(first))
         except OSError as error:
-            raise Unreachable("tls", whom, f"{whom} {_no_tls(error)}") from error
+            raise self._no_tls(whom, error) from error
 
     async def _change_hands(
         self, talk: Conversation, to: Address, make: Callable[[], P]
@@ -160,7 +168,7 @@ class Route:
             try:
                 secure = await self._loop.start_tls(transport, protocol, self.context, server_hostname=_certified(to))
             except OSError as error:
-                raise Unreachable("tls", to, f"{to} {_no_tls(error)}") from error
+                raise self._no_tls(to, error) from error
             if secure is None:
                 raise Unreachable("tls", to, f"{to} ended the connection in the TLS handshake")
             transport = secure
@@ -168,6 +176,20 @@ class Route:
             transport.set_protocol(protocol)
         protocol.connection_made(transport)
         return transport, protocol
+
+    def _no_tls(self, whom: Address | Proxy, error: OSError) -> Unreachable:
+        """The error that says so, and what to do if the environment's authorities cannot be used."""
+        is_unknown = isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in authorities.UNKNOWN
+        cure = authorities.cure() if is_unknown and not self._given else ""
+        return Unreachable("tls", whom, f"{whom} {_tls_failed(error)}", cure)
+
+
+def _is_name(host: str) -> bool:
+    """Whether a host can have that name, or it is an address. A proxy is asked for it, and TLS, without a look-up here."""
+    try:
+        return len(host.encode("idna")) < 256
+    except UnicodeError:
+        return False
 
 
 def _certified(to: Address) -> str:
@@ -188,7 +210,7 @@ def _numbers(error: object) -> set[int]:
     return {int(number) for number in _NUMBER.findall(str(error))}
 
 
-def _no_connection(error: OSError) -> str:
+def _no_connection(error: OSError | RuntimeError) -> str:
     numbers = _numbers(error)
     if errno.ECONNREFUSED in numbers:
         return "refuses: nothing listens there"
@@ -196,7 +218,7 @@ def _no_connection(error: OSError) -> str:
     return f"cannot be reached: {reasons}"
 
 
-def _no_tls(error: OSError) -> str:
+def _tls_failed(error: OSError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"has a certificate that is not accepted: {error.verify_message.rstrip('.')}"
     if isinstance(error, ssl.SSLError):

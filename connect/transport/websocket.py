@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 import aiohttp
 
 from connect.redaction import logger, peer_text
+from connect.transport.address import Address
 from connect.transport.connector import Connector
 from connect.transport.failures import why
 from connect.transport.headers import ALWAYS, in_lower_case
@@ -212,10 +213,15 @@ def _target(url: str, location: str) -> str:
 
 
 async def open_socket(session: aiohttp.ClientSession, url: str) -> WebSocket:
-    """Open a WebSocket to the gateway at *url*; *session* is one of `open_session`. Raises: aiohttp.ClientError, OSError.
+    """Open a WebSocket to the gateway at *url*; *session* is one of `open_session`.
 
-    A redirect is refused with a `WSServerHandshakeError` of its status.
+    Raises: aiohttp.ClientError, OSError; ValueError: *url* has no valid host and port. A redirect is refused with a
+    `WSServerHandshakeError` of its status.
     """
+    try:
+        Address.of(url)
+    except ValueError:
+        raise ValueError(f"gateway endpoint {peer_text(url)!r}: its host or port is not valid") from None
     socket = await session.ws_connect(
         url,
         protocols=(SUBPROTOCOL,),

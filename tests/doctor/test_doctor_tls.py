@@ -51,6 +51,14 @@ async def test_an_authority_that_is_not_known(serve: Serve, monkeypatch: pytest.
     assert "comes from an authority that is not known here" in findings.diagnosis("API TLS")
 
 
+async def test_a_folder_of_authorities_that_is_not_there(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    monkeypatch.setenv("SSL_CERT_DIR", str(CERTIFICATES / "nothing"))
+    findings = await examine(api_base_url=await serve(nothing_here, "good"))
+    assert "comes from an authority that is not known here" in findings.diagnosis("API TLS")
+    assert findings["API TLS"].next == "correct SSL_CERT_DIR, which names no folder that is there"
+
+
 async def test_a_good_one(serve: Serve) -> None:
     findings = await examine(api_base_url=await serve(nothing_here, "good"))
     assert findings["API TLS"].mark is Mark.GOOD

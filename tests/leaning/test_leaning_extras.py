@@ -2,10 +2,12 @@
 
 import argparse
 import asyncio
+import contextlib
 import importlib.metadata
 import multiprocessing.util
 import os
 import platform
+import socket
 import sys
 import threading
 import traceback
@@ -222,3 +224,21 @@ def test_python_shows_what_another_thread_runs(monkeypatch: pytest.MonkeyPatch) 
     assert "test_python_shows_what_another_thread_runs" in seen, said
     monkeypatch.delattr(sys, "_current_frames")
     assert watch._frames() == {}
+
+
+def test_uvloop_closes_the_descriptor_of_a_socket() -> None:
+    uvloop = pytest.importorskip("uvloop")
+    ours, theirs = socket.socketpair()
+
+    async def main() -> None:
+        transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=ours)
+        ours.detach()
+        transport.abort()
+        await asyncio.sleep(0.01)
+
+    uvloop.run(main())
+    theirs.setblocking(False)
+    with theirs, contextlib.suppress(BlockingIOError):
+        assert theirs.recv(1) == b""
+        return
+    pytest.fail(f"{installed('uvloop')} leaves the descriptor of a detached socket open")

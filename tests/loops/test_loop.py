@@ -1,13 +1,18 @@
 """The worker's own loops are the quickest that is installed; the garbage collector does not walk through what is imported."""
 
 import asyncio
+import contextlib
+import socket
+import ssl
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from connect.loops.loop import new_loop, run_until_done
+from connect.loops.loop import hand_over, new_loop, run_until_done
 
 
 def test_a_new_loop_is_uvloops_where_that_is_installed() -> None:
@@ -24,7 +29,7 @@ def test_without_uvloop_it_is_asyncios() -> None:
 import sys
 sys.modules["uvloop"] = None
 import asyncio
-from connect.loops.loop import new_loop, run_until_done
+from connect.loops.loop import hand_over, new_loop, run_until_done
 loop = new_loop()
 assert isinstance(loop, asyncio.SelectorEventLoop), loop
 loop.close()
@@ -79,4 +84,34 @@ def test_what_the_main_task_raises_is_no_stop() -> None:
     with pytest.raises(SystemExit, match="3"):
         run_until_done(loop, main(), told.append)
     assert told == []
+    loop.close()
+
+
+def reset() -> socket.socket:
+    """A connection whose peer has reset it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sock = socket.create_connection(server.getsockname())
+        peer, _ = server.accept()
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+    sock.setblocking(False)
+    return sock
+
+
+@pytest.mark.parametrize("make", [new_loop, asyncio.new_event_loop])
+@pytest.mark.parametrize("tls", [{}, {"ssl": ssl.create_default_context(), "server_hostname": "a.example"}])
+def test_a_connection_that_ends_as_it_is_handed_over_is_closed_once(
+    make: Callable[[], asyncio.AbstractEventLoop], tls: dict[str, Any]
+) -> None:
+    """A second time it would close another socket that has its number by then: the link to a gateway, for one."""
+    loop, sock = make(), reset()
+
+    async def main() -> None:
+        with contextlib.suppress(OSError):
+            transport, _ = await hand_over(loop, asyncio.Protocol, sock, **tls)
+            transport.abort()
+        await asyncio.sleep(0.01)
+
+    loop.run_until_complete(main())
+    assert sock.fileno() == -1
     loop.close()

@@ -196,3 +196,11 @@ async def test_a_gateway_that_is_not_there_is_an_error() -> None:
     async with open_session() as session:
         with pytest.raises(aiohttp.ClientConnectorError):
             await open_socket(session, f"ws://127.0.0.1:{port}/")
+
+
+@pytest.mark.parametrize("url", ["ws://a.example:99999/", "ws://a.example:x", "ws://[::1", "ws://"])
+async def test_an_address_that_is_none_is_an_error_that_shows_it(url: str) -> None:
+    async with open_session() as session:
+        with pytest.raises(ValueError, match=r"gateway endpoint .* its host or port is not valid") as failed:
+            await open_socket(session, url)
+        assert url in str(failed.value)
