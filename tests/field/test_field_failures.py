@@ -1,4 +1,4 @@
-"""A connection that fails is told in plain words, in log and status. Each way to fail: tests/transport/test_failures.py."""
+"""A connection that fails is told in plain words, in log and status. Each way to fail: tests/transport/test_failure_words.py."""
 
 import asyncio
 import re
