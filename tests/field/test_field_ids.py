@@ -26,7 +26,10 @@ async def echo(ctx): ...
 apps = [(client, [echo])]
 """
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the names that ids are claimed by")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the names that ids are claimed by"),
+    pytest.mark.usefixtures("quiet"),
+]
 
 
 def ids(gw: Gateway) -> list[str]:
@@ -53,7 +56,7 @@ async def test_workers_of_one_host_have_ids_of_their_own(
     await end(two)
     again = await start()
     assert [used(each) for each in (one, two, three, again)] == [HOST, f"{HOST}-2", f"{HOST}-3", f"{HOST}-2"]
-    assert ids(gw) == [HOST, f"{HOST}-3", f"{HOST}-2"]
+    await gw.until(lambda: ids(gw) == [HOST, f"{HOST}-3", f"{HOST}-2"])
     assert f"another worker on this host has the instance id {HOST}: this one is {HOST}-3" in caplog.messages
     assert any(line.startswith(f"worker {HOST}-3 starts") for line in caplog.messages)
 
@@ -105,7 +108,7 @@ async def test_an_id_is_free_once_its_worker_has_ended_however_it_ends(
     command.signal(signal.SIGKILL)
     await asyncio.to_thread(command.ends)
     assert used(await start()) == HOST
-    assert ids(gw) == [f"{HOST}-2", HOST]
+    await gw.until(lambda: ids(gw) == [f"{HOST}-2", HOST])
 
 
 async def test_a_start_that_fails_or_is_cancelled_frees_its_id(start: Any) -> None:
