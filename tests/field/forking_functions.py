@@ -3,7 +3,6 @@
 `fork` is a sync function and runs on a thread, `fork-async` runs on the loop. The event's `way` names one of `WAYS`.
 """
 
-import asyncio
 import concurrent.futures
 import json
 import multiprocessing
@@ -218,19 +217,4 @@ def fork_step(ctx: inngest.ContextSync) -> Any:
     return ctx.step.run("fork", lambda: tried(str(ctx.event.data["way"])))
 
 
-_tasks: list[asyncio.Task[Any]] = []
-
-
-@_function("fork-task")
-async def fork_task(ctx: inngest.Context) -> Any:
-    """A fork made by a task of the user's own."""
-
-    async def task() -> int:
-        if pid := os.fork():
-            return pid
-        return sys.exit(5)
-
-    return exit_code(await asyncio.create_task(task()))
-
-
-apps = [(client, [fork, fork_async, fork_step, fork_task])]
+apps = [(client, [fork, fork_async, fork_step])]
