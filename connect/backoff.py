@@ -1,23 +1,44 @@
 """How long to wait before the next attempt, by what went wrong: tenacity wait policies (docs/decisions/backoff.md).
 
-The base is a table: 1, 2, 5, 10, 20, 30, 60 seconds, one entry for each failure in a row. The wait is a random number between zero
-and the entry ("full jitter"), since all workers of a gateway lose it at the same moment. After a link has been ready for ten
-seconds the table starts again. Some causes have waits of their own: about a second for a draining gateway, 30 to 60 seconds for an
-account's limit or refused functions, none for a refused signing key while there is another.
+What the last attempt cost the other side decides. If nothing is there, it cost nothing: the next one comes about twice a second.
+If a server is there but ailing, waits grow along a table, each drawn between zero and an entry ("full jitter"). A server that says
+how long to wait is obeyed. Every wait is drawn at random, since all workers of a gateway lose it at the same moment.
 """
 
+import enum
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
 import tenacity
 from tenacity.wait import wait_base
 
-from connect.errors import AuthenticationFailed, ConnectionLimitReached, GatewayDraining, SyncFailed, TooManyApps
+from connect.errors import (
+    AuthenticationFailed,
+    ConnectError,
+    ConnectionLimitReached,
+    GatewayDraining,
+    HandshakeTimeout,
+    ServerUnreachable,
+    SyncFailed,
+    TooManyApps,
+)
 from connect.secrets import Keyring
 
 TABLE: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
+"""Seconds, for a server that is ailing: one entry for each failure in a row."""
+OFTEN: Final = (0.25, 0.75)
+"""Seconds between attempts while nothing is there: drawn from this range for the first `OFTEN_COUNT`, about a minute."""
+OFTEN_COUNT: Final = 120
+RARELY: Final = (1.0, 2.0)
+"""Seconds between the attempts after those: so 10,000 workers come back spread over two seconds."""
+LIMIT: Final = (30.0, 60.0)
+"""Seconds after an account's limit, or functions that were refused: only people can change that."""
+SOON: Final = (0.5, 1.5)
+"""Seconds until the API offers another gateway for one that drains, as the JavaScript worker waits (PROTOCOL.md §9.2)."""
+SPREAD: Final = 0.25
+"""All workers that a server asks to wait alike would come at once: they wait up to this part longer, a second at least."""
 STABLE_SECONDS: Final = 10.0
 """A link that was ready for this long, in seconds, ends a row of failures."""
 AT_ONCE_JITTER: Final = 0.5
@@ -31,14 +52,76 @@ Wait: TypeAlias = Callable[[tenacity.RetryCallState], float | int]
 """A tenacity wait policy: from the state of a retry to seconds."""
 
 
-class wait_table(wait_base):  # noqa: N801 - tenacity's own naming
-    """Full jitter over `TABLE`, by tenacity's count of attempts. The outbox uses it for flushes."""
+class Cause(enum.Enum):
+    """Why an attempt failed, as far as the wait before the next one goes. The value says it in a log line."""
+
+    ABSENT = "nothing is there"
+    AILING = "the server is ailing"
+    TOLD = "the server asked to wait"
+    DRAINING = "the gateway drains"
+    LIMIT = "retrying alone does not help"
+
+    @classmethod
+    def of(cls, error: BaseException | None) -> "Cause":
+        """The cause of *error*, which an attempt raised."""
+        match error:
+            case GatewayDraining():
+                return cls.DRAINING
+            case ConnectError(retry_after=float()):
+                return cls.TOLD
+            case ConnectionLimitReached() | SyncFailed() | TooManyApps():
+                return cls.LIMIT
+            case ServerUnreachable() | HandshakeTimeout(reached=False):
+                return cls.ABSENT
+        return cls.AILING
+
+
+class Row:
+    """Failures in a row, counted by cause, and the wait after each.
+
+    *asks_first*: before each attempt the API is asked, which costs it something even if nothing is there at what it names.
+    """
+
+    def __init__(self, rng: random.Random, *, asks_first: bool = False) -> None:
+        self._rng = rng
+        self._asks_first = asks_first
+        self._counts: Counter[Cause] = Counter()
+
+    def end(self) -> None:
+        """The next failure is the first."""
+        self._counts.clear()
+
+    def wait_after(self, error: BaseException | None) -> float:
+        """Seconds to wait after *error*, which is the next failure of the row."""
+        cause = Cause.of(error)
+        if self._asks_first and cause is Cause.ABSENT:
+            cause = Cause.AILING
+        self._counts[cause] += 1
+        count = self._counts[cause]
+        match cause:
+            case Cause.ABSENT:
+                return self._rng.uniform(*(OFTEN if count <= OFTEN_COUNT else RARELY))
+            case Cause.DRAINING:
+                return self._rng.uniform(*SOON)
+            case Cause.LIMIT:
+                return self._rng.uniform(*LIMIT)
+            case Cause.TOLD:
+                assert isinstance(error, ConnectError)  # noqa: S101 - by `Cause.of`
+                seconds = error.retry_after or 0.0
+                return seconds + self._rng.uniform(0.0, max(1.0, seconds * SPREAD))
+        return full_jitter(count, self._rng)
+
+
+class wait_by_cause(wait_base):  # noqa: N801 - tenacity's own naming
+    """The waits of `Row`, for one tenacity loop at a time, which begins a row. The outbox uses it for flushes."""
 
     def __init__(self, rng: random.Random) -> None:
-        self._rng = rng
+        self._row = Row(rng)
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
-        return full_jitter(retry_state.attempt_number, self._rng)
+        if retry_state.attempt_number == 1:
+            self._row.end()
+        return self._row.wait_after(retry_state.outcome.exception() if retry_state.outcome else None)
 
 
 def full_jitter(failures: int, rng: random.Random) -> float:
@@ -56,9 +139,16 @@ class Backoff(wait_base):
         self._keyring = keyring
         self._rng = rng
         self._policy = policy
-        self._failures = 0
+        self._api = Row(rng)
+        self._gateway = Row(rng, asks_first=True)
+        self._was_granted = False
         self._ready_at: float | None = None
         self._at_once: deque[float] = deque(maxlen=AT_ONCE_MOST)
+
+    def granted(self) -> None:
+        """The API has granted the start request of this attempt: it is well again, and what fails now is the gateway's."""
+        self._was_granted = True
+        self._api.end()
 
     def link_ready(self, now: float) -> None:
         """A link is ready. *now* is loop time, in seconds."""
@@ -66,35 +156,27 @@ class Backoff(wait_base):
 
     def before_dialling(self, cause: Exception | None, now: float) -> float:
         """Seconds to wait before the first attempt of a dial loop, at loop time *now*. *cause*: why the last link ended."""
+        self._was_granted = False
         if self._ready_at is None:
             return 0.0
         if now - self._ready_at >= STABLE_SECONDS:
-            self._failures = 0
+            self._api.end()
+            self._gateway.end()
         if isinstance(cause, GatewayDraining):
-            return self._soon()
+            return self._rng.uniform(*SOON)
         if len(self._at_once) < AT_ONCE_MOST or now - self._at_once[0] > AT_ONCE_WINDOW:
             self._at_once.append(now)
             return self._rng.uniform(0.0, AT_ONCE_JITTER)
-        self._failures += 1
-        return full_jitter(self._failures, self._rng)
+        return self._gateway.wait_after(cause)
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
         """Seconds to wait after a failed attempt, by the exception that it raised."""
         error = retry_state.outcome.exception() if retry_state.outcome else None
+        row, self._was_granted = self._gateway if self._was_granted else self._api, False
         if isinstance(error, AuthenticationFailed) and not self._keyring.exhausted:
             return 0.0
         self._keyring.another_round()
-        self._failures += 1
-        if self._policy:
-            return self._policy(retry_state)
-        if isinstance(error, GatewayDraining):
-            return self._soon()
-        if isinstance(error, ConnectionLimitReached | SyncFailed | TooManyApps):
-            return self._rng.uniform(TABLE[-1] / 2, TABLE[-1])
-        return full_jitter(self._failures, self._rng)
-
-    def _soon(self) -> float:
-        return self._rng.uniform(0.5, 1.5)
+        return self._policy(retry_state) if self._policy else row.wait_after(error)
 
 
 class RestartBackoff(wait_base):

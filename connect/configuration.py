@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from ssl import PROTOCOL_TLS_SERVER, SSLContext
 from typing import TYPE_CHECKING, Final, get_args
 
@@ -25,7 +26,8 @@ from connect.loops import signals
 from connect.options import Isolation, OnLeaseLost, Options, declared
 from connect.redaction import logger, peer_text
 from connect.secrets import Keyring, Secret, SigningKey, without_passwords
-from connect.transport.api import gateway_endpoint
+from connect.transport.api import Api, gateway_endpoint
+from connect.transport.network import Reach, internet
 from connect.transport.proxies import Proxies
 from connect.transport.registration import Registration
 from connect.transport.websocket import host_of
@@ -51,6 +53,7 @@ class Configuration:
     env: str | None
     keyring: Keyring
     proxies: Proxies
+    network: Reach
     secrets: tuple[Secret, ...]
     """Those that are not sent to the API, or not as they are. They live as long as this, so that no peer's text shows them."""
     caution: str | None
@@ -79,6 +82,8 @@ def resolve(options: Options) -> Configuration:
     environment = options.env or apps.env
     keyring = _keyring(apps, options.signing_key, options.signing_key_fallback, environment)
     origin = origins.checked(options.api_base_url, apps.api_origin, is_key_sent=bool(keyring.bearer))
+    proxies = _proxies(options, origin)
+    api = partial(Api, origin=origin, env=environment, keyring=keyring, timeout=options.deadlines.start)
     return Configuration(
         options=replace(
             options, signing_key=None, signing_key_fallback=None, proxy=None
@@ -87,7 +92,8 @@ def resolve(options: Options) -> Configuration:
         origin=origin,
         env=environment,
         keyring=keyring,
-        proxies=_proxies(options, origin),
+        proxies=proxies,
+        network=partial(internet, api, proxies, options.ssl),
         secrets=tuple(map(Secret, apps.secrets)),
         caution=_caution(apps, options.signing_key, options.api_base_url),
         registration=Registration(

@@ -7,9 +7,7 @@ the few methods that other threads may call say so. A report about a link that i
 
 import asyncio
 
-import aiohttp
-
-from connect.backoff import Backoff, wait_table
+from connect.backoff import Backoff, Cause, wait_by_cause
 from connect.configuration import Configuration
 from connect.delivery.leases import Leases
 from connect.delivery.outbox import Outbox
@@ -29,8 +27,7 @@ from connect.redaction import logger
 from connect.requests import Requests
 from connect.snapshot import snapshot
 from connect.status import ConnectionState, Status
-from connect.transport.api import Api
-from connect.transport.websocket import open_session
+from connect.transport.network import Network
 from statecharts import Bound, Unexpected
 from statecharts import Connection as ConnectionChart
 from statecharts.runner import Move
@@ -103,8 +100,8 @@ class Connection:
             self._failure = self._failure or error
 
     async def _live(self) -> None:
-        async with open_session(proxies=self._known.proxies, context=self._options.ssl) as session:
-            self._assemble(session)
+        async with self._known.network() as network:
+            self._assemble(network)
             self._history.begin()
             self._chart.start()
             await self._released.wait()
@@ -112,19 +109,18 @@ class Connection:
             await self._outbox.stop()
             await asyncio.gather(*(link.wait_closed() for link in self._links.alive))
 
-    def _assemble(self, session: aiohttp.ClientSession) -> None:
+    def _assemble(self, network: Network) -> None:
         known, options, deadlines = self._known, self._options, self._options.deadlines
-        api = Api(session, known.origin, known.env, known.keyring, deadlines.start)
         backoff = Backoff(known.keyring, known.rng, options.retry.wait if options.retry else None)
         self._dialler = Dialler(self, self._make_link, backoff, known.keyring, deadlines, known.sleep)
         self._requests = Requests(
             lambda owner: Outbox(
                 owner,
-                api.flush,
+                network.flush,
                 limit=options.outbox_limit,
                 ack_seconds=deadlines.reply_ack,
                 remember_seconds=deadlines.remember,
-                wait=options.retry.wait if options.retry else wait_table(known.rng),
+                wait=options.retry.wait if options.retry else wait_by_cause(known.rng),
                 sleep=known.sleep,
             ),
             executor=self._executor,
@@ -139,8 +135,7 @@ class Connection:
         self._leases = Leases(self._requests.open, lambda: self._links.current)
         self._outbox = self._requests.outbox
         self._link_settings = LinkSettings(
-            api=api,
-            session=session,
+            network=network,
             registration=known.registration,
             deadlines=deadlines,
             endpoint=known.endpoint,
@@ -294,9 +289,14 @@ class Connection:
     # -- from the dial loop ---------------------------------------------------------------------------------------------------
 
     def dial_failed(self, attempt: int, delay: float, error: Exception) -> None:
-        about = {"attempt": attempt, "delay": delay, **REPEATS}
+        about, cause = {"attempt": attempt, "delay": delay, **REPEATS}, Cause.of(error).value
         log.warning(
-            "attempt %d to connect failed, the next one comes in %.2f s: %s", attempt, delay, error, extra=about
+            "attempt %d to connect failed (%s), the next one comes in %.2f s: %s",
+            attempt,
+            cause,
+            delay,
+            error,
+            extra=about,
         )
         self._listeners.emit(Reconnecting(attempt=attempt, delay=delay, error=error))
 
@@ -315,6 +315,10 @@ class Connection:
         self._chart.fire("connect_timeout")
 
     # -- from the links -------------------------------------------------------------------------------------------------------
+
+    def link_granted(self, link: Link) -> None:
+        self._dialler.granted(link)
+        self._outbox.kick()
 
     def link_ready(self, link: Link) -> None:
         if not self._dialler.ready(link):

@@ -85,6 +85,11 @@ class Dialler:
         """Ask for another gateway group than this link's, until a link is ready."""
         self._excluded.add(link.group)
 
+    def granted(self, link: Link) -> None:
+        """The start request of *link* was granted: the API is well."""
+        if link is self.link:
+            self._backoff.granted()
+
     def ready(self, link: Link) -> bool:
         """*link* is ready. False: it is not the link that is being made, and must be closed."""
         if link is not self.link or self._outcome is None:

@@ -9,6 +9,9 @@ cure leave `start()`. `InternalError` is a bug of this package.
 class ConnectError(Exception):
     """The base of all errors of this package."""
 
+    retry_after: float | None = None
+    """Seconds that the peer asked to wait before the next attempt; None: it asked for nothing."""
+
 
 # -- misuse ------------------------------------------------------------------------------------------------------------------
 
@@ -45,11 +48,15 @@ class ApiError(PeerError):
 
 
 class HandshakeTimeout(PeerError):  # noqa: N818 - errors are named for what happened
-    """The peer did not answer in time. `stage`: "start", "socket", "hello" or "ready" of the handshake, or "flush"."""
+    """The peer did not answer in time. `stage`: "start", "socket", "hello" or "ready" of the handshake, or "flush".
 
-    def __init__(self, message: str, stage: str) -> None:
+    `reached`: False where not even a TCP connection came about in that time.
+    """
+
+    def __init__(self, message: str, stage: str, *, reached: bool = True) -> None:
         super().__init__(message)
         self.stage = stage
+        self.reached = reached
 
 
 class GatewayDraining(PeerError):  # noqa: N818
@@ -86,6 +93,10 @@ class LinkLost(ConnectError):  # noqa: N818
         super().__init__(message)
         self.code = code
         self.reason = reason
+
+
+class ServerUnreachable(LinkLost):
+    """No TCP connection came about: an unknown name, no route, or nothing that listens at the port. It cost the server nothing."""
 
 
 class ConnectTimeout(ConnectError, TimeoutError):  # noqa: N818

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import aiohttp
-
 from connect import wire
 from connect.deadlines import Deadlines
 from connect.errors import ConnectError, HandshakeTimeout, LinkLost, ProtocolError
@@ -20,11 +18,12 @@ from connect.listeners import Listeners
 from connect.log_format import REPEATS
 from connect.loops.timers import Ticker, Timer
 from connect.redaction import logger, peer_text
-from connect.transport.api import Api, Grant, gateway_endpoint
+from connect.transport.api import Grant, gateway_endpoint
 from connect.transport.channel import SHUTDOWN, UNEXPECTED, Channel, Frame
+from connect.transport.network import Network
 from connect.transport.progress import Progress
 from connect.transport.registration import Registration
-from connect.transport.websocket import host_of, open_socket, why_not_open
+from connect.transport.websocket import host_of
 from connect.wire import codec
 from connect.wire.codec import Kind
 from connect.wire.intervals import Intervals
@@ -42,8 +41,7 @@ log = logger("connect.link")
 class LinkSettings:
     """What is the same for every link of a worker."""
 
-    api: Api
-    session: aiohttp.ClientSession
+    network: Network
     registration: Registration
     deadlines: Deadlines
     endpoint: Callable[[str], str]
@@ -171,6 +169,9 @@ class Link:
     def post_start(self) -> None:
         self._stage_task = self._loop.create_task(self._post_start(), name="link-start")
 
+    def report_granted(self) -> None:
+        self._owner.link_granted(self)
+
     def arm_open_deadline(self) -> None:
         self._arm("socket", self._settings.deadlines.socket)
 
@@ -203,11 +204,11 @@ class Link:
         late = self._progress.late(seconds)
         silent = f"the gateway kept silent for {seconds:g} s in the handshake stage {stage!r}"
         message = f"cannot open the WebSocket: {late}" if late else silent
-        self._chart.fire("failed", error=HandshakeTimeout(message, stage))
+        self._chart.fire("failed", error=HandshakeTimeout(message, stage, reached=self._progress.reached))
 
     async def _post_start(self) -> None:
         try:
-            self._grant = await self._settings.api.start(self._dial.exclude)
+            self._grant = await self._settings.network.start(self._dial.exclude)
             self._shown_id = peer_text(self._grant.connection_id)
         except ConnectError as error:
             self._chart.fire("failed", error=error)
@@ -224,13 +225,11 @@ class Link:
             self.gateway = host_of(url)
             log.info("%s: connecting to the gateway at %s", self.connection_id, self.gateway, extra=about)
             self._progress.begin()
-            socket = await open_socket(self._settings.session, url)
+            socket = await self._settings.network.open(url)
         except ConnectError as error:
             self._chart.fire("failed", error=error)
         except ValueError as error:  # the granted endpoint is no address
             self._chart.fire("failed", error=ProtocolError(str(error)))
-        except (aiohttp.ClientError, OSError) as error:
-            self._chart.fire("failed", error=LinkLost(why_not_open(url, error)))
         except Exception as error:
             self._break(error)
         else:

@@ -15,21 +15,27 @@ from connect.backoff import (
     AT_ONCE_JITTER,
     AT_ONCE_MOST,
     AT_ONCE_WINDOW,
+    OFTEN,
+    OFTEN_COUNT,
+    RARELY,
     STABLE_SECONDS,
     TABLE,
     Backoff,
+    Cause,
     RestartBackoff,
     full_jitter,
-    wait_table,
+    wait_by_cause,
 )
 from connect.errors import (
     ApiError,
     AuthenticationFailed,
+    ConnectError,
     ConnectionLimitReached,
     GatewayDraining,
     HandshakeTimeout,
     LinkLost,
     ProtocolError,
+    ServerUnreachable,
     SyncFailed,
     TooManyApps,
 )
@@ -80,7 +86,7 @@ def test_a_wait_is_drawn_between_nothing_and_its_entry(failures: int, most: floa
 
 async def test_the_flushers_waits_go_by_tenacitys_own_count() -> None:
     """Each row of failures begins at the first entry."""
-    wait, rows = wait_table(random.Random(0)), list[list[float]]()
+    wait, rows = wait_by_cause(random.Random(0)), list[list[float]]()
     for _ in range(DRAWS // 10):
         rows.append(await waits(wait, [LinkLost("away")] * 9))
     for column, most in zip(zip(*rows, strict=True), [*TABLE, 60.0, 60.0], strict=True):
@@ -191,6 +197,77 @@ async def test_a_link_that_lasts_ten_seconds_ends_a_row_of_failures(lasted: floa
         made.before_dialling(LinkLost("gone"), 100.0 + lasted)
         after.append((await waits(made, [LinkLost("gone")]))[0])
     assert 0.75 * TABLE[entry] < max(after) <= TABLE[entry]
+
+
+# -- by cause --------------------------------------------------------------------------------------------------------------------
+
+
+def told(seconds: float, error: ConnectError | None = None) -> ConnectError:
+    """An error of a peer that asked to wait so many seconds."""
+    error = error or ApiError("down", 503)
+    error.retry_after = seconds
+    return error
+
+
+CAUSES = {
+    Cause.ABSENT: [ServerUnreachable("refused"), HandshakeTimeout("no connection", "start", reached=False)],
+    Cause.AILING: [*ORDINARY, AuthenticationFailed("no"), ValueError("a bug")],
+    Cause.TOLD: [told(3.0), told(0.0), told(9.0, ConnectionLimitReached("full")), told(1.0, LinkLost("503"))],
+    Cause.DRAINING: [GatewayDraining("soon"), told(9.0, GatewayDraining("soon"))],
+    Cause.LIMIT: [ConnectionLimitReached("full"), SyncFailed("no"), TooManyApps("no")],
+}
+
+
+@pytest.mark.parametrize(("cause", "error"), [(cause, error) for cause, errors in CAUSES.items() for error in errors])
+def test_each_error_has_one_cause(cause: Cause, error: Exception) -> None:
+    assert Cause.of(error) is cause
+
+
+async def test_where_nothing_is_there_the_next_attempt_comes_soon_and_after_a_minute_a_little_later() -> None:
+    rows = [await waits(backoff(seed=seed), [ServerUnreachable("refused")] * (OFTEN_COUNT + 20)) for seed in range(20)]
+    spread_evenly([wait for row in rows for wait in row[:OFTEN_COUNT]], *OFTEN)
+    spread_evenly([wait for row in rows for wait in row[OFTEN_COUNT:]], *RARELY)
+    assert all(50 < sum(row[:OFTEN_COUNT]) < 70 for row in rows)
+
+
+async def test_a_gateway_that_is_not_there_costs_the_api_a_start_request() -> None:
+    """So the waits grow as for one that is ailing."""
+    made, slept = backoff(), list[float]()
+    for _ in range(200):
+        made.granted()
+        slept += await waits(made, [ServerUnreachable("refused")])
+    assert max(slept[10:]) > 50
+    assert sum(slept[:5]) <= sum(TABLE[:5])
+
+
+@pytest.mark.parametrize("seconds", [0.0, 2.0, 7.5, 600.0])
+async def test_a_server_that_says_how_long_is_obeyed_and_workers_spread_out(seconds: float) -> None:
+    spread_evenly(await waits(backoff(), [told(seconds)] * DRAWS), seconds, seconds + max(1.0, seconds / 4))
+
+
+async def test_an_ailing_server_that_answers_again_begins_a_new_row() -> None:
+    for seed in range(50):
+        made = backoff(seed=seed)
+        await waits(made, [ApiError("down", 503)] * 9)
+        made.granted()
+        assert (await waits(made, [ServerUnreachable("gateway")]))[0] <= TABLE[0]
+        assert (await waits(made, [ApiError("down", 503)]))[0] <= TABLE[0]
+
+
+async def test_a_server_that_is_not_there_for_long_is_not_taken_for_an_ailing_one() -> None:
+    errors = [*[ServerUnreachable("refused")] * 100, ApiError("it starts", 503), ServerUnreachable("refused")]
+    for wait in (backoff(), wait_by_cause(random.Random(1))):
+        slept = await waits(wait, errors)
+        assert slept[100] <= TABLE[0]
+        assert slept[101] <= OFTEN[1]
+
+
+async def test_the_flusher_waits_by_the_same_causes() -> None:
+    wait = wait_by_cause(random.Random(0))
+    tries = [await waits(wait, [ServerUnreachable("refused")] * OFTEN_COUNT) for _ in range(20)]
+    spread_evenly([each for row in tries for each in row], *OFTEN)
+    spread_evenly(await waits(wait, [told(3.0)] * DRAWS), 3.0, 4.0)
+    assert (await waits(wait, [ApiError("down", 503)] * 9))[8] > (await waits(wait, [ApiError("down", 503)]))[0]
 
 
 # -- signing keys ----------------------------------------------------------------------------------------------------------------

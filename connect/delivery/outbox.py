@@ -206,7 +206,7 @@ class Outbox:
             self._owner.flushing_broke(error)
 
     def kick(self) -> None:
-        """Flush now instead of after the wait: a link is ready, so the API is probably back."""
+        """Flush now instead of after the wait: the API has just granted a start request, or a link is ready."""
         self._kicked.set()
 
     async def stop(self) -> None:
@@ -255,6 +255,9 @@ class Outbox:
                 flush.cancel()
             await asyncio.wait(flushes)
             raise
+        for request_id in reversed(batch):
+            if request_id in self._to_flush:  # it failed, and is still the oldest
+                self._to_flush.move_to_end(request_id, last=False)
         return [flush.result() for flush in flushes if not flush.cancelled()]
 
     async def _flush_one(self, request_id: str) -> Exception | None:

@@ -73,6 +73,7 @@ class Endpoints:
         response = _scripted(answer) or self._handled(request, body, message, handle)
         headers = {name.lower(): value for name, value in request.headers.items()}
         self._log.add(Call(time.monotonic(), request.path, response.status, message, headers))
+        response.headers.update(answer.headers)
         await self.wait(answer.delay)
         if self.stopping.is_set() and request.transport is not None:
             request.transport.abort()

@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections import defaultdict, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol, TypeAlias
 
@@ -124,7 +125,7 @@ def _number(connection: Numbered | None) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer to an HTTP request: after *delay* seconds, with this status, and with *body* if one is given.
+    """An answer to an HTTP request: after *delay* seconds, with this status and these headers, and with *body* if one is given.
 
     With status 200 and no body the gateway answers as the server would.
     """
@@ -132,6 +133,7 @@ class Answer:
     status: int = 200
     body: bytes | None = None
     delay: float = 0.0
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 HANG: Final = Answer(delay=math.inf)

@@ -249,7 +249,7 @@ class Gateway(Settings):
         answer = await self.sockets.take()
         await self._endpoints.wait(answer.delay)
         if answer.status != 200:
-            return web.Response(status=answer.status)
+            return web.Response(status=answer.status, headers=answer.headers)
         socket = Socket(self.close_timeout)
         await socket.prepare(request)
         self._sockets_made += 1

@@ -1,6 +1,10 @@
 """Reads the answer to an HTTP request as far as it can be of use, however much the peer sends."""
 
+import re
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 import aiohttp
@@ -9,6 +13,36 @@ from connect.redaction import peer_text
 
 LIMIT: Final = 64 * 1024
 """Bytes of a body that are read. The answers of the API have a few hundred, with a token of some 1 KiB (PROTOCOL.md §1.3)."""
+
+
+LONGEST_WAIT: Final = 600.0
+"""Seconds that a worker waits at most because a `Retry-After` says so: a wrong one must not stop it for days."""
+_SECONDS: Final = re.compile(r"\d{1,20}", re.ASCII)
+
+
+def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
+    """The seconds that `Retry-After` asks to wait, 0 to `LONGEST_WAIT`; None: it is not there, or says nothing (RFC 9110 §10.2.3).
+
+    A date is counted from the answer's own `Date`, so that a wrong clock here or there does no harm; without one from *now*,
+    a Unix time; None: that of this machine.
+    """
+    said = headers.get("Retry-After", "").strip()
+    if _SECONDS.fullmatch(said):
+        return min(float(said), LONGEST_WAIT)
+    until = _unix_time(said)
+    if until is None:
+        return None
+    since = _unix_time(headers.get("Date", ""))
+    if since is None:
+        since = time.time() if now is None else now
+    return min(max(until - since, 0.0), LONGEST_WAIT)
+
+
+def _unix_time(date: str) -> float | None:
+    try:
+        return parsedate_to_datetime(date.strip()).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from connect import wire
 from connect.errors import (
     ApiError,
     AuthenticationFailed,
+    ConnectError,
     ConnectionLimitReached,
     HandshakeTimeout,
     LinkLost,
@@ -26,7 +27,8 @@ from connect.errors import (
 from connect.redaction import peer_text
 from connect.secrets import Keyring, Secret, without_passwords
 from connect.transport import answers
-from connect.transport.connector import forwarding
+from connect.transport.answers import retry_after
+from connect.transport.connector import forwarding, link_lost
 from connect.transport.failures import why
 from connect.transport.progress import Progress
 from connect.transport.tunnel import login_refused
@@ -135,16 +137,20 @@ class Api:
         except TimeoutError:
             late = progress.late(self._timeout)
             answer = f"no answer to the {what} request from {shown} within {self._timeout:g} s"
-            raise HandshakeTimeout(f"cannot reach {shown}: {late}" if late else answer, what) from None
+            raise HandshakeTimeout(
+                f"cannot reach {shown}: {late}" if late else answer, what, reached=progress.reached
+            ) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # A ValueError says that the address, or a proxy's, cannot be used.
-            raise LinkLost(f"cannot reach {shown}: {why(error)}") from None
+            raise link_lost(f"cannot reach {shown}: {why(error)}", error) from None
         finally:
             pieces.release()
         if response.status == 407 and forwarded.by:
             raise LinkLost(f"cannot reach {shown}: it {login_refused(forwarded.by, '407')}")
         if response.status != 200:
-            raise self._refusal(what, shown, response.status, body.content, bearer)
+            refusal = self._refusal(what, shown, response.status, body.content, bearer)
+            refusal.retry_after = retry_after(response.headers)
+            raise refusal
         return body
 
     def _headers(self, bearer: Secret | None) -> dict[str, str]:
@@ -155,7 +161,7 @@ class Api:
             headers["authorization"] = f"Bearer {bearer.reveal()}"
         return headers
 
-    def _refusal(self, what: str, url: str, status: int, content: bytes, bearer: Secret | None) -> Exception:
+    def _refusal(self, what: str, url: str, status: int, content: bytes, bearer: Secret | None) -> ConnectError:
         said = _error_text(content)
         if status == 401:
             self._keyring.refused(bearer)

@@ -8,8 +8,8 @@ from a second on it stops reading, so that the gateway has to stop sending.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 import aiohttp
 
@@ -17,7 +17,7 @@ from connect.errors import GatewayDraining, LinkLost, TooManyApps
 from connect.redaction import logger, peer_text
 from connect.transport.failures import why
 from connect.transport.flood import Flood
-from connect.transport.websocket import CLOSE_SECONDS, WebSocket
+from connect.transport.websocket import CLOSE_SECONDS
 
 SHUTDOWN: Final = (1000, b"WORKER_SHUTDOWN")
 """Code and reason of a close that the worker intends."""
@@ -46,6 +46,19 @@ Frame = bytes | Callable[[], bytes | None]
 """A frame; or what makes it when it is written, so that a large one takes no memory while it waits. None: it is not wanted now."""
 
 
+class Socket(Protocol):
+    """What a channel needs of an open WebSocket: `connect.transport.websocket.WebSocket` says what each does."""
+
+    @property
+    def joins_frames(self) -> bool: ...
+
+    async def send_together(self, frames: Sequence[bytes]) -> None: ...
+    async def receive(self) -> aiohttp.WSMessage: ...
+    async def pong(self, message: bytes) -> None: ...
+    async def close(self, *, code: int, message: bytes) -> bool: ...
+    def abort(self) -> None: ...
+
+
 class Channel:
     """Reads and writes *socket* until reading or writing fails, or `close()`. On one loop only.
 
@@ -56,7 +69,7 @@ class Channel:
 
     def __init__(
         self,
-        socket: WebSocket,
+        socket: Socket,
         received: Callable[[bytes | None], object],
         ended: Callable[[Exception], None],
     ) -> None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, cast
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
+from connect.errors import LinkLost, ServerUnreachable
 from connect.transport.address import Address
 from connect.transport.proxies import Proxy
 from connect.transport.route import Route, Unreachable
@@ -16,6 +17,13 @@ class CannotConnect(aiohttp.ClientConnectorError):
 
     def __str__(self) -> str:
         return str(self.os_error)
+
+
+def link_lost(message: str, error: Exception) -> LinkLost:
+    """The error that says *message*, for *error* of aiohttp: a `ServerUnreachable` if no TCP connection came about."""
+    if isinstance(error, CannotConnect) and isinstance(error.os_error, Unreachable) and not error.os_error.reached:
+        return ServerUnreachable(message)
+    return LinkLost(message)
 
 
 class Connector(aiohttp.BaseConnector):

@@ -12,10 +12,12 @@ class Progress:
     def __init__(self) -> None:
         self.missing = ""
         """What has not come about yet; "": the connection is there, and an answer is missing."""
+        self.reached = True
+        """Whether there was a TCP connection, to the server or to its proxy."""
 
     def begin(self) -> None:
         """From now on, what this task opens is noted here."""
-        self.missing = ""
+        self.missing, self.reached = "", True
         _CURRENT.set(self)
 
     def late(self, seconds: float) -> str:
@@ -23,7 +25,10 @@ class Progress:
         return f"{self.missing} within {seconds:g} s" if self.missing else ""
 
 
-def still_missing(what: str) -> None:
-    """Note *what* has not come about yet, in words before "within 10 s"; "": the connection is there."""
+def still_missing(what: str, *, reached: bool = True) -> None:
+    """Note *what* has not come about yet, in words before "within 10 s"; "": the connection is there.
+
+    *reached*: False until there is a TCP connection.
+    """
     if current := _CURRENT.get(None):
-        current.missing = what
+        current.missing, current.reached = what, reached

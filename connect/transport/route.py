@@ -46,6 +46,11 @@ class Unreachable(OSError):  # noqa: N818 - what happened
         """Nothing listens at the port."""
         return self.stage == "port" and errno.ECONNREFUSED in _numbers(self.__cause__)
 
+    @property
+    def reached(self) -> bool:
+        """There was a TCP connection, to the server or to its proxy."""
+        return self.stage not in ("name", "port")
+
     def __str__(self) -> str:
         return f"{self.what}: {self.cure}" if self.cure else self.what
 
@@ -94,7 +99,7 @@ class Route:
     async def look_up(self, first: Address, proxy: Proxy | None) -> Found:
         """The addresses of *first*, which is *proxy*'s if that is given. Raises: Unreachable."""
         name = f"the name {first.host} of {proxy}" if proxy else f"the name {first.host}"
-        still_missing(f"{name} could not be looked up")
+        still_missing(f"{name} could not be looked up", reached=False)
         try:
             return list(await self._names.look_up(first.host, first.port))
         except OSError as error:
@@ -110,7 +115,7 @@ class Route:
     async def _connect(self, first: Address, proxy: Proxy | None, found: Found) -> tuple[socket.socket, Any]:
         """A connection to one of the addresses *found*, and that address."""
         whom = proxy or first
-        still_missing(f"no connection to {whom} could be made")
+        still_missing(f"no connection to {whom} could be made", reached=False)
         try:
             opened = await aiohappyeyeballs.start_connection(
                 cast(Any, found),

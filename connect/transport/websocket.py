@@ -15,9 +15,11 @@ from typing import Any, Final, cast
 
 import aiohttp
 
+from connect.errors import LinkLost
 from connect.redaction import logger, peer_text
 from connect.transport.address import Address
-from connect.transport.connector import Connector
+from connect.transport.answers import retry_after
+from connect.transport.connector import Connector, link_lost
 from connect.transport.failures import why
 from connect.transport.headers import ALWAYS, in_lower_case
 from connect.transport.proxies import Proxies
@@ -192,6 +194,14 @@ async def _refuse_redirect(_session: object, _context: object, told: aiohttp.Tra
 def host_of(url: str) -> str:
     """Host and port of *url*, fit to be shown: without user, password, path and query."""
     return peer_text(urllib.parse.urlsplit(url).netloc.rpartition("@")[2])
+
+
+def not_opened(url: str, error: Exception) -> LinkLost:
+    """The error for *error*, which `open_socket` raised for *url*."""
+    lost = link_lost(why_not_open(url, error), error)
+    if isinstance(error, aiohttp.WSServerHandshakeError) and error.headers:
+        lost.retry_after = retry_after(error.headers)
+    return lost
 
 
 def why_not_open(url: str, error: Exception) -> str:

@@ -252,6 +252,7 @@ async def test_a_flusher_whose_last_reply_is_released_ends_and_the_next_reply_go
 
 async def test_it_waits_with_the_sleep_that_it_is_given_and_a_kick_ends_the_wait() -> None:
     waits: list[float] = []
+    third = asyncio.Event()
     api_is_up = False
 
     async def flush(_: bytes) -> None:
@@ -261,18 +262,59 @@ async def test_it_waits_with_the_sleep_that_it_is_given_and_a_kick_ends_the_wait
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
         if len(waits) == 3:
+            third.set()
             await asyncio.Event().wait()
 
     owner = Owner()
     box = made(owner, flush, wait=lambda _: 3600.0, sleep=sleep)
     box.hold("a", b"a")
     box.queue_flush("a")
-    await asyncio.sleep(0.01)
+    await asyncio.wait_for(third.wait(), 10)
     assert waits == [3600.0] * 3
     api_is_up = True
     box.kick()
     await owner.until(lambda: owner.flushed == ["a"])
     await box.stop()
+
+
+async def test_what_was_made_first_is_tried_again_first() -> None:
+    """One at a time while the API is away, and in that order once it is back."""
+    tried: list[bytes] = []
+
+    async def flush(body: bytes) -> None:
+        tried.append(body)
+        if len(tried) < 6:
+            raise ApiError("down", 503)
+
+    owner = Owner()
+    box = made(owner, flush)
+    for name in "abcde":
+        box.hold(name, name.encode())
+        box.queue_flush(name)
+    await owner.until(lambda: len(owner.flushed) == 5)
+    await box.stop()
+    assert tried == [b"a"] * 6 + [b"b", b"c", b"d", b"e"]
+
+
+async def test_several_that_fail_together_keep_their_order() -> None:
+    tried: list[bytes] = []
+    goes_down = True
+
+    async def flush(body: bytes) -> None:
+        nonlocal goes_down
+        tried.append(body)
+        if body != b"a" and goes_down:
+            goes_down = body != b"e"
+            raise ApiError("down", 503)
+
+    owner = Owner()
+    box = made(owner, flush)
+    for name in "abcde":
+        box.hold(name, name.encode())
+        box.queue_flush(name)
+    await owner.until(lambda: len(owner.flushed) == 5)
+    await box.stop()
+    assert tried == [b"a", *([b"b", b"c", b"d", b"e"] * 2)]
 
 
 async def test_a_reply_that_is_released_while_it_is_flushed_says_nothing_of_the_api() -> None:

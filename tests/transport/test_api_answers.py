@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from connect.errors import ApiError, AuthenticationFailed, ProtocolError
+from connect.errors import ApiError, AuthenticationFailed, PeerError, ProtocolError
 from connect.transport import answers
 from connect.transport.api import Api
 from tests.transport.api_kit import FALLBACK, GRANT, PRIMARY, Answer, Server, answer, granted, hashed, refusal
@@ -106,3 +106,51 @@ async def test_no_cookie_is_kept(server: Server, session: aiohttp.ClientSession,
     await api.start(())
     assert "Cookie" not in server.asked[1].headers
     assert not list(session.cookie_jar)
+
+
+# -- how long to wait ----------------------------------------------------------------------------------------------------------
+
+NOW = "Fri, 27 Nov 2026 12:00:00 GMT"
+UNIX_NOW = 1795780800.0
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"Retry-After": "7"}, 7.0),
+        ({"Retry-After": " 007 "}, 7.0),
+        ({"Retry-After": "0"}, 0.0),
+        ({"Retry-After": "600"}, 600.0),
+        ({"Retry-After": "601"}, 600.0),
+        ({"Retry-After": "9" * 20}, 600.0),
+        ({"Retry-After": "9" * 5000}, None),
+        ({"Retry-After": "-1"}, None),
+        ({"Retry-After": "1.5"}, None),
+        ({"Retry-After": "٣"}, None),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": ""}, None),
+        ({"Retry-After": "Fri, 27 Nov 2026 12:00:09 GMT", "Date": NOW}, 9.0),
+        ({"Retry-After": "Friday, 27-Nov-26 12:00:09 GMT", "Date": NOW}, 9.0),
+        ({"Retry-After": "Fri, 27 Nov 2026 13:00:09 +0100", "Date": NOW}, 9.0),
+        ({"Retry-After": "Fri, 27 Nov 2026 12:00:09 GMT", "Date": "Fri, 27 Nov 2026 11:00:00 GMT"}, 600.0),
+        ({"Retry-After": "Fri, 27 Nov 2026 11:59:59 GMT", "Date": NOW}, 0.0),
+        ({"Retry-After": "Fri, 27 Nov 2026 12:00:30 GMT"}, 30.0),
+        ({"Retry-After": "Fri, 27 Nov 2026 12:00:30 GMT", "Date": "now"}, 30.0),
+        ({"Retry-After": "Fri, 99 Nov 2026 12:00:09 GMT", "Date": NOW}, None),
+        ({"Retry-After": "Fri, 27 Nov 999999999999 12:00:09 GMT", "Date": NOW}, None),
+    ],
+)
+def test_what_a_server_asks_to_wait_is_read_in_each_form(headers: dict[str, str], seconds: float | None) -> None:
+    assert answers.retry_after(headers, now=UNIX_NOW) == seconds
+
+
+@pytest.mark.parametrize("status", [429, 503, 500, 403])
+@pytest.mark.parametrize("what", ["start", "flush"])
+async def test_a_refusal_says_how_long_to_wait(server: Server, api: Api, what: str, status: int) -> None:
+    server.answers = [answer(status, b"", **{"Retry-After": "12"}), answer(status, b"")]
+    ask = (lambda: api.start(())) if what == "start" else (lambda: api.flush(b"reply"))
+    for seconds in (12.0, None):
+        with pytest.raises(PeerError) as caught:
+            await ask()
+        assert caught.value.retry_after == seconds

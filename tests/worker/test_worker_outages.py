@@ -20,15 +20,16 @@ from rig import (
 )
 
 from connect import events
-from connect.backoff import AT_ONCE_JITTER
+from connect.backoff import AT_ONCE_JITTER, OFTEN
 from connect.errors import (
     ApiError,
     AuthenticationFailed,
     ConnectTimeout,
+    ServerUnreachable,
     SyncFailed,
     TooManyApps,
 )
-from connect.gateway import Gateway, Kind
+from connect.gateway import HANG, Answer, Gateway, Kind
 
 PRIMARY, FALLBACK = "aa" * 32, "bb" * 32
 
@@ -240,3 +241,69 @@ async def test_no_state_is_entered_after_closed(gw: Gateway, start: Any) -> None
     assert isinstance(worker.told[-1], events.Closed)
     assert worker.told[-1].error is None
     assert worker.states[-1] is CLOSED
+
+
+# -- how soon it is back -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_server_that_comes_back_has_its_worker_within_a_second(gw: Gateway, start: Any) -> None:
+    """Nothing at the port costs nobody anything: it is tried about twice a second, and never in a hot loop."""
+    worker = await start(retry=None)
+    await gw.stop()
+    await worker.hears(events.Reconnecting, 3)
+    failures = worker.heard(events.Reconnecting)
+    assert {type(each.error) for each in failures} == {ServerUnreachable}
+    assert all(OFTEN[0] <= each.delay <= OFTEN[1] for each in failures)
+    await gw.start()
+    async with asyncio.timeout(1):
+        await gw.wait_for_worker()
+
+
+async def test_replies_that_wait_are_delivered_once_the_server_is_back_oldest_first(
+    gw: Gateway, start: Any, apps: Any
+) -> None:
+    """Over HTTP, as soon as a start request is granted: a link that never becomes ready holds nothing up."""
+    away = [asyncio.Event() for _ in range(6)]
+
+    @apps.function("wait")
+    async def wait(ctx: Any) -> Any:
+        await away[ctx.event.data["number"]].wait()
+
+    worker = await start(retry=None, isolation="none")
+    runs = [gw.start_run("app-wait", {"number": number}) for number in range(6)]
+    await worker.hears(events.RequestReceived, 6)
+    await gw.stop()
+    for number, event in enumerate(away):
+        event.set()
+        await worker.hears(events.ReplyBuffered, number + 1)
+    gw.sockets.standing = HANG
+    await gw.start()
+    async with asyncio.timeout(1):
+        await gw.until(lambda: len(gw.calls("flush")) == 6)
+    assert {call.status for call in gw.calls("flush")} == {200}
+    first, *others = [call.message.request_id for call in gw.calls("flush")]
+    assert first == runs[0].requests[0]
+    assert sorted(others) == sorted(run.requests[0] for run in runs[1:])
+
+
+@pytest.mark.parametrize("where", ["starts", "sockets"])
+async def test_a_server_that_says_how_long_to_wait_is_left_alone_so_long(gw: Gateway, start: Any, where: str) -> None:
+    worker = await start(retry=None)
+    getattr(gw, where).standing = Answer(503, headers={"Retry-After": "30"})
+    gw.connections[0].drop()
+    failure = await worker.hears(events.Reconnecting)
+    assert failure.error.retry_after == 30.0
+    assert 30.0 <= failure.delay <= 37.5
+
+
+async def test_the_log_says_the_cause_and_the_next_try(
+    gw: Gateway, start: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = await start(retry=None)
+    await gw.stop()
+    failure = await worker.hears(events.Reconnecting)
+    port = gw.url.rpartition(":")[2]
+    assert (
+        f"attempt 1 to connect failed (nothing is there), the next one comes in {failure.delay:.2f} s: cannot reach "
+        f"http://127.0.0.1:{port}/v0/connect/start: 127.0.0.1:{port} refuses: nothing listens there"
+    ) in [record.getMessage() for record in caplog.records]
