@@ -5,6 +5,7 @@ misspelt convention method, and changes its engine for one `async def` action. `
 reports an event that the state does not expect.
 """
 
+import functools
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from statemachine import State, StateChart
 
 from statecharts import library, model, runner
+from statecharts.model import ChartModel
 from statecharts.runner import Move, Report, Runner, Unexpected
 
 
@@ -45,8 +47,7 @@ class Bound(Runner):
         unexpected: Report,
         moved: Callable[[Move], None] | None = None,
     ) -> None:
-        check(chart, actor)
-        self._plain = model.read(chart)
+        self._plain = admitted(chart, actor)
         self._events = frozenset(self._plain.events)
         self._ignored = model.further(chart, "ignored")
         self._unexpected = unexpected
@@ -152,8 +153,19 @@ class Bound(Runner):
         )
 
 
-def check(chart: type[StateChart[Any]], actor: object) -> None:
-    """Refuse an actor or a chart that the library accepts, then silently misuses. Raises: TypeError, library.LackingError."""
+_read = functools.cache(model.read)
+_admitted: set[tuple[type, type]] = set()
+"""Charts with the classes of their actors that were checked: to read and check them takes longer than to make the chart."""
+
+
+def admitted(chart: type[StateChart[Any]], actor: object) -> ChartModel:
+    """*chart* as plain data. The first time for each class of actors, refuse what the library accepts, then silently misuses.
+
+    Raises: TypeError, library.LackingError.
+    """
     library.check()
-    plain = model.read(chart)
-    runner.refuse(chart, [*runner.contradictions(plain), *runner.gaps(plain, actor)])
+    plain = _read(chart)
+    if (chart, type(actor)) not in _admitted:
+        runner.refuse(chart, [*runner.contradictions(plain), *runner.gaps(plain, actor)])
+        _admitted.add((chart, type(actor)))
+    return plain
