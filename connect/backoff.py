@@ -31,8 +31,8 @@ TABLE: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
 OFTEN: Final = (0.25, 0.75)
 """Seconds between attempts while nothing is there: drawn from this range for the first `OFTEN_COUNT`, about a minute."""
 OFTEN_COUNT: Final = 120
-RARELY: Final = (1.0, 2.0)
-"""Seconds between the attempts after those: so 10,000 workers come back spread over two seconds."""
+RARELY: Final = (0.75, 1.5)
+"""Seconds between the attempts after those: 10,000 workers come back spread over a second and a half (docs/scale.md)."""
 LIMIT: Final = (30.0, 60.0)
 """Seconds after an account's limit, or functions that were refused: only people can change that."""
 SOON: Final = (0.5, 1.5)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, get_args
 import tenacity
 
 from connect import origins
+from connect.backoff import Backoff
 from connect.deadlines import Deadlines
 from connect.errors import ConfigurationError, LinkLost, ProtocolError
 from connect.execution import Executor, sdk
@@ -54,6 +55,8 @@ class Configuration:
     keyring: Keyring
     proxies: Proxies
     network: Reach
+    backoff: Callable[[], Backoff]
+    """Makes what says how long the dial loop waits."""
     secrets: tuple[Secret, ...]
     """Those that are not sent to the API, or not as they are. They live as long as this, so that no peer's text shows them."""
     caution: str | None
@@ -79,6 +82,7 @@ def resolve(options: Options) -> Configuration:
     processes = _processes(options, numbers)
     _check_executor(options.executor)
     apps = sdk.load(options.apps, options.signing_key)
+    rng = random.Random()  # noqa: S311 - spreads retries, guards nothing
     environment = options.env or apps.env
     keyring = _keyring(apps, options.signing_key, options.signing_key_fallback, environment)
     origin = origins.checked(options.api_base_url, apps.api_origin, is_key_sent=bool(keyring.bearer))
@@ -94,6 +98,7 @@ def resolve(options: Options) -> Configuration:
         keyring=keyring,
         proxies=proxies,
         network=partial(internet, api, proxies, options.ssl),
+        backoff=partial(Backoff, keyring, rng, options.retry.wait if options.retry else None),
         secrets=tuple(map(Secret, apps.secrets)),
         caution=_caution(apps, options.signing_key, options.api_base_url),
         registration=Registration(
@@ -112,7 +117,7 @@ def resolve(options: Options) -> Configuration:
         shutdown_signals=numbers,
         processes=processes,
         http=_http(options.http, options.status_page),
-        rng=random.Random(),  # noqa: S311 - spreads retries, guards nothing
+        rng=rng,
         sleep=asyncio.sleep if options.retry is None else _sleep_of(options.retry),
     )
 

@@ -7,7 +7,7 @@ the few methods that other threads may call say so. A report about a link that i
 
 import asyncio
 
-from connect.backoff import Backoff, Cause, wait_by_cause
+from connect.backoff import Cause, wait_by_cause
 from connect.configuration import Configuration
 from connect.delivery.leases import Leases
 from connect.delivery.outbox import Outbox
@@ -111,8 +111,7 @@ class Connection:
 
     def _assemble(self, network: Network) -> None:
         known, options, deadlines = self._known, self._options, self._options.deadlines
-        backoff = Backoff(known.keyring, known.rng, options.retry.wait if options.retry else None)
-        self._dialler = Dialler(self, self._make_link, backoff, known.keyring, deadlines, known.sleep)
+        self._dialler = Dialler(self, self._make_link, known.backoff(), known.keyring, deadlines, known.sleep)
         self._requests = Requests(
             lambda owner: Outbox(
                 owner,
