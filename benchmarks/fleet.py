@@ -20,7 +20,7 @@ from typing import Final
 from benchmarks.results import Part, conditions, measured
 from benchmarks.simulation.clock import VirtualLoop
 from benchmarks.simulation.fleet import Fleet
-from benchmarks.simulation.policies import POLICIES
+from benchmarks.simulation.policies import POLICIES, SWEEP
 from benchmarks.simulation.record import Record
 from benchmarks.simulation.region import Strength
 from benchmarks.simulation.scenarios import SCENARIOS, Scenario
@@ -31,6 +31,8 @@ LONGEST: Final = 20.0
 """Seconds that such an execution takes, at most."""
 LOAD, RATE = 0.7, 10.0
 """The part of the fleet that the arriving requests keep busy, and the requests a second that one worker serves."""
+SWEPT: Final = "blip"
+"""The scenario in which other constants are tried: short enough that ours are the same all the time."""
 SHARES: Final = (0.5, 0.95, 0.99, 0.999)
 SHOWN: Final = 70.0
 """Seconds of a plot."""
@@ -43,10 +45,10 @@ def strength(workers: int) -> Strength:
 
 @dataclass(frozen=True)
 class Run:
-    """What one policy made of one scenario. Seconds; counts are those of all workers together.
+    """What one policy made of one scenario. Times are seconds; counts are those of all workers together.
 
     *away*: seconds without a route of the worker at 50, 95, 99 and 99.9 %. *start_peak*, *flush_peak*: the most a second, in a
-    tenth of one. *backlog*: requests that waited, at most; *caught_up*: for how many seconds some did. *routable*, *starts*: points.
+    tenth of one. *backlog*: the most requests that waited; *caught_up*: for how many seconds some did. *routable*, *starts*: plots.
     """
 
     policy: str
@@ -74,16 +76,19 @@ class Run:
 
 def simulate(policy: str, scenario: str, workers: int, seed: int = 1) -> Run:
     """Run *scenario*, in this process. Takes up to 15 minutes of CPU for 10,000 workers."""
-    logging.disable(logging.CRITICAL)  # the worker's lines about each attempt
     began = time.process_time()
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        fleet, begin = runner.run(_lived(policy, SCENARIOS[scenario], workers, seed))
-    gc.unfreeze()
+    logging.disable(logging.CRITICAL)  # the worker's lines about each attempt
+    try:
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            fleet, begin = runner.run(_lived(policy, SCENARIOS[scenario], workers, seed))
+    finally:
+        logging.disable(logging.NOTSET)
+        gc.unfreeze()
     return _figures(fleet, begin, policy, scenario, time.process_time() - began)
 
 
 async def _lived(policy: str, scenario: Scenario, workers: int, seed: int) -> tuple[Fleet, float]:
-    fleet = Fleet(workers, POLICIES[policy], strength(workers), seed)
+    fleet = Fleet(workers, (POLICIES | SWEEP)[policy], strength(workers), seed)
     async with fleet.running():
         gc.freeze()  # the collector would walk through all workers again and again
         fleet.work(EACH, LONGEST)
@@ -136,25 +141,28 @@ def _span(plan: Scenario) -> float:
 
 
 async def run(
-    workers: int = 10_000, scenarios: Sequence[str] = tuple(SCENARIOS), policies: Sequence[str] = tuple(POLICIES)
+    workers: int = 10_000,
+    scenarios: Sequence[str] = tuple(SCENARIOS),
+    policies: Sequence[str] = tuple(POLICIES | SWEEP),
 ) -> Part:
-    """Simulate each policy in each scenario, as many at once as there are cores."""
+    """Simulate each policy in each scenario, as many at once as there are cores; `SWEEP` in one, with a fifth of the workers."""
+    runs = [(policy, scenario, workers) for scenario, policy in product(scenarios, policies) if policy in POLICIES]
+    if SWEPT in scenarios:
+        runs += [(policy, SWEPT, max(1, workers // 5)) for policy in policies if policy in SWEEP]
     loop = asyncio.get_running_loop()
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), max_tasks_per_child=1) as pool:
-        runs = await asyncio.gather(
-            *(
-                loop.run_in_executor(pool, simulate, policy, scenario, workers)
-                for scenario, policy in product(scenarios, policies)
-            )
-        )
-    return Part(conditions(f"python -m benchmarks.fleet --workers {workers}"), [asdict(each) for each in runs])
+        found = await asyncio.gather(*(loop.run_in_executor(pool, simulate, *each) for each in runs))
+    return Part(conditions(f"python -m benchmarks.fleet --workers {workers}"), [asdict(each) for each in found])
 
 
 def section(part: Part) -> str:
     """A table for each scenario, with what each policy made of it."""
     runs = [Run(**each) for each in part.figures]
-    known = [name for name in SCENARIOS if any(each.scenario == name for each in runs)]
-    return "\n\n".join(table([each for each in runs if each.scenario == name]) for name in known)
+    groups = [
+        [each for each in runs if (each.scenario, each.policy in SWEEP) == group]
+        for group in product(SCENARIOS, (False, True))
+    ]
+    return "\n\n".join(table(group) for group in groups if group)
 
 
 def table(runs: Sequence[Run]) -> str:
@@ -168,7 +176,7 @@ def table(runs: Sequence[Run]) -> str:
 
 def _row(run: Run) -> str:
     cells = (
-        POLICIES[run.policy].title,
+        (POLICIES | SWEEP)[run.policy].title,
         *(
             f"{seconds:.1f} s" if run.never <= run.workers * (1 - share) else "never"
             for share, seconds in zip(SHARES, run.away, strict=True)
@@ -185,7 +193,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--workers", type=int, default=10_000)
     parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=tuple(SCENARIOS))
-    parser.add_argument("--policies", nargs="+", choices=POLICIES, default=tuple(POLICIES))
+    parser.add_argument("--policies", nargs="+", choices=POLICIES | SWEEP, default=tuple(POLICIES | SWEEP))
     measured("fleet", parser, run, section)
 
 

@@ -6,11 +6,13 @@ A folder's conftest.py imports those that its tests use, and always `no_bug_is_r
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import inngest
 import pytest
 from rig import QUICK, Apps, Held, Running, quick_retry
+from spoilt_network import Spoilt
 
 from connect import ConnectionState, connect
 from connect.gateway import Gateway
@@ -48,8 +50,16 @@ def held(apps: Apps) -> Held:
 
 
 @pytest.fixture
-async def start(gw: Gateway, apps: Apps) -> AsyncIterator[Callable[..., Any]]:
+def spoilt() -> Spoilt:
+    """What becomes of the frames that the workers of `start` write."""
+    return Spoilt()
+
+
+@pytest.fixture
+async def start(gw: Gateway, apps: Apps, request: pytest.FixtureRequest) -> AsyncIterator[Callable[..., Any]]:
     """Start a worker, for `apps` unless others are given, and wait until it takes work (`ready=False`: do not wait).
+
+    With the fixture `spoilt` it is given that network.
 
     At the end each is closed, and must have ended without an unexpected event.
     """
@@ -57,7 +67,11 @@ async def start(gw: Gateway, apps: Apps) -> AsyncIterator[Callable[..., Any]]:
 
     async def begin(given: Any = None, *, ready: bool = True, **options: Any) -> Running:
         options = {"retry": quick_retry(), "deadlines": QUICK, "shutdown_signals": [], "flush_timeout": 5.0, **options}
-        worker = Running(connect(given or [(apps.client, apps.functions)], **options))
+        connection = connect(given or [(apps.client, apps.functions)], **options)
+        if "spoilt" in request.fixturenames:
+            known = connection._known
+            connection._known = replace(known, network=request.getfixturevalue("spoilt").over(known.network))
+        worker = Running(connection)
         running.append(worker)
         if ready:
             waiting = asyncio.create_task(worker.connection.wait_for_state(ConnectionState.ACTIVE))

@@ -3,6 +3,7 @@
 Only the waits differ. All of them run in our worker, which replaces a drained link before it closes the old one.
 """
 
+import functools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Final
 
 import tenacity
 
-from connect.backoff import SOON, Backoff, Wait, full_jitter
+from connect.backoff import SOON, Backoff, Cause, Wait, full_jitter
 from connect.errors import GatewayDraining
 from connect.secrets import Keyring
 
@@ -53,6 +54,18 @@ class JavaScript(Backoff):
         return JAVASCRIPT[min(retry_state.attempt_number, len(JAVASCRIPT)) - 1]
 
 
+class Every(Backoff):
+    """Ours with another range of seconds, *often*, for as long as nothing is there."""
+
+    def __init__(self, often: tuple[float, float], keyring: Keyring, rng: random.Random) -> None:
+        super().__init__(keyring, rng)
+        self._often = often
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> float:
+        error = retry_state.outcome.exception() if retry_state.outcome else None
+        return self._rng.uniform(*self._often) if Cause.of(error) is Cause.ABSENT else super().__call__(retry_state)
+
+
 @dataclass(frozen=True)
 class Policy:
     """*flush*: the waits between flushes. *tries*: failed attempts in a row after which the worker closes for good; None: never."""
@@ -74,3 +87,9 @@ POLICIES: Final = {
     "fixed-for-ever": Policy("the same, patched to try for ever", Fixed, _FIXED),
     "javascript": Policy("official JavaScript: table, no jitter", JavaScript, _TABLE),
 }
+RANGES: Final = ((0.0, 0.5), (0.25, 0.75), (0.5, 1.0), (0.75, 1.5), (1.0, 2.0), (2.0, 4.0))
+SWEEP: Final = {
+    f"{low:g} to {high:g} s": Policy(f"{low:g} to {high:g} s", functools.partial(Every, (low, high)))
+    for low, high in RANGES
+}
+"""Ours with other constants, to choose them by."""

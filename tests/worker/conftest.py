@@ -7,16 +7,15 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import aiohttp
 import pytest
 from official import Server, within
 from rig import ACTIVE, Running
-from rig_fixtures import apps, gw, held, no_bug_is_reported, no_thread_is_left, quiet, start
+from rig_fixtures import apps, gw, held, no_bug_is_reported, no_thread_is_left, quiet, spoilt, start
+from spoilt_network import Spoilt
 
-from connect import wire
 from connect.gateway import Gateway
 
-__all__ = ["apps", "gw", "held", "no_bug_is_reported", "no_thread_is_left", "quiet", "start"]
+__all__ = ["apps", "gw", "held", "no_bug_is_reported", "no_thread_is_left", "quiet", "spoilt", "start"]
 
 
 @pytest.fixture(params=["embedded", pytest.param("real", marks=pytest.mark.real_server)])
@@ -64,19 +63,16 @@ async def run() -> AsyncIterator[Callable[..., Any]]:
 
 
 @pytest.fixture
-def break_write(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def break_write(spoilt: Spoilt) -> Callable[..., None]:
     """`break_write(kind)`: writing the next frame of *kind* (or *count* of them) raises in the worker; its socket stays open."""
-    send_bytes = aiohttp.ClientWebSocketResponse.send_bytes
     left: Counter[int] = Counter()
 
-    async def send(socket: aiohttp.ClientWebSocketResponse, data: bytes, compress: int | None = None) -> None:
-        kind = wire.ConnectMessage.FromString(data).kind
+    async def before(kind: int) -> None:
         if left[kind]:
             left[kind] -= 1
             raise ConnectionResetError("Cannot write to closing transport")
-        await send_bytes(socket, data, compress)
 
-    monkeypatch.setattr(aiohttp.ClientWebSocketResponse, "send_bytes", send)
+    spoilt.before.append(before)
 
     def arm(kind: int, count: int = 1) -> None:
         left[kind] += count

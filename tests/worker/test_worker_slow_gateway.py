@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 from typing import Any
 
-import aiohttp
 import inngest
 import pytest
 from rig import DOWN, Apps, Held, Running
+from spoilt_network import Spoilt
 
 from connect import events, requests, wire
 from connect.gateway import Gateway, Kind
@@ -144,19 +144,17 @@ async def test_requests_whose_ack_cannot_be_written_are_left_with_the_gateway(
 
 
 async def test_a_request_whose_ack_is_stuck_when_its_link_ends_was_never_accepted(
-    gw: Gateway, start: Any, held: Held, monkeypatch: pytest.MonkeyPatch
+    gw: Gateway, start: Any, held: Held, spoilt: Spoilt
 ) -> None:
     """It would otherwise never begin, and its lease would be extended over every later link, while another worker runs it."""
     worker, home, stuck = await start(), asyncio.get_running_loop(), asyncio.Event()
-    send_bytes = aiohttp.ClientWebSocketResponse.send_bytes
 
-    async def send(socket: aiohttp.ClientWebSocketResponse, data: bytes, compress: int | None = None) -> None:
-        if wire.ConnectMessage.FromString(data).kind == Kind.WORKER_REQUEST_ACK:
+    async def before(kind: int) -> None:
+        if kind == Kind.WORKER_REQUEST_ACK:
             home.call_soon_threadsafe(stuck.set)
             await asyncio.get_running_loop().create_future()
-        await send_bytes(socket, data, compress)
 
-    monkeypatch.setattr(aiohttp.ClientWebSocketResponse, "send_bytes", send)
+    spoilt.before.append(before)
     gw.start_run("app-hold")
     async with asyncio.timeout(5):
         await stuck.wait()

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import aiohttp
 import inngest
 import pytest
 from rig import QUICK, Apps, Held, Running, reported
+from spoilt_network import Spoilt
 
 from connect import ConnectionState, events, wire
 from connect.errors import GatewayDraining, ProtocolError
@@ -188,20 +188,17 @@ async def test_a_lease_lost_before_the_ack_is_written_can_leave_the_request_alon
 
 
 @pytest.fixture
-async def clogged(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], asyncio.Event]:
+async def clogged(spoilt: Spoilt) -> Callable[[int], asyncio.Event]:
     """`clogged(kind)`: a frame of *kind* is never taken from the worker, as by a full socket; an event for the first."""
-    send_bytes = aiohttp.ClientWebSocketResponse.send_bytes
     stuck: dict[int, asyncio.Event] = {}
     home = asyncio.get_running_loop()
 
-    async def send(socket: aiohttp.ClientWebSocketResponse, data: bytes, compress: int | None = None) -> None:
-        event = stuck.get(wire.ConnectMessage.FromString(data).kind)
-        if event:
+    async def before(kind: int) -> None:
+        if event := stuck.get(kind):
             home.call_soon_threadsafe(event.set)
             await asyncio.get_running_loop().create_future()
-        await send_bytes(socket, data, compress)
 
-    monkeypatch.setattr(aiohttp.ClientWebSocketResponse, "send_bytes", send)
+    spoilt.before.append(before)
     return lambda kind: stuck.setdefault(kind, asyncio.Event())
 
 
