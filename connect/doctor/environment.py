@@ -15,7 +15,7 @@ from connect.configuration import Configuration, resolve
 from connect.doctor.context import Context
 from connect.doctor.findings import Seen, Skipped, Wrong, wrong
 from connect.errors import ConfigurationError
-from connect.execution import sdk, sdk_internals
+from connect.execution import sdk, sdk_http, sdk_internals
 from connect.options import Options
 from connect.redaction import logger
 from connect.secrets import SigningKey
@@ -92,6 +92,8 @@ def _stand_in() -> sdk.App:
     try:
         client = inngest.Inngest(app_id="doctor", logger=_quiet())
     except Exception as error:
+        if cause := sdk_http.explain(error):
+            raise ConfigurationError(cause) from None
         raise ConfigurationError(f"the SDK refuses these settings: {error}") from error
     return client, [
         client.create_function(fn_id="nothing", trigger=inngest.TriggerEvent(event="doctor/nothing"))(nothing)

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from connect.errors import ConfigurationError
-from connect.execution import app_names, app_shape
+from connect.execution import app_names, app_shape, sdk_http
 from connect.log_format import described
 
 importing_apps: contextvars.ContextVar[bool] = contextvars.ContextVar("importing_apps", default=False)
@@ -129,6 +129,7 @@ def _returned(name: str, module: ModuleType, function: Any) -> object:
     try:
         returned = function()
     except Exception as error:
+        _check_environment(error)
         raise ConfigurationError(f"calling {name!r} raised {_with_place(error)}") from error
     _check_returned(name, function, returned)
     return returned
@@ -166,7 +167,14 @@ def _imported(name: str, attribute: str) -> ModuleType:
             raise _not_found(name, attribute, error.name) from None
         raise ConfigurationError(f"cannot import {name!r}: {_with_place(error)}") from error
     except Exception as error:
+        _check_environment(error)
         raise ConfigurationError(f"cannot import {name!r}: {_with_place(error)}") from error
+
+
+def _check_environment(error: Exception) -> None:
+    """Raises: ConfigurationError: the SDK's HTTP client raised *error*, because of a variable."""
+    if cause := sdk_http.explain(error):
+        raise ConfigurationError(cause) from None  # *error* may show a part of a password
 
 
 def _not_found(name: str, attribute: str, missing: str) -> ConfigurationError:

@@ -91,7 +91,7 @@ class Proxies:
     @classmethod
     def of_environment(cls) -> "Proxies":
         """The proxies that the variables name; without any, on macOS and Windows, those of the system's settings."""
-        sources = _variables()
+        sources = variables()
         if not sources:
             texts = urllib.request.getproxies()
             return _OfSystem(texts, NoProxy(""), dict.fromkeys(texts, "the system's settings"))
@@ -123,7 +123,7 @@ class _OfSystem(Proxies):
         return bool(urllib.request.proxy_bypass(to.host))
 
 
-def _variables() -> dict[str, str]:
+def variables() -> dict[str, str]:
     """By the beginning of its name, in lower case: the variable that counts. One in lower case hides the others, even if empty.
 
     A CGI server sets HTTP_PROXY to what its client sends as the header `Proxy`.

@@ -3,7 +3,10 @@
 import asyncio
 import logging
 import os
+import sys
+import traceback
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import inngest
@@ -115,6 +118,44 @@ def test_what_is_no_proxy_is_refused_at_once_by_its_name(variables: Any, name: s
         with pytest.raises(ConfigurationError, match=f"^{name} names a proxy {why}: write http://HOST:PORT") as refused:
             connect([(client, [nothing])], proxy=value if name == "proxy" else None)
         assert "zzyzx" not in str(refused.value)
+
+
+UNREADABLE = [
+    ("http_proxy", "http://me:zzyzx@proxy:none", "without a valid host and port: write http://HOST:PORT"),
+    ("ALL_PROXY", "socks4://me:zzyzx@proxy", "of a kind that this worker cannot use"),
+    (
+        "ALL_PROXY",
+        "socks5://me:zzyzx@proxy",
+        r"which the SDK's HTTP client needs a package for: pip install 'httpx\[socks\]'",
+    ),
+    ("HTTPS_PROXY", "http://me:zzyzx#@proxy:3128", "that the SDK's HTTP client cannot read: write .* %23 for"),
+    ("NO_PROXY", "localhost,[::1]", "cannot read: write an IPv6 address without brackets"),
+    ("no_proxy", "fd00::/8", "no IPv6 network"),
+    ("SSL_CERT_FILE", "/nothing.pem", r"which names a file that cannot be read \(No such file or directory\)"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "why"), UNREADABLE)
+async def test_what_the_sdk_cannot_use_is_named(
+    variables: Any, tmp_path: Path, name: str, value: str, why: str
+) -> None:
+    """Its client reads the variables as soon as the user's module makes it, and names none."""
+    (tmp_path / "shop.py").write_text(
+        "import inngest\nclient = inngest.Inngest(app_id='shop')\napps = [(client, [])]\n"
+    )
+    variables.syspath_prepend(tmp_path)
+    variables.setenv("INNGEST_DEV", "1")
+    variables.setitem(sys.modules, "socksio", None)
+    variables.delitem(sys.modules, "shop", raising=False)
+    variables.setenv("HTTP_PROXY", "http://fine:3128")
+    variables.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=f"^(correct )?{name},? .*{why}") as refused:
+        connect("shop:apps")
+    assert "zzyzx" not in "".join(traceback.format_exception(refused.value))
+    async with Examination(Arguments()) as examination:
+        found = {check.name: await examination.check(check) for check in CHECKS[:3]}["settings"]
+    assert name in f"{found.found} {found.next}"
+    assert "zzyzx" not in str(found)
 
 
 ANSWERS = {

@@ -23,6 +23,7 @@ DOCUMENTED = {
         "aiohttp",
         "aiohttp.web",
         "dotenv",
+        "httpx",
         "inngest",
         "psutil",
         "pytest",
