@@ -171,36 +171,39 @@ ANSWERS = {
     "nothing": (b"", "closed the connection without an answer"),
     "half an answer": (b"HTTP/1.1 200 OK\r\nx: y", "closed the connection without an answer"),
     "no HTTP": (b"SSH-2.0-OpenSSH_9.2\r\n", "does not speak HTTP: check its port"),
-    "no end": (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * LIMIT, f"sends more than {LIMIT:,} bytes instead of an answer"),
+    "no end": (
+        b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * (LIMIT // 4),
+        f"sends more than {LIMIT:,} bytes instead of an answer",
+    ),
     "a long line": (b"HTTP/1.1 200 " + b"x" * 2 * LIMIT, f"sends more than {LIMIT:,} bytes instead of an answer"),
     "no end of interim answers": (
-        b"HTTP/1.1 100 Go on\r\n\r\n" * LIMIT,
+        b"HTTP/1.1 100 Go on\r\n\r\n" * (LIMIT // 8),
         f"sends more than {LIMIT:,} bytes instead of an answer",
     ),
     "too much": (b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK", "sends more than an answer"),
 }
 
 
-@pytest.mark.parametrize("case", ANSWERS)
 async def test_a_proxy_that_makes_no_connection_is_named_with_its_variable(
-    start: Any, variables: Any, caplog: pytest.LogCaptureFixture, case: str
+    start: Any, variables: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One line says so, and blames neither the API nor the gateway; it has no password."""
     caplog.set_level(logging.DEBUG)
-    answer, why = ANSWERS[case]
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(answer)
+        writer.write(ANSWERS[case][0])
         await writer.drain()
 
     async with listening(serve) as port:
-        login = "" if case == "a password is missing" else "me:zzyzx12@"
-        variables.setenv("HTTPS_PROXY", f"{login}127.0.0.1:{port}")
-        worker = await start(ready=False, api_base_url="https://inngest.invalid")
-        failed = await worker.hears(events.Reconnecting)
-        assert f"/v0/connect/start: the proxy 127.0.0.1:{port} (HTTPS_PROXY) {why}" in str(failed.error)
-        assert "zzyzx" not in caplog.text
+        for case, (_, why) in ANSWERS.items():
+            login = "" if case == "a password is missing" else "me:zzyzx12@"
+            variables.setenv("HTTPS_PROXY", f"{login}127.0.0.1:{port}")
+            worker = await start(ready=False, api_base_url="https://inngest.invalid")
+            failed = await worker.hears(events.Reconnecting)
+            await worker.close(wait=True)
+            assert f"/v0/connect/start: the proxy 127.0.0.1:{port} (HTTPS_PROXY) {why}" in str(failed.error), case
+    assert "zzyzx" not in caplog.text
 
 
 async def test_a_password_that_a_proxy_does_not_take(start: Any, variables: Any, gw: Gateway) -> None:
