@@ -96,7 +96,10 @@ class LinkLost(ConnectError):  # noqa: N818
 
 
 class ServerUnreachable(LinkLost):
-    """No TCP connection came about: an unknown name, no route, or nothing that listens at the port. It cost the server nothing."""
+    """No connection to the server came about: an unknown name, no route, nothing that listens at the port, or a proxy says so.
+
+    It cost the server nothing.
+    """
 
 
 class ConnectTimeout(ConnectError, TimeoutError):  # noqa: N818

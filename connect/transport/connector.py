@@ -20,10 +20,12 @@ class CannotConnect(aiohttp.ClientConnectorError):
 
 
 def link_lost(message: str, error: Exception) -> LinkLost:
-    """The error that says *message*, for *error* of aiohttp: a `ServerUnreachable` if no TCP connection came about."""
-    if isinstance(error, CannotConnect) and isinstance(error.os_error, Unreachable) and not error.os_error.reached:
-        return ServerUnreachable(message)
-    return LinkLost(message)
+    """The error that says *message*, for *error* of aiohttp: a `ServerUnreachable` if no server was reached."""
+    if not isinstance(error, CannotConnect) or not isinstance(error.os_error, Unreachable):
+        return LinkLost(message)
+    lost = LinkLost(message) if error.os_error.reached else ServerUnreachable(message)
+    lost.retry_after = error.os_error.retry_after
+    return lost
 
 
 class Connector(aiohttp.BaseConnector):

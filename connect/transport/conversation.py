@@ -72,12 +72,17 @@ class Conversation(asyncio.Protocol):
 
 
 class ProxyFailed(Exception):  # noqa: N818 - what happened
-    """The proxy made no connection. The message goes on after "the proxy …"; *cure*: what to do, if that is known."""
+    """The proxy made no connection. The message goes on after "the proxy …"; *cure*: what to do, if that is known.
 
-    def __init__(self, what: str, cure: str = "") -> None:
+    *absent*: the proxy says that it cannot reach the server. *retry_after*: seconds that it asks to wait.
+    """
+
+    def __init__(self, what: str, cure: str = "", *, absent: bool = False, retry_after: float | None = None) -> None:
         super().__init__(what)
         self.what = what
         self.cure = cure
+        self.absent = absent
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
         return f"{self.what}: {self.cure}" if self.cure else self.what

@@ -48,8 +48,18 @@ class Unreachable(OSError):  # noqa: N818 - what happened
 
     @property
     def reached(self) -> bool:
-        """There was a TCP connection, to the server or to its proxy."""
-        return self.stage not in ("name", "port")
+        """There was a TCP connection, to the server or to a proxy that does not say that it cannot reach the server."""
+        return self.stage not in ("name", "port") and not (self._proxys and self._proxys.absent)
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds that the proxy asks to wait; None: it asks for nothing."""
+        return self._proxys.retry_after if self._proxys else None
+
+    @property
+    def _proxys(self) -> ProxyFailed | None:
+        """What the proxy answered, if that is why."""
+        return self.__cause__ if isinstance(self.__cause__, ProxyFailed) else None
 
     def __str__(self) -> str:
         return f"{self.what}: {self.cure}" if self.cure else self.what

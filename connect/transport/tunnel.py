@@ -6,11 +6,14 @@ from typing import Final
 
 from connect.redaction import peer_text
 from connect.transport.address import Address
+from connect.transport.answers import retry_after
 from connect.transport.conversation import Conversation, ProxyFailed
 from connect.transport.headers import USER_AGENT
 from connect.transport.proxies import Proxy
 
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] (\d{3})(?: ([^\r\n]*))?\r?\n")
+_ABSENT: Final = ("502", "503", "504")
+"""With these a proxy says that it has not reached the server (RFC 9110 §15.6); Squid has 503 for a refused connection."""
 _REASON: Final = 100
 """Characters of a proxy's own words that are shown."""
 
@@ -25,6 +28,8 @@ _SOCKS_ERRORS: Final = {
     8: "does not know this kind of address",
 }
 """By the reply field (RFC 1928 §6)."""
+_SOCKS_ABSENT: Final = (3, 4, 5, 6)
+"""With these the proxy says that it has not reached the server."""
 
 
 async def dig(proxy: Proxy, to: Address, talk: Conversation) -> None:
@@ -46,17 +51,29 @@ async def _connect(proxy: Proxy, to: Address, talk: Conversation) -> None:
             raise ProxyFailed(
                 "does not speak HTTP", f"check its port, and that {proxy.source} is an http or https proxy"
             )
-        while (await talk.read_until(b"\n")).strip():
-            pass
+        told = await _headers(talk)
         status, reason = int(line[1]), peer_text(line[2].decode("latin-1") if line[2] else "", _REASON)
     if not 200 <= status < 300:
-        raise _refusal(proxy, to, f"{status} {reason}".strip())
+        refusal = _refusal(proxy, to, f"{status} {reason}".strip())
+        refusal.retry_after = retry_after(told)
+        raise refusal
+
+
+async def _headers(talk: Conversation) -> dict[str, str]:
+    """The headers of an answer, each word of a name in title case."""
+    headers = {}
+    while line := (await talk.read_until(b"\n")).strip():
+        name, _, value = line.decode("latin-1").partition(":")
+        headers[name.strip().title()] = value.strip()
+    return headers
 
 
 def _refusal(proxy: Proxy, to: Address, answer: str) -> ProxyFailed:
-    if not answer.startswith("407"):
-        return ProxyFailed(f"refuses to connect to {to} ({answer})", "ask its operator to allow it")
-    return login_refused(proxy, answer)
+    if answer.startswith("407"):
+        return login_refused(proxy, answer)
+    if answer.startswith(_ABSENT):
+        return ProxyFailed(f"cannot connect to {to} ({answer})", absent=True)
+    return ProxyFailed(f"refuses to connect to {to} ({answer})", "ask its operator to allow it")
 
 
 def login_refused(proxy: Proxy, answer: str) -> ProxyFailed:
@@ -81,7 +98,8 @@ async def _socks(proxy: Proxy, to: Address, talk: Conversation) -> None:
     version, reply, _, kind = await talk.read(4)
     if version != 5 or reply:
         why = _SOCKS_ERRORS.get(reply, f"answers with error {reply}")
-        raise ProxyFailed(f"{why}: {to} (SOCKS reply {reply})", "ask its operator" if reply in (2, 7, 8) else "")
+        cure = "ask its operator" if reply in (2, 7, 8) else ""
+        raise ProxyFailed(f"{why}: {to} (SOCKS reply {reply})", cure, absent=reply in _SOCKS_ABSENT)
     length = {1: 4, 4: 16}.get(kind) or (await talk.read(1))[0]
     await talk.read(length + 2)
 

@@ -167,7 +167,7 @@ ANSWERS = {
         b"HTTP/1.1 403 Forbidden\r\n\r\n",
         "refuses to connect to inngest.invalid:443 (403 Forbidden): ask its operator",
     ),
-    "a bad gateway": (b"HTTP/1.0 502 \r\nvia: x\r\n\r\n", "refuses to connect to inngest.invalid:443 (502)"),
+    "a bad gateway": (b"HTTP/1.0 502 \r\nvia: x\r\n\r\n", "cannot connect to inngest.invalid:443 (502)"),
     "nothing": (b"", "closed the connection without an answer"),
     "half an answer": (b"HTTP/1.1 200 OK\r\nx: y", "closed the connection without an answer"),
     "no HTTP": (b"SSH-2.0-OpenSSH_9.2\r\n", "does not speak HTTP: check its port"),

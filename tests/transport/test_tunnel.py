@@ -213,6 +213,41 @@ async def test_a_login_that_a_socks_proxy_does_not_take(login: str, answer: byte
     assert "zzyzx" not in str(failed.value)
 
 
+async def failure(address: str, answer: bytes) -> ProxyFailed:
+    with pytest.raises(ProxyFailed) as failed:
+        await talk(address, answer)
+    return failed.value
+
+
+@pytest.mark.parametrize("status", [403, 404, 407, 429, 500, 502, 503, 504])
+async def test_a_proxy_that_cannot_reach_the_server_says_so_with_its_status(status: int) -> None:
+    failed = await failure("http://proxy:3128", f"HTTP/1.1 {status} What\r\n\r\n".encode())
+    assert failed.absent is (status in (502, 503, 504))
+    assert failed.retry_after is None
+
+
+@pytest.mark.parametrize("reply", range(1, 10))
+async def test_a_socks_proxy_that_cannot_reach_the_server_says_so_with_its_reply(reply: int) -> None:
+    failed = await failure("socks5://proxy", b"\x05\x00\x05" + bytes([reply]) + b"\x00\x01" + bytes(6))
+    assert failed.absent is (reply in (3, 4, 5, 6))
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ("retry-after: 7", 7.0),
+        ("RETRY-AFTER:7", 7.0),
+        ("x: y\r\nRetry-After : 0\r\nz:", 0.0),
+        ("Date: Fri, 27 Nov 2026 12:00:00 GMT\r\nretry-after: Fri, 27 Nov 2026 12:00:09 GMT", 9.0),
+        ("Retry-After: soon", None),
+        ("nonsense", None),
+    ],
+)
+async def test_a_proxy_says_how_long_to_wait(headers: str, seconds: float | None) -> None:
+    failed = await failure("http://proxy:3128", f"HTTP/1.1 429 Slow down\r\n{headers}\r\n\r\n".encode())
+    assert failed.retry_after == seconds
+
+
 def test_each_socks_reply_has_words() -> None:
     for reply in range(1, 9):
         answer: Any = b"\x05\x00\x05" + bytes([reply]) + b"\x00\x01" + bytes(6)
