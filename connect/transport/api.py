@@ -104,7 +104,7 @@ class Api:
         """Deliver *reply*, a serialised SDKResponse. If the server refuses the key, try the other key at once. Safe to repeat.
 
         Status 200 alone says that the reply is stored (PROTOCOL.md §8.2): the body of that answer may be anything.
-        Raises: as `start`. ApiError with status 400: the server will never accept this reply.
+        Raises: as `start`, but never ConnectionLimitReached. ApiError with status 400: the server will never accept this reply.
         """
         try:
             await self._post("flush", reply)
@@ -168,7 +168,7 @@ class Api:
             return AuthenticationFailed(
                 f"the {what} request to {url} was unauthorized{said}: check INNGEST_SIGNING_KEY and INNGEST_SIGNING_KEY_FALLBACK"
             )
-        if status == 429:
+        if status == 429 and what == "start":
             return ConnectionLimitReached(
                 f"too many connections for this account{said}: stop a worker or raise the plan's limit"
             )

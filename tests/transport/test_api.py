@@ -90,7 +90,6 @@ async def test_each_request_has_a_connection_of_its_own(server: Server, api: Api
         (401, AuthenticationFailed, "was unauthorized (what it says): check INNGEST_SIGNING_KEY and"),
         (403, ApiError, "status 403 (what it says)"),
         (404, ApiError, "status 404 (what it says)"),
-        (429, ConnectionLimitReached, "too many connections for this account (what it says)"),
         (500, ApiError, "status 500 (what it says)"),
         (503, ApiError, "status 503 (what it says)"),
     ],
@@ -107,6 +106,15 @@ async def test_each_status_is_an_error_of_its_own_with_the_servers_words(
     assert says in str(caught.value)
     assert getattr(caught.value, "status", status) == status
     assert len(server.asked) == 1
+
+
+async def test_429_is_the_limit_of_connections_only_to_a_start_request(server: Server, api: Api) -> None:
+    server.answers = [refusal(429, "what it says")]
+    with pytest.raises(ConnectionLimitReached, match=r"too many connections for this account \(what it says\)"):
+        await api.start(())
+    with pytest.raises(ApiError, match=r"the flush request .* status 429 \(what it says\)") as caught:
+        await api.flush(b"reply")
+    assert caught.value.status == 429
 
 
 @pytest.mark.parametrize(
