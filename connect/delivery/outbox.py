@@ -7,13 +7,13 @@ once, for its flush is cancelled.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import tenacity
 
-from connect.backoff import Wait
+from connect.backoff import Cause, Wait
 from connect.delivery.heap import Heap
 from connect.errors import ApiError, ConnectError
 from connect.log_format import REPEATS
@@ -78,6 +78,8 @@ class Outbox:
         self._to_flush: OrderedDict[str, None] = OrderedDict()
         self._flushing: dict[str, asyncio.Task[Exception | None]] = {}
         self._flusher: asyncio.Task[None] | None = None
+        self._suspects: dict[str, None] = {}
+        """Replies whose flush failed since one last succeeded: either the API ails, or it does not take just these."""
         self._kicked = asyncio.Event()
         self._remembered: OrderedDict[str, _Reply] = OrderedDict()
         self._remembered_size = 0
@@ -255,10 +257,26 @@ class Outbox:
                 flush.cancel()
             await asyncio.wait(flushes)
             raise
-        for request_id in reversed(batch):
-            if request_id in self._to_flush:  # it failed, and is still the oldest
+        results = [flush.result() for flush in flushes if not flush.cancelled()]
+        self._put_back([request_id for request_id in batch if request_id in self._to_flush], results)
+        return results
+
+    def _put_back(self, failed: list[str], results: list[Exception | None]) -> None:
+        """Choose the place of those that *failed*, which are queued as the youngest: no reply that the API does not take, whatever
+        the reason, holds up the others; and once it takes replies again, the oldest are the next.
+        """
+        if None in results:
+            self._put_first(self._suspects)
+            self._suspects.clear()
+        elif all(Cause.of(error) is Cause.ABSENT for error in results):
+            self._put_first(failed)
+        else:
+            self._suspects |= dict.fromkeys(failed)
+
+    def _put_first(self, request_ids: Iterable[str]) -> None:
+        for request_id in reversed(list(request_ids)):
+            if request_id in self._to_flush:
                 self._to_flush.move_to_end(request_id, last=False)
-        return [flush.result() for flush in flushes if not flush.cancelled()]
 
     async def _flush_one(self, request_id: str) -> Exception | None:
         """None: the API took it, or will never take it. An error: try again. Cancelled where the reply is released meanwhile."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from connect.delivery import outbox as module
 from connect.delivery.outbox import Outbox
-from connect.errors import ApiError, LinkLost
+from connect.errors import ApiError, HandshakeTimeout, LinkLost, ServerUnreachable
 
 LIMIT = 100
 names = st.sampled_from("abcdefgh")
@@ -277,14 +277,18 @@ async def test_it_waits_with_the_sleep_that_it_is_given_and_a_kick_ends_the_wait
     await box.stop()
 
 
-async def test_what_was_made_first_is_tried_again_first() -> None:
-    """One at a time while the API is away, and in that order once it is back."""
+@pytest.mark.parametrize(
+    ("error", "before"),
+    [(ServerUnreachable("refused"), [b"a"] * 5), (ApiError("down", 503), [b"a", b"b", b"c", b"d", b"e"])],
+)
+async def test_what_was_made_first_is_delivered_first(error: Exception, before: list[bytes]) -> None:
+    """One at a time while the API is away. One that answers may refuse just this reply: then the next one is tried."""
     tried: list[bytes] = []
 
     async def flush(body: bytes) -> None:
         tried.append(body)
         if len(tried) < 6:
-            raise ApiError("down", 503)
+            raise error
 
     owner = Owner()
     box = made(owner, flush)
@@ -293,7 +297,39 @@ async def test_what_was_made_first_is_tried_again_first() -> None:
         box.queue_flush(name)
     await owner.until(lambda: len(owner.flushed) == 5)
     await box.stop()
-    assert tried == [b"a"] * 6 + [b"b", b"c", b"d", b"e"]
+    assert tried == [*before, b"a", b"b", b"c", b"d", b"e"]
+    assert owner.flushed == list("abcde")
+
+
+@pytest.mark.parametrize("error", [ApiError("too large", 413), LinkLost("reset"), HandshakeTimeout("slow", "flush")])
+@pytest.mark.parametrize("place", [0, 1, 5, 19])
+async def test_a_reply_that_the_api_does_not_take_holds_up_no_other(error: Exception, place: int) -> None:
+    """A proxy may have a limit of its own, lower than ours: it says 413, or drops the connection, each time."""
+    tried: list[bytes] = []
+    never, seen = b"%d" % place, asyncio.Event()
+
+    async def flush(body: bytes) -> None:
+        tried.append(body)
+        if body == never:
+            raise error
+
+    async def sleep(_: float) -> None:
+        if len(tried) > 30:
+            seen.set()
+            await asyncio.Event().wait()
+
+    owner = Owner()
+    box = made(owner, flush, sleep=sleep)
+    for number in range(20):
+        box.hold(str(number), b"%d" % number)
+        box.queue_flush(str(number))
+    async with asyncio.timeout(5):
+        await seen.wait()
+    await box.stop()
+    taken = [body for body in tried if body != never]
+    assert sorted(map(int, taken)) == sorted({*range(20)} - {place})
+    assert taken == sorted(taken, key=int)
+    assert tried[: len(taken) + 3].count(never) <= 3
 
 
 async def test_several_that_fail_together_keep_their_order() -> None:
