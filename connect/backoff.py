@@ -31,6 +31,8 @@ TABLE: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
 OFTEN: Final = (0.25, 0.75)
 """Seconds between attempts while nothing is there: drawn from this range for the first `OFTEN_COUNT`, about a minute."""
 OFTEN_COUNT: Final = 120
+GONE_COUNT: Final = 20
+"""After so many of these attempts in a row, about ten seconds, what comes back is a new server: its failures are counted anew."""
 RARELY: Final = (0.75, 1.5)
 """Seconds between the attempts after those: 10,000 workers come back spread over a second and a half (docs/scale.md)."""
 LIMIT: Final = (30.0, 60.0)
@@ -55,8 +57,8 @@ Wait: TypeAlias = Callable[[tenacity.RetryCallState], float | int]
 class Cause(enum.Enum):
     """Why an attempt failed, as far as the wait before the next one goes. The value says it in a log line."""
 
-    ABSENT = "nothing is there"
-    AILING = "the server is ailing"
+    ABSENT = "no server is reached"
+    AILING = "a server is there, but does not serve"
     TOLD = "the server asked to wait"
     DRAINING = "the gateway drains"
     LIMIT = "retrying alone does not help"
@@ -67,8 +69,9 @@ class Cause(enum.Enum):
         match error:
             case GatewayDraining():
                 return cls.DRAINING
-            case ConnectError(retry_after=float()):
-                return cls.TOLD
+            case ConnectError(retry_after=float(seconds)):
+                # "At once" spares a server nothing: some proxies say it with each 503.
+                return cls.TOLD if seconds else cls.AILING
             case ConnectionLimitReached() | SyncFailed() | TooManyApps():
                 return cls.LIMIT
             case ServerUnreachable() | HandshakeTimeout(reached=False):
@@ -86,6 +89,7 @@ class Row:
         self._rng = rng
         self._asks_first = asks_first
         self._counts: Counter[Cause] = Counter()
+        self._absent_in_a_row = 0
 
     def end(self) -> None:
         """The next failure is the first."""
@@ -96,8 +100,7 @@ class Row:
         cause = Cause.of(error)
         if self._asks_first and cause is Cause.ABSENT:
             cause = Cause.AILING
-        self._counts[cause] += 1
-        count = self._counts[cause]
+        count = self._count(cause)
         match cause:
             case Cause.ABSENT:
                 return self._rng.uniform(*(OFTEN if count <= OFTEN_COUNT else RARELY))
@@ -110,6 +113,14 @@ class Row:
                 seconds = error.retry_after or 0.0
                 return seconds + self._rng.uniform(0.0, max(1.0, seconds * SPREAD))
         return full_jitter(count, self._rng)
+
+    def _count(self, cause: Cause) -> int:
+        """How many failures of *cause* there were, with this one."""
+        self._absent_in_a_row = self._absent_in_a_row + 1 if cause is Cause.ABSENT else 0
+        if self._absent_in_a_row == GONE_COUNT:
+            del self._counts[Cause.AILING]
+        self._counts[cause] += 1
+        return self._counts[cause]
 
 
 class wait_by_cause(wait_base):  # noqa: N801 - tenacity's own naming

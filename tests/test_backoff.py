@@ -15,6 +15,7 @@ from connect.backoff import (
     AT_ONCE_JITTER,
     AT_ONCE_MOST,
     AT_ONCE_WINDOW,
+    GONE_COUNT,
     OFTEN,
     OFTEN_COUNT,
     RARELY,
@@ -211,8 +212,15 @@ def told(seconds: float, error: ConnectError | None = None) -> ConnectError:
 
 CAUSES = {
     Cause.ABSENT: [ServerUnreachable("refused"), HandshakeTimeout("no connection", "start", reached=False)],
-    Cause.AILING: [*ORDINARY, AuthenticationFailed("no"), ValueError("a bug")],
-    Cause.TOLD: [told(3.0), told(0.0), told(9.0, ConnectionLimitReached("full")), told(1.0, LinkLost("503"))],
+    Cause.AILING: [
+        *ORDINARY,
+        AuthenticationFailed("no"),
+        ValueError("a bug"),
+        told(0.0),
+        told(0.0, ConnectionLimitReached("full")),
+        told(0.0, LinkLost("503")),
+    ],
+    Cause.TOLD: [told(3.0), told(0.5), told(9.0, ConnectionLimitReached("full")), told(1.0, LinkLost("503"))],
     Cause.DRAINING: [GatewayDraining("soon"), told(9.0, GatewayDraining("soon"))],
     Cause.LIMIT: [ConnectionLimitReached("full"), SyncFailed("no"), TooManyApps("no")],
 }
@@ -240,7 +248,7 @@ async def test_a_gateway_that_is_not_there_costs_the_api_a_start_request() -> No
     assert sum(slept[:5]) <= sum(TABLE[:5])
 
 
-@pytest.mark.parametrize("seconds", [0.0, 2.0, 7.5, 600.0])
+@pytest.mark.parametrize("seconds", [0.5, 2.0, 7.5, 600.0])
 async def test_a_server_that_says_how_long_is_obeyed_and_workers_spread_out(seconds: float) -> None:
     spread_evenly(await waits(backoff(), [told(seconds)] * DRAWS), seconds, seconds + max(1.0, seconds / 4))
 
@@ -260,6 +268,17 @@ async def test_a_server_that_is_not_there_for_long_is_not_taken_for_an_ailing_on
         slept = await waits(wait, errors)
         assert slept[100] <= TABLE[0]
         assert slept[101] <= OFTEN[1]
+
+
+@pytest.mark.parametrize("away", [GONE_COUNT - 1, GONE_COUNT])
+async def test_a_server_that_was_gone_for_ten_seconds_comes_back_as_a_new_one(away: int) -> None:
+    """It ailed, was stopped, and answers 503 again until it is up. One that crashes every few seconds is the same server."""
+    again = []
+    for seed in range(200):
+        errors = [*[ApiError("down", 503)] * 9, *[ServerUnreachable("refused")] * away, ApiError("it starts", 503)]
+        again.append((await waits(backoff(seed=seed), errors))[-1])
+    most = TABLE[0] if away == GONE_COUNT else TABLE[-1]
+    assert 0.75 * most < max(again) <= most
 
 
 async def test_the_flusher_waits_by_the_same_causes() -> None:

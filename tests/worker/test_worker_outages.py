@@ -304,6 +304,6 @@ async def test_the_log_says_the_cause_and_the_next_try(
     failure = await worker.hears(events.Reconnecting)
     port = gw.url.rpartition(":")[2]
     assert (
-        f"attempt 1 to connect failed (nothing is there), the next one comes in {failure.delay:.2f} s: cannot reach "
+        f"attempt 1 to connect failed (no server is reached), the next one comes in {failure.delay:.2f} s: cannot reach "
         f"http://127.0.0.1:{port}/v0/connect/start: 127.0.0.1:{port} refuses: nothing listens there"
     ) in [record.getMessage() for record in caplog.records]
