@@ -17,7 +17,10 @@ from connect.errors import AuthenticationFailed, HandshakeTimeout, SyncFailed, T
 from connect.excluded_gateways import ExcludedGateways
 from connect.link import Link
 from connect.link_owner import Dial
+from connect.redaction import logger
 from connect.secrets import Keyring
+
+log = logger("connect")
 
 
 class DialOwner(Protocol):
@@ -62,6 +65,7 @@ class Dialler:
         self.link: Link | None = None
         self._excluded = ExcludedGateways()
         self.attempts = 0
+        self._first_at = 0.0
         self.retry_at: float | None = None
         self.last_error: Exception | None = None
 
@@ -95,6 +99,9 @@ class Dialler:
         if link is not self.link or self._outcome is None:
             return False
         self._ever_ready = True
+        if self.attempts > 1:
+            seconds = self._loop.time() - self._first_at
+            log.info("attempt %d to connect succeeded, %.1f s after the first", self.attempts, seconds)
         self._ready_seconds = self._deadlines.ready
         self._excluded.clear()
         self.last_error = None
@@ -137,6 +144,8 @@ class Dialler:
 
     async def _attempt(self) -> None:
         self.attempts += 1
+        if self.attempts == 1:
+            self._first_at = self._loop.time()
         self._outcome = self._loop.create_future()
         outcome = self._outcome
         try:

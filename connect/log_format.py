@@ -120,8 +120,8 @@ class RepeatLimit(logging.Filter):
 
     Records are of one kind if they have the same message, before its arguments are filled in, and the same class of error. Of each
     kind five pass in the first minute, then one after one minute, one after two more, four more, eight more, and then one every ten
-    minutes; each says how many were left out before it. If a kind was silent for ten minutes, five pass again; also if 256 other
-    kinds came since.
+    minutes; each says how many were left out before it. One after which others are left out says for how long. If a kind was silent
+    for ten minutes, five pass again; also if 256 other kinds came since.
 
     *clock* returns seconds.
     """
@@ -134,20 +134,26 @@ class RepeatLimit(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if not getattr(record, "repeats", False):
             return True
-        now, kind = self._clock(), _kind_of(record)
+        now, kind, notes = self._clock(), _kind_of(record), list[str]()
         seen = self._seen.pop(kind, None)
         if seen is None:
             seen = _Window(since=now, last=now)
         elif now - seen.since >= seen.seconds:
             if seen.left_out:
-                _append_count(record, seen.left_out, now - seen.since)
+                record.__dict__["repeated"] = seen.left_out
+                notes.append(f"{seen.left_out} more like it in the last {now - seen.since:.0f} s")
             was_silent = now - seen.last >= _LONGEST_WINDOW
             longer = _Window(since=now, last=now, seconds=min(2 * seen.seconds, _LONGEST_WINDOW), most=1)
             seen = _Window(since=now, last=now) if was_silent else longer
         self._seen[kind] = seen  # the newest are at the end
         if len(self._seen) > _KINDS:
             self._seen.popitem(last=False)
-        return seen.passes(now)
+        passes = seen.passes(now)
+        if seen.count == seen.most:
+            notes.append(f"further ones are left out for {seen.since + seen.seconds - now:.0f} s")
+        if notes:
+            record.msg, record.args = f"{record.getMessage()} ({'; '.join(notes)})", ()
+        return passes
 
 
 @dataclass
@@ -174,12 +180,6 @@ class _Window:
 def _kind_of(record: logging.LogRecord) -> object:
     given = record.args if isinstance(record.args, tuple) else ()
     return record.msg, tuple(type(each) for each in given if isinstance(each, BaseException))
-
-
-def _append_count(record: logging.LogRecord, left_out: int, seconds: float) -> None:
-    record.__dict__["repeated"] = left_out
-    record.msg = f"{record.getMessage()} ({left_out} more like it in the last {seconds:.0f} s)"
-    record.args = ()
 
 
 def printable(text: str) -> str:

@@ -135,6 +135,14 @@ async def test_the_first_link_is_made_at_once_and_ends_the_loop() -> None:
     assert (world.dialler.attempts, world.dialler.link, world.dialler.retry_at) == (1, None, None)
 
 
+@pytest.mark.parametrize("failures", [0, 1, 5])
+async def test_the_end_of_a_row_of_failed_attempts_is_logged(failures: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    await World().dial(*[LinkLost("gone")] * failures, READY)
+    said = [f"attempt {failures + 1} to connect succeeded, 0.0 s after the first"] if failures else []
+    assert [record.getMessage() for record in caplog.records if record.name == "connect"] == said
+
+
 async def test_each_failed_attempt_is_told_with_its_number_and_its_wait() -> None:
     world = World()
     errors = [LinkLost("gone"), ApiError("down", 500), ProtocolError("odd"), ConnectionLimitReached("too many")]
