@@ -188,7 +188,9 @@ async def _refuse_redirect(_session: object, _context: object, told: aiohttp.Tra
     answer = told.response
     answer.close()
     where = f"a redirect to {_target(str(answer.url), answer.headers.get('Location', ''))}, which is not followed"
-    raise aiohttp.WSServerHandshakeError(answer.request_info, (), status=answer.status, message=where)
+    raise aiohttp.WSServerHandshakeError(
+        answer.request_info, (), status=answer.status, message=where, headers=answer.headers
+    )
 
 
 def host_of(url: str) -> str:
