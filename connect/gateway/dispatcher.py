@@ -79,6 +79,9 @@ class Dispatcher:
     # -- routing
 
     async def _routed(self, request: Request) -> Connection:
+        if connection := self._pick(request.message):
+            return connection
+        request.unrouted += 1
         deadline = time.monotonic() + self._settings.routing_timeout
         while (connection := self._pick(request.message)) is None:
             if not await self._arrived(deadline - time.monotonic()):

@@ -43,6 +43,9 @@ class Request:
     """Replies after the first."""
     extended: int = 0
     nacked: int = 0
+    unrouted: int = 0
+    """How often it was to be sent and no connection was routable. It waits then for `routing_timeout`; the server fails the attempt
+    at once, unless connections drain (PROTOCOL.md §6.4)."""
 
     @property
     def id(self) -> str:
@@ -104,7 +107,7 @@ class Ledger:
         return [request for request in self.accepted if request.reply is None]
 
     def summary(self) -> dict[str, int]:
-        """Counts: requests, accepted, lost, first replies by socket and by flush, duplicates, nacked, strangers, and by status."""
+        """Counts: requests, accepted, lost, first replies by socket, flush, duplicates, nacked, unrouted, strangers, by status."""
         requests = list(self)
         vias = Counter(request.via for request in requests)
         return {
@@ -115,6 +118,7 @@ class Ledger:
             "flush": vias["flush"],
             "duplicates": sum(request.duplicates for request in requests),
             "nacked": sum(request.nacked for request in requests),
+            "unrouted": sum(request.unrouted for request in requests),
             "strangers": len(self._strangers),
             **Counter(request.status for request in requests),
         }

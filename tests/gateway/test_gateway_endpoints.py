@@ -166,6 +166,7 @@ async def test_the_first_reply_wins_over_whichever_way(gw: Gateway, worker: RawW
         "flush": 1,
         "duplicates": 2,
         "nacked": 0,
+        "unrouted": 0,
         "strangers": 0,
         "replied": 1,
     }

@@ -57,11 +57,13 @@ async def test_a_run_waits_for_a_worker_and_then_fails_for_want_of_one(gw: Gatew
     await worker.ack(request)
     await worker.reply(request, 1)
     assert (await run.done()).output == 1
+    assert gw.ledger.summary()["unrouted"] == gw.ledger[request.request_id].unrouted == 1
     await worker.socket.close()
     await gw.until(lambda: not gw.connections)
     gw.routing_timeout = 0.01
     run = await gw.invoke("app-fn")
     assert (run.status, run.error["name"], run.attempts) == ("failed", "connect_no_healthy_connection", 4)
+    assert gw.ledger.summary()["unrouted"] == 1 + 4
 
 
 async def test_an_unacknowledged_request_comes_again_with_the_same_ids_and_at_most_three_times(
