@@ -25,7 +25,7 @@ from connect.identity import completed, identity
 from connect.isolation import executor_for
 from connect.listeners import Listeners
 from connect.loops import forks, signals
-from connect.loops.loop import new_loop, run_until_done
+from connect.loops.loop import call_soon, new_loop, run_until_done
 from connect.options import Options, arguments, signature
 from connect.redaction import logger
 from connect.status import ConnectionState, Status
@@ -57,6 +57,7 @@ class WorkerConnection:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
         self._hear_end: Callable[[float], object] | None = None
+        self._beside: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
         self._waiting: set[Callable[[], None]] = set()
         self._ended = False
         self._starter: asyncio.Task[None] | None = None
@@ -128,8 +129,7 @@ class WorkerConnection:
                 error = raised
             _dispose(loop)
             self._tell_end(SECONDS)
-            with contextlib.suppress(RuntimeError):  # the caller's loop is closed: `start()` was abandoned
-                home.call_soon_threadsafe(_resolve, ended, error)
+            call_soon(home, functools.partial(_resolve, ended, error))  # if it is closed, `start()` was abandoned
 
         thread = threading.Thread(target=body, name="connect", daemon=True)
         thread.start()
@@ -141,8 +141,9 @@ class WorkerConnection:
         if self._closing:
             connection.close()
         status_page, functions = self._known.options.status_page, self._known.apps.function_ids
-        async with monitored(self, self._known.http, status_page=status_page, functions=functions):
-            await connection.run()
+        with self._beside():
+            async with monitored(self, self._known.http, status_page=status_page, functions=functions):
+                await connection.run()
 
     def _end(self) -> None:
         if not self._ended:
@@ -203,7 +204,7 @@ class WorkerConnection:
     @contextlib.contextmanager
     def _woken_at_the_end(self, look: Callable[[], None]) -> Iterator[None]:
         """Call *look* now, and again on this loop when the worker has ended."""
-        wake = functools.partial(_soon, asyncio.get_running_loop(), look)
+        wake = functools.partial(call_soon, asyncio.get_running_loop(), look)
         self._waiting.add(wake)
         try:
             look()
@@ -342,6 +343,11 @@ def bound_end(worker: WorkerConnection, hear: Callable[[float], object]) -> None
     worker._hear_end = hear
 
 
+def run_beside(worker: WorkerConnection, beside: Callable[[], contextlib.AbstractContextManager[object]]) -> None:
+    """Enter what *beside* returns on the connection's loop, which user code cannot block, as long as *worker* runs."""
+    worker._beside = beside
+
+
 def _taking(options: Callable[P, Options]) -> Callable[P, WorkerConnection]:
     """`connect()`, with the parameters of *options*."""
     parameters = signature().replace(return_annotation=WorkerConnection)
@@ -390,8 +396,3 @@ def _dispose(loop: asyncio.AbstractEventLoop) -> None:
         loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()
-
-
-def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-    with contextlib.suppress(RuntimeError):  # the loop is closed, and its waiters with it
-        loop.call_soon_threadsafe(call)

@@ -13,6 +13,7 @@ from typing import Final
 
 from connect import command_name
 from connect.cli import starting
+from connect.cli.service_manager import ServiceManager
 from connect.cli.source_files import SourceFiles
 from connect.errors import ConfigurationError
 from connect.log_format import Format, to_stderr
@@ -42,8 +43,10 @@ class Reloading:
     log_format: Format
 
 
-def run(asked: Reloading) -> int:
+def run(asked: Reloading, manager: ServiceManager) -> int:
     """Run the worker, started again at each change, until SIGINT, SIGTERM or SIGHUP. Returns its exit code.
+
+    For *manager* the service is this process, and ready once it watches: the worker may wait for a mended file.
 
     Raises: ConfigurationError: watchfiles is not installed, or cannot watch.
     """
@@ -54,14 +57,15 @@ def run(asked: Reloading) -> int:
     to_stderr(asked.log_level, asked.log_format)
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
     os.environ[_WATCHER] = str(os.getpid())
-    return asyncio.run(_Watcher(asked).run())
+    return asyncio.run(_Watcher(asked, manager).run())
 
 
 class _Watcher:
     """Runs one worker after another. Told to end, it ends the worker as a shutdown does; told again, it cancels the work."""
 
-    def __init__(self, asked: Reloading) -> None:
+    def __init__(self, asked: Reloading, manager: ServiceManager) -> None:
         self._asked = asked
+        self._manager = manager
         self._told = asyncio.Event()
         self._hurried = asyncio.Event()
 
@@ -73,7 +77,7 @@ class _Watcher:
 
         # One signal counts once: the handlers that were there before are called too.
         starting.hand_over(lambda _: loop.call_soon_threadsafe(self._told.set))
-        with signals.handled(signals.of_command(), hear):
+        with signals.handled(signals.of_command(), hear), self._manager.watches():
             watching = asyncio.create_task(self._asked.files.watch())
             told = asyncio.create_task(self._told.wait())
             try:
@@ -92,6 +96,7 @@ class _Watcher:
         while True:
             self._asked.files.take_changes()  # of before the start: this worker reads them
             worker = await _start()
+            self._manager.tell(READY="1", STATUS="starts the worker again at each change of its files (--reload)")
             ended = asyncio.create_task(worker.wait())
             change = asyncio.create_task(self._asked.files.changed())
             await asyncio.wait([change, told, ended, watching], return_when=asyncio.FIRST_COMPLETED)
@@ -101,6 +106,8 @@ class _Watcher:
             if change.done():
                 log.info("%s: the worker starts again", self._asked.files.take_changes())
             change.cancel()
+            if told.done():
+                self._manager.tell(STOPPING="1", STATUS="ends the worker")
             await self._end(worker, ended)
             if watching.done():
                 watching.result()  # raises what is wrong

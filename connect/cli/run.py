@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 from connect.cli import companions, config, reloading, starting
 from connect.cli.progress import Progress
 from connect.cli.reloading import Reloading
+from connect.cli.service_manager import ServiceManager
 from connect.cli.source_files import SourceFiles
 from connect.errors import ConfigurationError, ConnectError, InternalError
 from connect.events import ReplyLost
@@ -21,7 +23,7 @@ from connect.loops import signals
 from connect.loops.loop import freeze_imported_objects, new_loop, run_until_done
 from connect.redaction import logger
 from connect.watching.http import address, is_loopback
-from connect.worker import WorkerConnection, bound_end, connect
+from connect.worker import WorkerConnection, bound_end, connect, run_beside
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -84,13 +86,14 @@ def run(
     SIGTERM or Ctrl-C: finish what is in flight, deliver every reply, exit 0.
     Again: cancel what is in flight, and still deliver. Exit 1: a reply is lost.
     """
+    manager = ServiceManager.of_environment()
     companions.check(ctx, _NEEDS)
     if reload:
         _check_timeout(reload_timeout)
         others = [config.FILE, Path(".env"), *([env_file] if env_file else [])]
         files = SourceFiles(app_dir or Path(), others)
         asked = Reloading(files=files, timeout=reload_timeout, log_level=log_level, log_format=log_format)
-        raise typer.Exit(reloading.run(asked))
+        raise typer.Exit(reloading.run(asked, manager))
     reloading.end_with_watcher()
     config.prepare(app_dir, env_file)
     options = {**config.as_options(given), "shutdown_signals": signals.of_command()}
@@ -106,7 +109,7 @@ def run(
         otel_spans.export()
     to_stderr(log_level, log_format)
     freeze_imported_objects()
-    raise typer.Exit(_run(worker, ctx.obj))
+    raise typer.Exit(_run(worker, ctx.obj, manager))
 
 
 @contextlib.contextmanager
@@ -132,11 +135,12 @@ def _check_address(http: str | None, *, allow_remote: bool) -> None:
         raise ConfigurationError(f"{problem}: pass --allow-remote too, or a loopback address", "http")
 
 
-def _run(worker: WorkerConnection, ending: Ending) -> int:
+def _run(worker: WorkerConnection, ending: Ending, manager: ServiceManager) -> int:
     """Run *worker* until it has ended, also where user code stops the loop. Returns the exit code."""
     loop = new_loop()
     starting.hand_over(lambda _: _close_soon(loop, worker))
     bound_end(worker, lambda seconds: ending.within(seconds, 1))
+    run_beside(worker, functools.partial(manager.follows, worker))
     stopped: list[BaseException] = []
 
     def note_stopped(error: BaseException) -> None:

@@ -1,6 +1,7 @@
 """The event loops that the worker makes: uvloop's or asyncio's."""
 
 import asyncio
+import contextlib
 import gc
 import socket
 from collections.abc import Callable, Coroutine
@@ -19,6 +20,12 @@ def new_loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
+
+
+def call_soon(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
+    """Call *call* on *loop* soon, unless *loop* is closed by then. From any thread, and from a signal handler."""
+    with contextlib.suppress(RuntimeError):  # it is closed
+        loop.call_soon_threadsafe(call)
 
 
 async def hand_over(
