@@ -26,8 +26,9 @@ from connect.errors import (
 )
 from connect.secrets import Keyring
 
-TABLE: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
-"""Seconds, for a server that is ailing: one entry for each failure in a row."""
+TABLE: Final = (1.0, 2.0, 5.0, 10.0, 20.0)
+"""Seconds, for a server that is ailing: one entry for each failure in a row. The last one is a tenth of an attempt a second and
+worker: a server that takes a tenth of what it should still takes that (docs/scale.md)."""
 OFTEN: Final = (0.25, 0.75)
 """Seconds between attempts while nothing is there: drawn from this range for the first `OFTEN_COUNT`, about a minute."""
 OFTEN_COUNT: Final = 120

@@ -11,10 +11,11 @@ from typing import Final
 
 import tenacity
 
-from connect.backoff import SOON, Backoff, Cause, Wait, full_jitter
+from connect.backoff import SOON, Backoff, Cause, Wait
 from connect.errors import GatewayDraining
 from connect.secrets import Keyring
 
+BEFORE: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
 JAVASCRIPT: Final = (2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
 FIXED: Final = 5.0
 TRIES: Final = 5
@@ -26,7 +27,7 @@ class FullJitter(Backoff):
     """Ours until 2026-11-27: whatever went wrong, a random wait up to an entry of a table that ends with 60 s."""
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
-        return full_jitter(retry_state.attempt_number, self._rng)
+        return self._rng.uniform(0.0, BEFORE[min(retry_state.attempt_number, len(BEFORE)) - 1])
 
 
 class Fixed(Backoff):

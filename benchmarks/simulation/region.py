@@ -87,6 +87,8 @@ class Region:
         self.groups = [Group(f"group-{number}", self) for number in range(groups)]
         self.is_there = True
         self.is_silent = False
+        self.is_failing = False
+        """The API answers 503, whatever it is asked."""
         self.limit: int | None = None
         """Connections that the account may have."""
         self._ids = itertools.count()
@@ -129,8 +131,8 @@ class Region:
         await self.reach(rtt)
         self.record.note(what)
         queue = self.queues[what]
-        if queue.wait > self.strength.patience:
-            queue.take(0.1)
+        if self.is_failing or queue.wait > self.strength.patience:
+            queue.take(0.1)  # a refusal costs the API a tenth of an answer
             await asyncio.sleep(2 * rtt)
             self.record.note("503")
             raise ApiError("the API is overloaded", 503)

@@ -10,6 +10,7 @@ from benchmarks.simulation.fleet import Fleet
 OUTAGE: Final = 122.3
 """Two minutes, and no multiple of five seconds: a fixed wait would look punctual."""
 BLIP: Final = 21.3
+FAILING: Final = 41.3
 BROWN_OUT: Final = 60.0
 UNNOTICED: Final = 10.0
 """Seconds for which the API still offers a gateway that has crashed: until its heartbeat is older than that (PROTOCOL.md §11.4)."""
@@ -62,6 +63,14 @@ async def _limit(fleet: Fleet) -> None:
     fleet.region.limit = None
 
 
+async def _failing(fleet: Fleet) -> None:
+    fleet.region.is_failing = True
+    for group in fleet.region.groups:
+        group.drop_all()
+    await asyncio.sleep(FAILING)
+    fleet.region.is_failing = False
+
+
 async def _weak(fleet: Fleet) -> None:
     fleet.region.slow_down(1 / 10)
     await _outage(BLIP, silent=False)(fleet)
@@ -89,6 +98,7 @@ SCENARIOS: Final = {
     "blip": Scenario("region away for 20 s, connections refused", _outage(BLIP, silent=False), BLIP, 140.0),
     "silence": Scenario("region away for 2 min, nothing answers", _outage(OUTAGE, silent=True), OUTAGE, 420.0),
     "weak": Scenario("region away for 20 s, and an API that takes a tenth as much", _weak, BLIP, 140.0),
+    "failing": Scenario("all links lost, and an API that answers 503 for 40 s", _failing, FAILING, 200.0),
     "brown-out": Scenario("API at a 20th for 1 min, as a gateway group crashes", _brown_out, 0.0, 240.0),
     "limit": Scenario("plan's limit at 90 %, as a gateway group crashes; raised after 2 min", _limit, OUTAGE, 420.0),
     "deploy": Scenario("deploy of all workers, a quarter at a time", _deploy, 0.0, 120.0),
