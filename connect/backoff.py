@@ -95,6 +95,7 @@ class Row:
     def end(self) -> None:
         """The next failure is the first."""
         self._counts.clear()
+        self._absent_in_a_row = 0
 
     def wait_after(self, error: BaseException | None) -> float:
         """Seconds to wait after *error*, which is the next failure of the row."""

@@ -248,6 +248,7 @@ class Connection:
     def arm_give_up(self) -> None:
         if not self._give_up.armed:
             self._give_up.arm(self._options.flush_timeout)
+            self._outbox.kick()
 
     def disarm_give_up(self) -> None:
         self._give_up.disarm()

@@ -39,6 +39,10 @@ class ReplyOwner(Protocol):
     def flushing_broke(self, error: Exception) -> None: ...
 
 
+class _Kicked(Exception):  # noqa: N818 - the happening's name
+    """The wait after a failed flush was cut short."""
+
+
 @dataclass(slots=True)
 class _Reply:
     body: bytes
@@ -208,7 +212,10 @@ class Outbox:
             self._owner.flushing_broke(error)
 
     def kick(self) -> None:
-        """Flush now instead of after the wait: the API has just granted a start request, or a link is ready."""
+        """Flush now instead of after the wait, and begin a new row of waits.
+
+        The API has just granted a start request, a link is ready, or the worker is about to give up.
+        """
         self._kicked.set()
 
     async def stop(self) -> None:
@@ -227,7 +234,10 @@ class Outbox:
     async def _flush_all(self) -> None:
         """Flush until nothing is queued; while the API is away, back off with one try at a time."""
         while self._to_flush:
-            await tenacity.AsyncRetrying(wait=self._wait, sleep=self._sleep_or_kick)(self._flush_first)
+            try:
+                await tenacity.AsyncRetrying(wait=self._wait, sleep=self._sleep_or_kick)(self._flush_first)
+            except _Kicked:
+                continue
             while self._to_flush and not any(await self._flush_next(FLUSHES_AT_ONCE)):
                 pass
 
@@ -320,3 +330,5 @@ class Outbox:
                 wait.cancel()
         for wait in done:
             wait.result()  # what the user's sleep raised
+        if self._kicked.is_set():
+            raise _Kicked

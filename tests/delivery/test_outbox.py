@@ -277,6 +277,35 @@ async def test_it_waits_with_the_sleep_that_it_is_given_and_a_kick_ends_the_wait
     await box.stop()
 
 
+async def test_a_kick_begins_a_new_row_of_waits() -> None:
+    """The API answers again, or there is little time left: the waits of before, up to a minute, mean nothing now."""
+    rows: list[int] = []
+    waiting = asyncio.Event()
+
+    async def refuse(_: bytes) -> None:
+        raise ApiError("down", 503)
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        rows.append(state.attempt_number)
+        return 0.0 if state.attempt_number < 3 else 3600.0
+
+    async def sleep(seconds: float) -> None:
+        if seconds:
+            waiting.set()
+            await asyncio.Event().wait()
+
+    box = made(Owner(), refuse, wait=wait, sleep=sleep)
+    box.hold("a", b"a")
+    box.queue_flush("a")
+    for _ in range(2):
+        await waiting.wait()
+        waiting.clear()
+        box.kick()
+    await waiting.wait()
+    assert rows == [1, 2, 3] * 3
+    await box.stop()
+
+
 @pytest.mark.parametrize(
     ("error", "before"),
     [(ServerUnreachable("refused"), [b"a"] * 5), (ApiError("down", 503), [b"a", b"b", b"c", b"d", b"e"])],

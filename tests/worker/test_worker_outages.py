@@ -286,6 +286,22 @@ async def test_replies_that_wait_are_delivered_once_the_server_is_back_oldest_fi
     assert sorted(others) == sorted(run.requests[0] for run in runs[1:])
 
 
+async def test_before_a_worker_gives_up_it_tries_once_more_to_deliver(gw: Gateway, start: Any, held: Any) -> None:
+    """The server is back, but the next tries are an hour away; at the end the reply would be lost."""
+    worker = await start(retry=patient(), flush_timeout=2.0)
+    await at_work(gw, held)
+    gw.starts.standing = gw.flushes.standing = DOWN
+    gw.connections[0].drop()
+    await worker.hears(events.Reconnecting)
+    held.release.set()
+    await worker.hears(events.FlushFailed)
+    gw.flushes.standing = Answer()
+    await worker.connection.close()
+    await closed(worker)
+    assert not gw.ledger.lost
+    assert not worker.heard(events.ReplyLost)
+
+
 @pytest.mark.parametrize("where", ["starts", "sockets"])
 async def test_a_server_that_says_how_long_to_wait_is_left_alone_so_long(gw: Gateway, start: Any, where: str) -> None:
     worker = await start(retry=None)
