@@ -79,7 +79,7 @@ class _Watcher:
         starting.hand_over(lambda _: loop.call_soon_threadsafe(self._told.set))
         with signals.handled(signals.of_command(), hear), self._manager.watches():
             watching = asyncio.create_task(self._asked.files.watch())
-            told = asyncio.create_task(self._told.wait())
+            told = asyncio.create_task(self._wait_until_told())
             try:
                 return await self._run(watching, told)
             finally:
@@ -87,12 +87,16 @@ class _Watcher:
                 told.cancel()
                 await asyncio.wait([watching, told])
 
+    async def _wait_until_told(self) -> None:
+        await self._told.wait()
+        self._manager.tell(STOPPING="1", STATUS="ends the worker")
+
     def _hear(self, number: int) -> None:
         if self._told.is_set() and number != signals.HANGUP:
             self._hurried.set()
         self._told.set()
 
-    async def _run(self, watching: asyncio.Task[None], told: asyncio.Task[bool]) -> int:
+    async def _run(self, watching: asyncio.Task[None], told: asyncio.Task[None]) -> int:
         while True:
             self._asked.files.take_changes()  # of before the start: this worker reads them
             worker = await _start()
@@ -106,8 +110,6 @@ class _Watcher:
             if change.done():
                 log.info("%s: the worker starts again", self._asked.files.take_changes())
             change.cancel()
-            if told.done():
-                self._manager.tell(STOPPING="1", STATUS="ends the worker")
             await self._end(worker, ended)
             if watching.done():
                 watching.result()  # raises what is wrong

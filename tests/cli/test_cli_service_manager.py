@@ -3,62 +3,23 @@
 import asyncio
 import contextlib
 import os
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from notify_kit import NotifySocket
 
 from connect.cli.service_manager import ServiceManager
 
-Heard = Callable[[], list[str]]
-
-
-class Socket:
-    """The service manager's end: a datagram socket at *address*, a path or `@NAME`."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
-        self._socket.bind("\0" + address[1:] if address.startswith("@") else address)
-
-    def heard(self) -> list[str]:
-        """The messages that have come since the last call."""
-        messages = []
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                messages.append(self._socket.recv(4096).decode())
-        return messages
-
-    async def hears(self) -> str:
-        """Wait for the next message."""
-        async with asyncio.timeout(5):
-            return (await asyncio.get_running_loop().sock_recv(self._socket, 4096)).decode()
-
-    def fill(self) -> int:
-        """Fill its queue. Returns with how many messages."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
-            other.setblocking(False)
-            for count in range(100_000):
-                try:
-                    other.sendto(b"X=1", self._socket.getsockname())
-                except BlockingIOError:
-                    return count
-        raise AssertionError("it takes everything")
-
-    def close(self) -> None:
-        self._socket.close()
-
 
 @pytest.fixture
-def theirs(tmp_path: Path) -> Iterator[Socket]:
-    made = Socket(str(tmp_path / "notify"))
+def theirs(tmp_path: Path) -> Iterator[NotifySocket]:
+    made = NotifySocket(str(tmp_path / "notify"))
     yield made
     made.close()
 
 
-async def test_it_is_told_what_it_does_not_know(theirs: Socket) -> None:
+async def test_it_is_told_what_it_does_not_know(theirs: NotifySocket) -> None:
     manager = ServiceManager(theirs.address)
     with manager.watches():
         manager.tell(READY="1", STATUS="ACTIVE")
@@ -69,25 +30,11 @@ async def test_it_is_told_what_it_does_not_know(theirs: Socket) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "uname") or os.uname().sysname != "Linux", reason="abstract sockets are Linux's")
 async def test_an_abstract_socket_will_do() -> None:
-    theirs = Socket(f"@connect-{os.getpid()}-notify")
+    theirs = NotifySocket(f"@connect-{os.getpid()}-notify")
     manager = ServiceManager(theirs.address)
     with contextlib.closing(theirs), manager.watches():
         manager.tell(READY="1")
         assert theirs.heard() == ["READY=1"]
-
-
-async def test_a_full_queue_is_not_waited_for_and_nothing_is_lost(theirs: Socket) -> None:
-    """Of what waits, the newest value of each variable is sent."""
-    count = theirs.fill()
-    manager = ServiceManager(theirs.address)
-    with manager.watches():
-        for state in ("CONNECTING", "ACTIVE"):
-            manager.tell(STATUS=state)
-        manager.tell(READY="1")
-        assert [await theirs.hears() for _ in range(count)] == ["X=1"] * count
-        assert await theirs.hears() == "STATUS=ACTIVE\nREADY=1"
-        manager.tell(STOPPING="1")
-        assert await theirs.hears() == "STOPPING=1"
 
 
 @pytest.mark.parametrize("name", ["missing", "x" * 200])
@@ -107,14 +54,14 @@ async def test_what_could_not_be_said_is_said_later(tmp_path: Path) -> None:
     manager = ServiceManager(str(tmp_path / "notify"))
     with manager.watches():
         manager.tell(READY="1")
-        with contextlib.closing(Socket(str(tmp_path / "notify"))) as theirs:
+        with contextlib.closing(NotifySocket(str(tmp_path / "notify"))) as theirs:
             manager.tell(STATUS="ACTIVE")
             assert theirs.heard() == ["READY=1\nSTATUS=ACTIVE"]
 
 
 @pytest.mark.parametrize("pid", [(), ("WATCHDOG_PID",)], ids=["no pid", "our pid"])
 async def test_signs_of_life_come_twice_in_the_time_of_the_watchdog(
-    theirs: Socket, monkeypatch: pytest.MonkeyPatch, pid: tuple[str, ...]
+    theirs: NotifySocket, monkeypatch: pytest.MonkeyPatch, pid: tuple[str, ...]
 ) -> None:
     """The variables are gone then: what the command starts does not have them."""
     given = {"NOTIFY_SOCKET": theirs.address, "WATCHDOG_USEC": "40000", **{name: str(os.getpid()) for name in pid}}
@@ -142,7 +89,7 @@ async def test_signs_of_life_come_twice_in_the_time_of_the_watchdog(
     ],
 )
 async def test_no_sign_is_given_where_none_is_wanted(
-    theirs: Socket, monkeypatch: pytest.MonkeyPatch, given: dict[str, str]
+    theirs: NotifySocket, monkeypatch: pytest.MonkeyPatch, given: dict[str, str]
 ) -> None:
     for name, value in {"NOTIFY_SOCKET": theirs.address, **given}.items():
         monkeypatch.setenv(name, value)
