@@ -1,8 +1,11 @@
 """The files in deploy/ fit their schemas, the worker's metrics, and the command that they run."""
 
+import configparser
+import contextlib
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +17,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from notify_kit import NotifySocket
 
 from connect.gateway import Gateway, in_thread
 from connect.status import ConnectionState, Status
@@ -97,6 +101,44 @@ def test_a_pod_has_time_to_deliver_what_it_owes() -> None:
     assert pod["terminationGracePeriodSeconds"] > int(environment["SHUTDOWN_TIMEOUT"]) + 60
     worker = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["worker"]
     assert int(worker["stop_grace_period"].rstrip("s")) > int(worker["environment"]["SHUTDOWN_TIMEOUT"]) + 60
+
+
+@pytest.fixture
+def unit() -> dict[str, str]:
+    """The section [Service] of the unit."""
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read(DEPLOY / "connect@.service")
+    return dict(parser["Service"])
+
+
+def test_systemd_takes_the_unit(unit: dict[str, str], tmp_path: Path) -> None:
+    """It has no unknown name or value. systemd gives the worker time to deliver what it owes, and does not mend misuse."""
+    words = unit["ExecStart"].split()
+    assert int(unit["TimeoutStopSec"]) > int(words[words.index("--shutdown-timeout") + 1]) + 60 + 20
+    assert unit["RestartPreventExitStatus"] == "2"
+    if shutil.which("systemd-analyze"):
+        text = (DEPLOY / "connect@.service").read_text().replace(words[0], sys.executable)
+        (tmp_path / "connect@1.service").write_text(text)
+        checked = subprocess.run(  # noqa: S603
+            ["systemd-analyze", "verify", tmp_path / "connect@1.service"],  # noqa: S607
+            capture_output=True, text=True, check=False, timeout=30,
+        )  # fmt: skip
+        assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_the_units_command_says_when_it_is_ready(unit: dict[str, str], start_process: Any, tmp_path: Path) -> None:
+    program, *words = unit["ExecStart"].split()
+    assert Path(program).name == "statechart-connect"
+    assert unit["Type"] == "notify"
+    with in_thread(Gateway()) as gateway, contextlib.closing(NotifySocket(str(tmp_path / "notify"))) as theirs:
+        worker = start_process(
+            "-m", "connect", *words, cwd=DEPLOY, INNGEST_DEV=gateway.url, NOTIFY_SOCKET=theirs.address
+        )
+        assert theirs.waits().startswith("STATUS=CONNECTING")
+        assert theirs.waits().startswith("READY=1")
+        worker.signal()
+        assert worker.ends() == 0, worker.text
 
 
 def test_compose_starts_three_workers_once_their_server_is_up() -> None:
