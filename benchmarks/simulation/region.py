@@ -93,6 +93,7 @@ class Region:
         """Connections that the account may have."""
         self._ids = itertools.count()
         self._unopened = 0
+        self._token = Secret("token")  # one for all: every log line is searched for each secret that the process has
         self._loop = asyncio.get_running_loop()
 
     def slow_down(self, factor: float) -> None:
@@ -151,10 +152,9 @@ class Region:
             raise ConnectionLimitReached("too many connections for this account")
         known = [each for each in self.groups if each.is_listed] or self.groups
         chosen = self.rng.choice([each for each in known if each.name not in exclude] or known)
-        token, number = Secret("token"), next(self._ids)
         self._unopened += 1
         self._loop.call_later(GRANTED, self._forget)
-        return Grant(f"01K{number:023}", f"ws://{chosen.name}", chosen.name, token, token)
+        return Grant(f"01K{next(self._ids):023}", f"ws://{chosen.name}", chosen.name, self._token, self._token)
 
     def _forget(self) -> None:
         self._unopened -= 1
