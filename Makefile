@@ -43,8 +43,10 @@ test: $(READY) ## Every test (8 minutes); fails if the tests of the real worker 
 pythons: ## Every test with the Pythons of Debian's releases, unpacked by debootstrap; as root (an hour, and 2 GB of disk)
 	.ci/pythons $(RELEASES)
 
-soak: $(READY) ## 60 seconds of faults under load
-	$(BIN)/python -m pytest tests/soak --soak-seconds 60 -s $(PYTEST)
+COUNT ?= 0
+
+soak: $(READY) ## 60 seconds of faults under load; COUNT=1000000: so many requests in each isolation, and their figures for docs/performance.md
+	$(BIN)/python -m pytest tests/soak --soak-seconds 60 --soak-requests $(COUNT) $(if $(filter-out 0,$(COUNT)),--soak-save) -s $(PYTEST)
 
 MINUTES ?= 5
 

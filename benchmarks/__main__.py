@@ -7,7 +7,20 @@ import argparse
 import asyncio
 from typing import Final
 
-from benchmarks import fleet, idle, imports, inflight, lifecycle, memory, page, punctual, scale, summary, throughput
+from benchmarks import (
+    drain,
+    fleet,
+    idle,
+    imports,
+    inflight,
+    lifecycle,
+    memory,
+    page,
+    punctual,
+    scale,
+    summary,
+    throughput,
+)
 from benchmarks.results import save
 
 PARTS: Final = {
@@ -18,6 +31,7 @@ PARTS: Final = {
     "inflight": inflight,
     "memory": memory,
     "lifecycle": lifecycle,
+    "drain": drain,
     "fleet": fleet,
 }
 

@@ -146,7 +146,7 @@ async def run(
     policies: Sequence[str] = tuple(POLICIES | SWEEP),
 ) -> Part:
     """Simulate each policy in each scenario, as many at once as there are cores; `SWEEP` in one, with a fifth of the workers."""
-    runs = [(policy, scenario, workers) for scenario, policy in product(scenarios, policies) if policy in POLICIES]
+    runs = [(policy, name, workers) for name in scenarios for policy in SCENARIOS[name].policies if policy in policies]
     if SWEPT in scenarios:
         runs += [(policy, SWEPT, max(1, workers // 5)) for policy in policies if policy in SWEEP]
     loop = asyncio.get_running_loop()

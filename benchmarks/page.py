@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks import idle, imports, inflight, lifecycle, memory, punctual, summary, throughput
+from benchmarks import drain, idle, imports, inflight, lifecycle, memory, punctual, soak, summary, throughput
 from benchmarks.results import FOLDER, Part, load
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
@@ -50,6 +50,8 @@ CHAPTERS: Final = {
     "inflight": Chapter("Many requests in flight", inflight.section, inflight.plots),
     "memory": Chapter("Memory over time", memory.section, memory.plots),
     "lifecycle": Chapter("Being away", lifecycle.section),
+    "drain": Chapter("200 workers, one gateway that drains", drain.section),
+    "soak": Chapter("Under continuous faults", soak.section),
 }
 
 

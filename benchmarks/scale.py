@@ -40,7 +40,8 @@ assumptions: one start request a second for each worker. *weak* shows what a ten
 
 **The waits** ([policies.py](../benchmarks/simulation/policies.py)). Only they differ: all of them drive our worker, which replaces
 a drained link before it closes the old one, and keeps replies until they are delivered; the official clients do neither
-(PROTOCOL.md §13). *Ours* is [backoff](decisions/backoff.md), the others are as PROTOCOL.md §11.2 has them.
+(PROTOCOL.md §13). *Ours* is [backoff](decisions/backoff.md), the others are as PROTOCOL.md §11.2 has them. Where one is not
+listed the same happens as with ours (ours of before), or as with the patched one (five tries).
 
 **The figures.** *Without a route*: the seconds in which no work could be sent to a worker, from the moment on when the server is
 back; with drains, the brown-out and the deploy from the beginning. *Most/s*: in the busiest tenth of a second, times ten.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from benchmarks.simulation.fleet import Fleet
+from benchmarks.simulation.policies import POLICIES
 
 OUTAGE: Final = 122.3
 """Two minutes, and no multiple of five seconds: a fixed wait would look punctual."""
@@ -24,12 +25,16 @@ BOOT: Final = (2.0, 6.0)
 
 @dataclass(frozen=True)
 class Scenario:
-    """*happens* begins at 0. Seconds without a route count from *since* on, when the server is back, until the end, *lasts*."""
+    """*happens* begins at 0. Seconds without a route count from *since* on, when the server is back, until the end, *lasts*.
+
+    *policies*: those that are tried. The same happens with the others: the same waits count, or no worker fails five times.
+    """
 
     title: str
     happens: Callable[[Fleet], Coroutine[Any, Any, None]]
     since: float
     lasts: float
+    policies: tuple[str, ...] = tuple(POLICIES)
 
 
 async def _rolling_drain(fleet: Fleet) -> None:
@@ -92,14 +97,19 @@ async def _deploy(fleet: Fleet) -> None:
         await asyncio.sleep(BETWEEN_WAVES)
 
 
+_MAIN: Final = ("ours", "fixed-for-ever", "javascript")
+_FOUR: Final = ("ours", "full-jitter", "fixed-for-ever", "javascript")
+
 SCENARIOS: Final = {
-    "drain": Scenario("rolling drain of 4 gateway groups", _rolling_drain, 0.0, 200.0),
+    "drain": Scenario("rolling drain of 4 gateway groups", _rolling_drain, 0.0, 200.0, _MAIN),
     "outage": Scenario("region away for 2 min, connections refused", _outage(OUTAGE, silent=False), OUTAGE, 420.0),
-    "blip": Scenario("region away for 20 s, connections refused", _outage(BLIP, silent=False), BLIP, 140.0),
-    "silence": Scenario("region away for 2 min, nothing answers", _outage(OUTAGE, silent=True), OUTAGE, 420.0),
-    "weak": Scenario("region away for 20 s, and an API that takes a tenth as much", _weak, BLIP, 140.0),
+    "blip": Scenario("region away for 20 s, connections refused", _outage(BLIP, silent=False), BLIP, 140.0, _FOUR),
+    "silence": Scenario("region away for 2 min, nothing answers", _outage(OUTAGE, silent=True), OUTAGE, 420.0, _MAIN),
+    "weak": Scenario("region away for 20 s, and an API that takes a tenth as much", _weak, BLIP, 140.0, _MAIN),
     "failing": Scenario("all links lost, and an API that answers 503 for 40 s", _failing, FAILING, 200.0),
-    "brown-out": Scenario("API at a 20th for 1 min, as a gateway group crashes", _brown_out, 0.0, 240.0),
-    "limit": Scenario("plan's limit at 90 %, as a gateway group crashes; raised after 2 min", _limit, OUTAGE, 420.0),
-    "deploy": Scenario("deploy of all workers, a quarter at a time", _deploy, 0.0, 120.0),
+    "brown-out": Scenario("API at a 20th for 1 min, as a gateway group crashes", _brown_out, 0.0, 240.0, _FOUR),
+    "limit": Scenario(
+        "plan's limit at 90 %, as a gateway group crashes; raised after 2 min", _limit, OUTAGE, 420.0, _FOUR
+    ),
+    "deploy": Scenario("deploy of all workers, a quarter at a time", _deploy, 0.0, 120.0, _MAIN),
 }

@@ -13,6 +13,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pytest
 from chaos import Chaos
 from group_kit import end_group
 
+from benchmarks import results
 from connect.gateway import Gateway
 from connect.gateway import Request as Entry
 
@@ -28,14 +30,37 @@ AT_ONCE = {"soak-work": 60, "soak-slow": 6}
 """How many runs of each function are under way at any time."""
 LONG = 30.0
 """Seconds from which a soak counts as a long one."""
+SPACE, REQUESTS = 0.15, 55
+"""Seconds and new requests between two faults, at least, if requests are counted."""
 WARM = 10
 """Seconds after which the memory that a worker needs is taken."""
 Books = dict[str, Counter[str]]
 """How often what was noted, by request id."""
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a soak must come to: seconds, requests, and faults of each kind. Faults are made at a pace, in time and in requests."""
+
+    seconds: float
+    requests: float
+    least: float
+    pause: float
+    between: float
+
+    @classmethod
+    def of(cls, config: pytest.Config, share: float) -> "Plan":
+        """*share*: of the whole, if that is given in seconds."""
+        seconds, requests = config.getoption("--soak-seconds"), config.getoption("--soak-requests")
+        if requests:
+            return cls(0.0, requests, 0, SPACE, REQUESTS)
+        least, requests, faults = (20, 20_000, 360) if seconds >= LONG else (5, 2_000, 84)
+        return cls(seconds * share, requests * share, least * share, seconds / faults, requests / faults)
+
+
 @pytest.fixture
-async def gw() -> AsyncIterator[Gateway]:
+async def gw(request: pytest.FixtureRequest) -> AsyncIterator[Gateway]:
+    requests = request.config.getoption("--soak-requests")
     async with Gateway(
         heartbeat_interval="60ms",
         extend_lease_interval="60ms",
@@ -45,8 +70,8 @@ async def gw() -> AsyncIterator[Gateway]:
         routing_timeout=30.0,
         close_timeout=0.5,
         log_capacity=10_000,
-        ledger_capacity=1_000_000,
-        record_bytes=2**30,
+        ledger_capacity=max(1_000_000, 2 * requests),  # the judge reads all of it
+        record_bytes=max(2**30, 8192 * requests),
     ) as gateway:
         yield gateway
 
@@ -60,23 +85,23 @@ async def test_nothing_is_lost_and_nothing_is_done_twice(
 
     With processes these are relieved, and killed, all the while.
     """
-    seconds = request.config.getoption("--soak-seconds")
+    plan = Plan.of(request.config, share)
     seed = request.config.getoption("--soak-seed")
     seed = random.SystemRandom().randrange(1_000_000) if seed is None else seed
-    print(f"\nsoak of {seconds * share:g} s, isolation {isolation}, --soak-seed {seed}")
-    long = seconds >= LONG
-    least, requests, faults = (20, 20_000, 360) if long else (5, 2_000, 84)
+    print(f"\nsoak of {plan.seconds:g} s and {plan.requests:g} requests, isolation {isolation}, --soak-seed {seed}")
     chaos = Chaos(gw, random.Random(seed))
-    until = asyncio.get_running_loop().time() + seconds * share
+    began = asyncio.get_running_loop().time()
+    until = began + plan.seconds
 
     def enough() -> bool:
         # A slow machine gets the time that it needs: how fast it is must decide nothing.
         late = asyncio.get_running_loop().time() >= until
-        return late and min(chaos.counts.values()) >= least * share and len(gw.ledger) >= requests * share
+        return late and len(gw.ledger) >= plan.requests and min(chaos.counts.values()) >= plan.least
 
     async with soaked(gw, tmp_path / "book", isolation) as stop:
-        wreaking = asyncio.create_task(chaos.wreak(seconds / faults, requests / faults))
+        wreaking = asyncio.create_task(chaos.wreak(plan.pause, plan.between))
         ends = await load(gw, enough)
+        lasted = asyncio.get_running_loop().time() - began
         wreaking.cancel()
         await asyncio.wait([wreaking])
         gw.faults.clear()
@@ -89,7 +114,9 @@ async def test_nothing_is_lost_and_nothing_is_done_twice(
     judge(gw, books, ends)
     judge_worker(told)
     assert (told["killed"] > 0) == (isolation == "process")
-    if long:
+    if request.config.getoption("--soak-save"):
+        keep(gw, books, told, chaos, isolation, lasted)
+    if len(told["memory"]) >= LONG:
         early, late = told["memory"][WARM], told["memory"][-1]
         assert late <= early * 1.2, f"{early} bytes after {WARM} s, {late} at the end"
 
@@ -183,6 +210,29 @@ def judge_worker(told: dict[str, Any]) -> None:
     assert told["links_left"] <= 2, "more links are kept than were ever alive at a time"
     # Each of the runs at once is a task or two; a task that each fault or request left behind would be hundreds.
     assert max(told["tasks"]) <= 4 * sum(AT_ONCE.values()), told["tasks"]
+
+
+def keep(gateway: Gateway, books: Books, told: dict[str, Any], chaos: Chaos, isolation: str, lasted: float) -> None:
+    """Save the figures of this isolation, beside those of the others."""
+    part = results.load("soak") or results.Part({}, [])
+    figures = [each for each in part.figures if each["isolation"] != isolation]
+    memory = told["memory"]
+    figures.append(
+        {
+            "isolation": isolation,
+            "requests": len(gateway.ledger),
+            "seconds": lasted,
+            "faults": sum(chaos.counts.values()),
+            "killed": told["killed"],
+            "lost": len(lost(gateway, books)),
+            "twice": sum(book["executed"] > 1 + book["lease-lost"] for book in books.values()),
+            "leases_lost": sum(book["lease-lost"] for book in books.values()),
+            "rss_early": memory[min(len(memory) - 1, max(WARM, len(memory) // 10))],
+            "rss_late": memory[-1],
+        }
+    )
+    conditions = results.conditions(f"make soak COUNT={len(gateway.ledger)}")
+    results.save("soak", results.Part(conditions, sorted(figures, key=lambda each: str(each["isolation"]))))
 
 
 def report(gateway: Gateway, books: Books, told: dict[str, Any], chaos: Chaos, ends: list[str]) -> None:

@@ -1,0 +1,15 @@
+"""Workers that one gateway drains all at once: each dials once, none loses its link, and they do not all come at once."""
+
+from benchmarks.drain import Drained, drained
+
+WORKERS = 40
+
+
+async def test_each_worker_moves_with_one_start_request_and_keeps_its_link_until_then() -> None:
+    found = await drained(WORKERS)
+    assert (len(found.starts), found.cut) == (WORKERS, 0)
+    assert found.most < WORKERS
+
+
+def test_a_burst_is_the_most_in_any_window_wherever_that_begins() -> None:
+    assert Drained(5, [0.0, 0.04, 0.06, 0.08, 0.2], 0, 1.0).most == 3
