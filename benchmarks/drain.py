@@ -7,14 +7,16 @@ they do takes CPU time, so the gateway's clock shows them spread a little more t
 import argparse
 import asyncio
 import statistics
+from collections import defaultdict
 from dataclasses import asdict, dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import inngest
 
 from benchmarks.results import Part, conditions, measured
 from connect import ConnectionState, connect
 from connect.gateway import Call, Ended, Frame, Gateway, Kind
+from connect.wire import WorkerConnectRequestData
 
 Apps: TypeAlias = list[tuple[inngest.Inngest, list[inngest.Function[Any]]]]
 START: Final = "/v0/connect/start"
@@ -25,8 +27,8 @@ PATIENCE: Final = 60.0
 
 @dataclass(frozen=True)
 class Drained:
-    """One drain. *starts*: seconds from GATEWAY_CLOSING to each start request. *cut*: links that did not end with 1000, by the
-    worker, after its next one could take work.
+    """One drain. *starts*: seconds from GATEWAY_CLOSING to each start request. *cut*: workers that did not make one new link and
+    then close the old one with 1000.
     """
 
     workers: int
@@ -80,13 +82,24 @@ def _moved(gateway: Gateway, mark: int) -> int:
 
 
 def _read(gateway: Gateway, mark: int, workers: int, began: float, moved: float) -> Drained:
-    records = list(gateway.log.since(mark))
-    ready = [each.at for each in records if isinstance(each, Frame) and each.kind == Kind.WORKER_READY]
-    ends = [each for each in records if isinstance(each, Ended)]
-    kept = sum(each.by == "worker" and each.code == 1000 for each in ends)
-    early = sum(end.at < at for end, at in zip(ends, ready, strict=False))
-    starts = [each.at - began for each in records if isinstance(each, Call) and each.path == START]
-    return Drained(workers, starts, workers - kept + early, moved)
+    starts = [each.at - began for each in gateway.log.since(mark) if isinstance(each, Call) and each.path == START]
+    links, ready, ends = defaultdict[str, list[int]](list), dict[int, float](), dict[int, Ended]()
+    for each in gateway.log:
+        if isinstance(each, Ended):
+            ends[each.connection] = each
+        elif isinstance(each, Frame) and each.kind == Kind.WORKER_CONNECT:
+            links[cast(WorkerConnectRequestData, each.message).instance_id].append(each.connection)
+        elif isinstance(each, Frame) and each.kind == Kind.WORKER_READY:
+            ready[each.connection] = each.at
+    kept = sum(
+        len(links[worker]) == 2 and _has_moved(ends[links[worker][0]], ready[links[worker][1]]) for worker in links
+    )
+    return Drained(workers, starts, workers - kept, moved)
+
+
+def _has_moved(end: Ended, ready: float) -> bool:
+    """Whether this old link ended as it should, after its successor was *ready*."""
+    return end.by == "worker" and end.code == 1000 and end.at >= ready
 
 
 async def run(workers: int = 200, rounds: int = 3) -> Part:

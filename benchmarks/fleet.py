@@ -145,10 +145,13 @@ async def run(
     scenarios: Sequence[str] = tuple(SCENARIOS),
     policies: Sequence[str] = tuple(POLICIES | SWEEP),
 ) -> Part:
-    """Simulate each policy in each scenario, as many at once as there are cores; `SWEEP` in one, with a fifth of the workers."""
-    runs = [(policy, name, workers) for name in scenarios for policy in SCENARIOS[name].policies if policy in policies]
-    if SWEPT in scenarios:
-        runs += [(policy, SWEPT, max(1, workers // 5)) for policy in policies if policy in SWEEP]
+    """Simulate each policy in each scenario, as many at once as there are cores; `SWEEP` in one."""
+    runs = [
+        (policy, name, max(1, round(workers * SCENARIOS[name].part)))
+        for name in scenarios
+        for policy in (*SCENARIOS[name].policies, *(SWEEP if name == SWEPT else ()))
+        if policy in policies
+    ]
     loop = asyncio.get_running_loop()
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), max_tasks_per_child=1) as pool:
         found = await asyncio.gather(*(loop.run_in_executor(pool, simulate, *each) for each in runs))

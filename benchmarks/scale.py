@@ -83,14 +83,15 @@ def write(docs: Path = DOCS, folder: Path = FOLDER) -> None:
         of = [each for each in runs if each.scenario == name]
         if of:
             pictures = _plot(docs, name, scenario.title, of) if name in PLOTTED else []
-            chapters.append(
-                "\n\n".join(
-                    [f"## {scenario.title[0].upper()}{scenario.title[1:]} (*{name}*)", *pictures, fleet.table(of)]
-                )
-            )
+            chapters.append("\n\n".join([_heading(name, of, runs), *pictures, fleet.table(of)]))
     (docs / "scale.md").write_text(
         "\n\n".join([_introduction(runs), _goal(runs), *chapters, *_sweep(every), WHY, _where(part)]) + "\n"
     )
+
+
+def _heading(name: str, of: Sequence[Run], runs: Sequence[Run]) -> str:
+    title, few = SCENARIOS[name].title, of[0].workers < max(each.workers for each in runs)
+    return f"## {title[0].upper()}{title[1:]}{f', {of[0].workers:,} workers' if few else ''} (*{name}*)"
 
 
 def _sweep(runs: Sequence[Run]) -> list[str]:
@@ -99,7 +100,7 @@ def _sweep(runs: Sequence[Run]) -> list[str]:
 
 
 def _introduction(runs: Sequence[Run]) -> str:
-    workers = runs[0].workers
+    workers = max(each.workers for each in runs)
     strength = fleet.strength(workers)
     return INTRODUCTION.format(
         workers=workers,
