@@ -40,14 +40,15 @@ assumptions: one start request a second for each worker. *weak* shows what a ten
 
 **The waits** ([policies.py](../benchmarks/simulation/policies.py)). Only they differ: all of them drive our worker, which replaces
 a drained link before it closes the old one, and keeps replies until they are delivered; the official clients do neither
-(PROTOCOL.md §13). *Ours* is [backoff](decisions/backoff.md), the others are as PROTOCOL.md §11.2 has them. Where one is not
-listed the same happens as with ours (ours of before), or as with the patched one (five tries).
+(PROTOCOL.md §13). *Ours* is [backoff](decisions/backoff.md), the others are as PROTOCOL.md §11.2 has them. Those
+that a table does not list were not tried.
 
-**The figures.** *Without a route*: the seconds in which no work could be sent to a worker, from the moment on when the server is
-back; with drains, the brown-out and the deploy from the beginning. *Most/s*: in the busiest tenth of a second, times ten.
-*Requests that waited*: as many arrive as keep {load:.0%} of the fleet busy, and each worker serves {rate:g} a second; this is the
-longest queue from that same moment on, and *until* says for how long there was one. Every worker had {each} executions in flight
-at the beginning; *replies lost* are those of them that never reached the server."""
+**The figures.** *Without a route*: the seconds in which no work could be sent to a worker, from the moment on when the server
+is back; with drains, the brown-out and the deploy from the beginning. *Most/s*: in the busiest tenth of a second, times ten.
+*Requests that waited*: as many arrive as keep {load:.0%} of the fleet busy, and each worker serves {rate:g} a second; this is
+the longest queue from that same moment on, and *until* says for how long there was one. What piled up while the server was away
+is the same for all, and left out. Every worker had {each} executions in flight at the beginning; *replies lost* are those of
+them that never reached the server. A worker that gives up still tries to deliver them for a minute, and dials for that."""
 
 SWEEP_TEXT: Final = """\
 ## Other constants
@@ -59,8 +60,9 @@ requests come at once, its end how long the last workers wait: twice as much of 
 WHY: Final = f"""\
 ## What the figures decided
 
-- **{OFTEN[0]:g} to {OFTEN[1]:g} s while nothing is there.** One worker is back within a second of its server. A fleet asks for two
-  start requests a second and worker then (*blip*), for half a second: more than this server takes, but its queue holds that.
+- **{OFTEN[0]:g} to {OFTEN[1]:g} s while nothing is there.** One worker is back within a second of its server, if
+  that is near. A fleet asks for two start requests a second and worker then (*blip*), for half a second: more than this server
+  takes, but its queue holds that.
 - **{RARELY[0]:g} to {RARELY[1]:g} s after a minute** (*outage*). Now the attempts of the fleet stay below what the server
   takes, and it needs no queue. With 1 to 2 s the last of 99 % are later than the goal: see *Other constants*.
 - **Full jitter for a server that is there and ailing** (*weak*, *brown-out*). The server is kept at its limit until all are
@@ -131,7 +133,7 @@ def _goal(runs: Sequence[Run]) -> str:
     for each in (run for run in runs if run.scenario == "outage"):
         most = fleet.strength(each.workers).starts
         in_time, spread = each.away[2] <= GOAL, each.start_peak <= most
-        back = "never" if each.never else f"{each.away[2]:.1f} s"
+        back = fleet.seconds(each.away[2])
         marks = ("yes" if in_time else "no", "**yes**" if in_time and spread else "no")
         rows.append(
             f"| {POLICIES[each.policy].title} | {back} | {marks[0]} | {each.start_peak:,.0f} | {most:,.0f} | {marks[1]} |"

@@ -2,7 +2,7 @@
 
 Through the library one link costs 4 ms of CPU to make, start and end (on the machine of docs/scale.md), and 10,000 workers make
 more than a million while a region is away. The charts, their actors and everything else are the worker's own;
-tests/benchmarks/test_benchmarks_engine.py holds this engine to the library's, event by event.
+tests/statecharts/test_chart_simulation.py holds this engine to the library's, event by event.
 """
 
 import contextlib

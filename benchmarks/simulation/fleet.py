@@ -56,7 +56,6 @@ class Fleet:
         self.given_up = 0
         self._policy = policy
         self._known = _configuration()
-        self._listeners = [Listeners() for _ in range(size)]
         self._connections: dict[int, Connection] = {}
         self._running: set[asyncio.Task[None]] = set()
 

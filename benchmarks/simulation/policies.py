@@ -11,7 +11,7 @@ from typing import Final
 
 import tenacity
 
-from connect.backoff import SOON, Backoff, Cause, Wait
+from connect.backoff import LIMIT, SOON, STABLE_SECONDS, Backoff, Cause, Wait
 from connect.errors import GatewayDraining
 from connect.secrets import Keyring
 
@@ -24,10 +24,25 @@ SETTLE: Final = 1.0
 
 
 class FullJitter(Backoff):
-    """Ours until 2026-11-27: whatever went wrong, a random wait up to an entry of a table that ends with 60 s."""
+    """Ours until 2026-11-27: for nearly everything that went wrong, a random wait up to an entry of a table that ends with 60 s."""
+
+    def __init__(self, keyring: Keyring, rng: random.Random) -> None:
+        super().__init__(keyring, rng)
+        self._failures = 0
+
+    def before_dialling(self, cause: Exception | None, now: float) -> float:
+        if self._ready_at is not None and now - self._ready_at >= STABLE_SECONDS:
+            self._failures = 0
+        return super().before_dialling(cause, now)
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
-        return self._rng.uniform(0.0, BEFORE[min(retry_state.attempt_number, len(BEFORE)) - 1])
+        self._failures += 1
+        match Cause.of(retry_state.outcome.exception() if retry_state.outcome else None):
+            case Cause.DRAINING:
+                return self._rng.uniform(*SOON)
+            case Cause.LIMIT:
+                return self._rng.uniform(*LIMIT)
+        return self._rng.uniform(0.0, BEFORE[min(self._failures, len(BEFORE)) - 1])
 
 
 class Fixed(Backoff):
@@ -63,8 +78,10 @@ class Every(Backoff):
         self._often = often
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
-        error = retry_state.outcome.exception() if retry_state.outcome else None
-        return self._rng.uniform(*self._often) if Cause.of(error) is Cause.ABSENT else super().__call__(retry_state)
+        cause = Cause.of(retry_state.outcome.exception() if retry_state.outcome else None)
+        is_absent = cause is Cause.ABSENT and not self._was_granted
+        seconds = super().__call__(retry_state)
+        return self._rng.uniform(*self._often) if is_absent else seconds
 
 
 @dataclass(frozen=True)

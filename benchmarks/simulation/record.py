@@ -1,7 +1,10 @@
 """What happened in a simulation: how many workers were routable when, and what the server was asked how often."""
 
 import asyncio
+import itertools
+import math
 from collections import Counter
+from collections.abc import Iterator
 from typing import Final
 
 BIN: Final = 0.1
@@ -18,9 +21,8 @@ class Record:
         self.moves: list[tuple[float, int, bool]] = []
         """Time, worker, whether it became routable or ceased to be."""
         self._routable: dict[int, int] = {}
-        self.replies: Counter[str] = Counter()
-        """Deliveries of each reply."""
-        self.last_reply = 0.0
+        self.replies: set[str] = set()
+        """Ids of the requests whose reply has reached the server."""
 
     def note(self, what: str, weight: int = 1) -> None:
         """Count *what* now."""
@@ -35,8 +37,7 @@ class Record:
 
     def delivered(self, request_id: str) -> None:
         """The server has the reply to this request."""
-        self.replies[request_id] += 1
-        self.last_reply = self._loop.time()
+        self.replies.add(request_id)
 
     def total(self, what: str, since: float = 0.0) -> int:
         """How often *what* happened after the time *since*."""
@@ -54,16 +55,22 @@ class Record:
         return [((place * BIN) - begin, sum(counts[place + later] for later in range(SLICES))) for place in places]
 
     def away(self, workers: int, since: float, end: float) -> list[float]:
-        """For each worker the seconds between *since* and *end* in which no work could be routed to it, sorted."""
+        """For each worker the seconds between *since* and *end* in which no work could be routed to it, sorted; infinity where none
+        could at the end: it has not come back.
+        """
         away, gone = [0.0] * workers, dict.fromkeys(range(workers), 0.0)
-        for at, worker, is_routable in self.moves:
+        for at, worker, is_routable in self._moves_until(end):
             if is_routable:
-                away[worker] += max(0.0, min(at, end) - max(gone.pop(worker, at), since))
+                away[worker] += max(0.0, at - max(gone.pop(worker, at), since))
             else:
                 gone[worker] = at
-        for worker, at in gone.items():
-            away[worker] += max(0.0, end - max(at, since))
+        for worker in gone:
+            away[worker] = math.inf
         return sorted(away)
+
+    def _moves_until(self, end: float) -> Iterator[tuple[float, int, bool]]:
+        """At the end of a simulation all workers are closed."""
+        return itertools.takewhile(lambda move: move[0] < end, self.moves)
 
     def share(self, workers: int, begin: float, end: float, step: float) -> list[tuple[float, float]]:
         """Percent of the workers that are routable, by seconds since *begin*, at each *step* until *end*."""
@@ -84,7 +91,7 @@ class Record:
         """
         waiting = most = waited = 0.0
         routable, last = 0, begin
-        for at, change in [*((at, 1 if up else -1) for at, _, up in self.moves), (end, 0)]:
+        for at, change in [*((at, 1 if up else -1) for at, _, up in self._moves_until(end)), (end, 0)]:
             grows, passed = (load * workers - routable) * rate, max(0.0, at - last)
             if waiting or grows > 0:
                 waited += passed if grows >= 0 else min(passed, waiting / -grows)

@@ -17,7 +17,7 @@ import aiohttp
 
 from benchmarks.simulation.record import Record
 from connect import wire
-from connect.errors import ApiError, ConnectionLimitReached, HandshakeTimeout, ServerUnreachable
+from connect.errors import ApiError, ConnectionLimitReached, HandshakeTimeout, LinkLost, ServerUnreachable
 from connect.secrets import Secret
 from connect.transport.api import Grant
 from connect.wire import codec
@@ -70,6 +70,12 @@ class Queue:
         """Seconds until work that comes now is begun."""
         return max(0.0, self._free_at - self._loop.time())
 
+    def change(self, rate: float) -> None:
+        """From now on *rate*, also for the work that waits."""
+        now = self._loop.time()
+        self._free_at = now + self.wait * self.rate / rate
+        self.rate = rate
+
     def take(self, parts: float = 1.0) -> float:
         """Take one more, or *parts* of one. Returns: seconds until it is done."""
         self._free_at = max(self._free_at, self._loop.time()) + parts / self.rate
@@ -98,8 +104,8 @@ class Region:
 
     def slow_down(self, factor: float) -> None:
         """The API takes only this part of what it can."""
-        self.queues["start requests"].rate = self.strength.starts * factor
-        self.queues["flushes"].rate = self.strength.flushes * factor
+        self.queues["start requests"].change(self.strength.starts * factor)
+        self.queues["flushes"].change(self.strength.flushes * factor)
 
     def go_away(self, *, silent: bool) -> None:
         """From now on nothing answers. Connections break at once, or, if *silent*, stand and carry nothing."""
@@ -129,6 +135,7 @@ class Region:
 
     async def ask(self, what: str, rtt: float) -> None:
         """A request to the API, until it is answered with 200. Raises: ConnectError."""
+        began = self._loop.time()
         await self.reach(rtt)
         self.record.note(what)
         queue = self.queues[what]
@@ -138,12 +145,13 @@ class Region:
             self.record.note("503")
             raise ApiError("the API is overloaded", 503)
         seconds = queue.take() + self.strength.answer + 2 * rtt  # TLS, then the request
-        if seconds > DEADLINE:
-            await asyncio.sleep(DEADLINE)
+        left = began + DEADLINE - self._loop.time()
+        await asyncio.sleep(min(seconds, left))
+        if not self.is_there and not self.is_silent:
+            raise LinkLost("the connection broke")
+        if seconds > left or not self.is_there:
+            await asyncio.sleep(left - min(seconds, left))
             raise HandshakeTimeout(f"no answer within {DEADLINE:g} s", "start")
-        await asyncio.sleep(seconds)
-        if not self.is_there:
-            raise ServerUnreachable("the connection broke")
 
     def grant(self, exclude: Collection[str]) -> Grant:
         """A group that is there: one that is not excluded, if any is left (PROTOCOL.md §9.2)."""
@@ -223,7 +231,9 @@ class Network:
         await self.region.reach(self.rtt, group)
         await asyncio.sleep(2 * self.rtt + group.queue.take())  # TLS, then the upgrade
         if not group.is_there:
-            raise ServerUnreachable("the connection broke")
+            if self.region.is_silent:
+                await asyncio.sleep(DEADLINE)  # the link's own deadline is sooner
+            raise LinkLost("the connection broke")
         return Socket(group, self)
 
 

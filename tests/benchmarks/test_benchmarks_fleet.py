@@ -1,6 +1,7 @@
 """The simulated fleet: its clock, its server and its books are right, and real workers live in it."""
 
 import asyncio
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -40,6 +41,16 @@ def test_a_simulation_in_which_nothing_can_happen_any_more_ends() -> None:
         virtually(asyncio.Event().wait())
 
 
+def test_work_that_waits_is_done_faster_by_a_server_that_has_recovered() -> None:
+    async def live() -> tuple[float, float]:
+        queue = Queue(rate=1)
+        before = queue.take(8)
+        queue.change(4)
+        return before, queue.wait
+
+    assert virtually(live()) == (8.0, 2.0)
+
+
 def test_work_that_comes_faster_than_it_is_done_waits() -> None:
     async def live() -> list[float]:
         queue = Queue(rate=10)
@@ -67,12 +78,17 @@ def test_the_books_say_who_was_away_for_how_long_and_what_waited() -> None:
         await asyncio.sleep(4)
         record.routable(2, 1)
         await asyncio.sleep(100)
+        record.routable(3, -1)  # and never again
+        await asyncio.sleep(100)
+        for worker in range(3):
+            record.routable(worker, -1)  # the end
         return record
 
     record = virtually(live())
     assert isinstance(record, Record)
     assert record.away(4, 12.0, 100.0) == [0.0, 0.0, 2.0, 6.0]
-    assert record.away(4, 10.0, 15.0) == [0.0, 0.0, 4.0, 5.0]
+    assert record.away(4, 10.0, 15.0) == [0.0, 0.0, 4.0, math.inf]
+    assert record.away(4, 10.0, 200.0) == [0.0, 4.0, 8.0, math.inf]
     assert (record.peak("start requests"), record.peak("start requests", since=11.0)) == (300.0, 0.0)
     assert record.total("start requests") == 30
     # Three quarters of four workers are busy. 3 - 2 = 1 worker lacks for 4 s, none for 4 s, then one is spare.
