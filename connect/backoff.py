@@ -59,6 +59,7 @@ class Cause(enum.Enum):
     """Why an attempt failed, as far as the wait before the next one goes. The value says it in a log line."""
 
     ABSENT = "no server is reached"
+    GATEWAY_ABSENT = "no gateway is reached, and the API has to name one each time"
     AILING = "a server is there, but does not serve"
     TOLD = "the server asked to wait"
     DRAINING = "the gateway drains"
@@ -91,6 +92,8 @@ class Row:
         self._asks_first = asks_first
         self._counts: Counter[Cause] = Counter()
         self._absent_in_a_row = 0
+        self.cause: Cause | None = None
+        """What decided the last wait; None: no failure yet."""
 
     def end(self) -> None:
         """The next failure is the first."""
@@ -101,7 +104,8 @@ class Row:
         """Seconds to wait after *error*, which is the next failure of the row."""
         cause = Cause.of(error)
         if self._asks_first and cause is Cause.ABSENT:
-            cause = Cause.AILING
+            cause = Cause.GATEWAY_ABSENT
+        self.cause = cause
         count = self._count(cause)
         match cause:
             case Cause.ABSENT:
@@ -117,7 +121,8 @@ class Row:
         return full_jitter(count, self._rng)
 
     def _count(self, cause: Cause) -> int:
-        """How many failures of *cause* there were, with this one."""
+        """How many failures of *cause* there were, with this one. An absent gateway costs the API what an ailing one does."""
+        cause = Cause.AILING if cause is Cause.GATEWAY_ABSENT else cause
         self._absent_in_a_row = self._absent_in_a_row + 1 if cause is Cause.ABSENT else 0
         if self._absent_in_a_row == GONE_COUNT:
             del self._counts[Cause.AILING]
@@ -156,6 +161,8 @@ class Backoff(wait_base):
         self._gateway = Row(rng, asks_first=True)
         self._was_granted = False
         self._ready_at: float | None = None
+        self.cause: Cause | None = None
+        """What decided the last wait after a failure; None: the user's policy did, or the other signing key is tried."""
         self._at_once: deque[float] = deque(maxlen=AT_ONCE_MOST)
 
     def granted(self) -> None:
@@ -186,10 +193,15 @@ class Backoff(wait_base):
         """Seconds to wait after a failed attempt, by the exception that it raised."""
         error = retry_state.outcome.exception() if retry_state.outcome else None
         row, self._was_granted = self._gateway if self._was_granted else self._api, False
+        self.cause = None
         if isinstance(error, AuthenticationFailed) and not self._keyring.exhausted:
             return 0.0
         self._keyring.another_round()
-        return self._policy(retry_state) if self._policy else row.wait_after(error)
+        if self._policy:
+            return self._policy(retry_state)
+        seconds = row.wait_after(error)
+        self.cause = row.cause
+        return seconds
 
 
 class RestartBackoff(wait_base):

@@ -7,7 +7,7 @@ the few methods that other threads may call say so. A report about a link that i
 
 import asyncio
 
-from connect.backoff import Cause, wait_by_cause
+from connect.backoff import wait_by_cause
 from connect.configuration import Configuration
 from connect.delivery.leases import Leases
 from connect.delivery.outbox import Outbox
@@ -248,7 +248,7 @@ class Connection:
     def arm_give_up(self) -> None:
         if not self._give_up.armed:
             self._give_up.arm(self._options.flush_timeout)
-            self._outbox.kick()
+            self._outbox.kick(last=True)
 
     def disarm_give_up(self) -> None:
         self._give_up.disarm()
@@ -288,15 +288,10 @@ class Connection:
 
     # -- from the dial loop ---------------------------------------------------------------------------------------------------
 
-    def dial_failed(self, attempt: int, delay: float, error: Exception) -> None:
-        about, cause = {"attempt": attempt, "delay": delay, **REPEATS}, Cause.of(error).value
+    def dial_failed(self, attempt: int, delay: float, error: Exception, cause: str) -> None:
+        about, why = {"attempt": attempt, "delay": delay, **REPEATS}, f" ({cause})" if cause else ""
         log.warning(
-            "attempt %d to connect failed (%s), the next one comes in %.2f s: %s",
-            attempt,
-            cause,
-            delay,
-            error,
-            extra=about,
+            "attempt %d to connect failed%s, the next one comes in %.2f s: %s", attempt, why, delay, error, extra=about
         )
         self._listeners.emit(Reconnecting(attempt=attempt, delay=delay, error=error))
 

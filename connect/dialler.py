@@ -26,7 +26,9 @@ log = logger("connect")
 class DialOwner(Protocol):
     """What the dialler tells of its attempts."""
 
-    def dial_failed(self, attempt: int, delay: float, error: Exception) -> None: ...
+    def dial_failed(self, attempt: int, delay: float, error: Exception, cause: str) -> None:
+        """*cause*: what decided *delay*, the seconds until the next attempt; "": nothing that a log line need say."""
+
     def dial_rejected(self, error: Exception) -> None: ...
     def dial_broken(self, error: Exception) -> None: ...
 
@@ -181,4 +183,5 @@ class Dialler:
             self.exclude(self.link)
         delay = retry_state.next_action.sleep if retry_state.next_action else 0.0
         self.retry_at = self._loop.time() + delay  # before `dial_failed`, whose listeners may ask for it
-        self._owner.dial_failed(self.attempts, delay, error)
+        cause = self._backoff.cause.value if self._backoff.cause else ""
+        self._owner.dial_failed(self.attempts, delay, error, cause)

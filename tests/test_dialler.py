@@ -74,6 +74,7 @@ class World:
         self.asleep: asyncio.Event | None = None
         self.ready: list[bool] = []
         self.failures: list[tuple[int, float, Exception]] = []
+        self.causes: list[str] = []
         self.retry_in: list[float] = []
         self.rejected: list[Exception] = []
         self.broken: list[Exception] = []
@@ -93,7 +94,8 @@ class World:
             self.asleep.set()
             await asyncio.sleep(3600)
 
-    def dial_failed(self, attempt: int, delay: float, error: Exception) -> None:
+    def dial_failed(self, attempt: int, delay: float, error: Exception, cause: str) -> None:
+        self.causes.append(cause)
         self.failures.append((attempt, delay, error))
         assert self.dialler.retry_at is not None
         self.retry_in.append(self.dialler.retry_at - asyncio.get_running_loop().time())

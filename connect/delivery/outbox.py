@@ -9,6 +9,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, Protocol
 
 import tenacity
@@ -85,6 +86,8 @@ class Outbox:
         self._suspects: dict[str, None] = {}
         """Replies whose flush failed since one last succeeded: either the API ails, or it does not take just these."""
         self._kicked = asyncio.Event()
+        self._is_told = False
+        """The API asked to wait."""
         self._remembered: OrderedDict[str, _Reply] = OrderedDict()
         self._remembered_size = 0
 
@@ -128,6 +131,7 @@ class Outbox:
             self._size -= len(reply.body)
             self.heap.freed(len(reply.body))
             self._to_flush.pop(request_id, None)
+            self._suspects.pop(request_id, None)
             flush = self._flushing.pop(request_id, None)
             if flush:
                 flush.cancel()
@@ -211,12 +215,14 @@ class Outbox:
         if isinstance(error, Exception):
             self._owner.flushing_broke(error)
 
-    def kick(self) -> None:
+    def kick(self, *, last: bool = False) -> None:
         """Flush now instead of after the wait, and begin a new row of waits.
 
-        The API has just granted a start request, a link is ready, or the worker is about to give up.
+        The API has just granted a start request, a link is ready, or the worker is about to give up, and this kick is the *last*:
+        only then a wait that the API asked for is cut short.
         """
-        self._kicked.set()
+        if last or not self._is_told:
+            self._kicked.set()
 
     async def stop(self) -> None:
         """End the flusher and the timer. What is held stays readable, for the report of what is lost."""
@@ -233,6 +239,7 @@ class Outbox:
 
     async def _flush_all(self) -> None:
         """Flush until nothing is queued; while the API is away, back off with one try at a time."""
+        self._clear_suspects()
         while self._to_flush:
             try:
                 await tenacity.AsyncRetrying(wait=self._wait, sleep=self._sleep_or_kick)(self._flush_first)
@@ -250,12 +257,14 @@ class Outbox:
         while self._to_flush and not results:
             results = await self._flush_next(1)
         for error in filter(None, results):
+            self._is_told = Cause.of(error) is Cause.TOLD
             raise error
 
     async def _flush_next(self, most: int) -> list[Exception | None]:
         """For each reply that was not released meanwhile: the error if it is to be tried again, else None."""
         self._kicked.clear()  # a kick from now on means this batch
-        batch = [self._to_flush.popitem(last=False)[0] for _ in range(min(most, len(self._to_flush)))]
+        self._is_told = False
+        batch = self._take(most)
         flushes = [
             self._loop.create_task(self._flush_one(request_id), name=f"flush {request_id}") for request_id in batch
         ]
@@ -271,17 +280,29 @@ class Outbox:
         self._put_back([request_id for request_id in batch if request_id in self._to_flush], results)
         return results
 
+    def _take(self, most: int) -> list[str]:
+        """The oldest that are not suspects; if all are, the oldest of these."""
+        others = (request_id for request_id in self._to_flush if request_id not in self._suspects)
+        batch = list(islice(others, most)) or list(islice(self._to_flush, most))
+        for request_id in batch:
+            del self._to_flush[request_id]
+        return batch
+
     def _put_back(self, failed: list[str], results: list[Exception | None]) -> None:
         """Choose the place of those that *failed*, which are queued as the youngest: no reply that the API does not take, whatever
         the reason, holds up the others; and once it takes replies again, the oldest are the next.
         """
         if None in results:
-            self._put_first(self._suspects)
-            self._suspects.clear()
+            self._clear_suspects()
         elif all(Cause.of(error) is Cause.ABSENT for error in results):
             self._put_first(failed)
         else:
             self._suspects |= dict.fromkeys(failed)
+
+    def _clear_suspects(self) -> None:
+        """Try them again, each at its place."""
+        self._put_first(self._suspects)
+        self._suspects.clear()
 
     def _put_first(self, request_ids: Iterable[str]) -> None:
         for request_id in reversed(list(request_ids)):
@@ -304,7 +325,8 @@ class Outbox:
             self._owner.reply_undeliverable(request_id, f"the server refuses it for good: {error}")
         else:
             about = {"request_id": request_id, **REPEATS}
-            log.warning("cannot flush the reply to %s yet: %s", request_id, error, extra=about)
+            cause = Cause.of(error).value
+            log.warning("cannot flush the reply to %s yet (%s): %s", request_id, cause, error, extra=about)
             self._owner.reply_not_flushed(request_id)
             return error
         return None

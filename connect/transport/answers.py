@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -40,7 +41,8 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
 
 def _unix_time(date: str) -> float | None:
     try:
-        return parsedate_to_datetime(date.strip()).timestamp()
+        read = parsedate_to_datetime(date.strip())
+        return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()  # HTTP knows no other zone
     except (ValueError, OverflowError):
         return None
 

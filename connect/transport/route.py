@@ -94,14 +94,21 @@ class Route:
             raise Unreachable("name", to, f"the name {to.host} is none that a host can have")
         first = proxy.address if proxy else to
         found = await self.look_up(first, proxy)
+        spoken: Unreachable | None = None
         while True:
-            opened, peer = await self._connect(first, proxy, found)
+            try:
+                opened, peer = await self._connect(first, proxy, found)
+            except Unreachable:
+                if spoken:  # another address was reached: that says more
+                    raise spoken from None
+                raise
             try:
                 connected = await self._hand_over(opened, to, proxy, make, forwards=forwards)
             except Unreachable as error:
                 aiohappyeyeballs.remove_addr_infos(cast(Any, found), peer)
                 if error.stage != "tls" or not found:
                     raise
+                spoken = error
             else:
                 still_missing("")
                 return connected

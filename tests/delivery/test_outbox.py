@@ -361,6 +361,65 @@ async def test_a_reply_that_the_api_does_not_take_holds_up_no_other(error: Excep
     assert tried[: len(taken) + 3].count(never) <= 3
 
 
+async def test_a_reply_that_comes_while_others_are_refused_is_the_next() -> None:
+    """However many the API does not take. Of one that is released meanwhile nothing is kept."""
+    tried, wakes = asyncio.Queue[bytes](), asyncio.Queue[None]()
+
+    async def flush(body: bytes) -> None:
+        tried.put_nowait(body)
+        if body != b"new":
+            raise ApiError("too large", 413)
+
+    async def sleep(_: float) -> None:
+        await wakes.get()
+
+    owner = Owner()
+    box = made(owner, flush, sleep=sleep)
+    for name in "abcde":
+        box.hold(name, name.encode())
+        box.queue_flush(name)
+    assert await tried.get() == b"a"
+    for name in "bcdeab":
+        wakes.put_nowait(None)
+        assert await tried.get() == name.encode()
+    box.hold("new", b"new")
+    box.queue_flush("new")
+    wakes.put_nowait(None)
+    assert await tried.get() == b"new"
+    await box.stop()
+    for name in "abcde":
+        box.drop(name)
+    assert not box._suspects
+
+
+async def test_a_wait_that_the_api_asked_for_is_cut_short_only_at_the_end() -> None:
+    """A granted start request is another part of the API."""
+    tries, waiting = list[bytes](), asyncio.Event()
+
+    async def flush(body: bytes) -> None:
+        tries.append(body)
+        error = ApiError("busy", 503)
+        error.retry_after = 300.0
+        raise error
+
+    async def sleep(_: float) -> None:
+        waiting.set()
+        await asyncio.Event().wait()
+
+    box = made(Owner(), flush, sleep=sleep)
+    box.hold("a", b"a")
+    box.queue_flush("a")
+    await waiting.wait()
+    waiting.clear()
+    box.kick()
+    await asyncio.sleep(0.01)
+    assert len(tries) == 1
+    box.kick(last=True)
+    await waiting.wait()
+    assert len(tries) == 2
+    await box.stop()
+
+
 async def test_several_that_fail_together_keep_their_order() -> None:
     tried: list[bytes] = []
     goes_down = True

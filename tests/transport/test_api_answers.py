@@ -1,6 +1,7 @@
 """The answers of an API that sends more than a worker needs: each is read up to a bound, and none is decompressed."""
 
 import asyncio
+import time
 import zlib
 
 import aiohttp
@@ -143,6 +144,19 @@ UNIX_NOW = 1795780800.0
 )
 def test_what_a_server_asks_to_wait_is_read_in_each_form(headers: dict[str, str], seconds: float | None) -> None:
     assert answers.retry_after(headers, now=UNIX_NOW) == seconds
+
+
+@pytest.mark.parametrize("zone", ["", " -0000", " GMT"])
+def test_a_date_without_a_zone_is_in_that_of_http(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    """Wherever the machine stands."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        headers = {"Retry-After": f"Fri, 27 Nov 2026 12:00:09{zone}", "Date": NOW}
+        assert answers.retry_after(headers, now=UNIX_NOW) == 9.0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize("status", [429, 503, 500, 403])

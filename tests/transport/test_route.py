@@ -121,6 +121,19 @@ async def test_a_server_whose_certificate_is_not_accepted_is_passed_over(names: 
             await heard(Route(no_proxies, client_tls()), Address("https", "127.0.0.1.", 443))
 
 
+async def test_a_server_that_was_reached_is_told_of_before_an_address_where_nothing_listens(
+    names: Any, no_proxies: Proxies
+) -> None:
+    """To reach it costs it something: it must not be tried as often as a closed port."""
+    async with listening(talk) as closed:
+        pass
+    async with listening(talk, server_tls("expired")) as bad:
+        names["127.0.0.1."] = [("127.0.0.1", bad), ("127.0.0.1", closed)]
+        with pytest.raises(Unreachable, match="has a certificate that is not accepted") as caught:
+            await heard(Route(no_proxies, client_tls()), Address("https", "127.0.0.1.", 443))
+    assert caught.value.reached
+
+
 @pytest.mark.parametrize("kind", ["http", "https", "socks5"])
 @pytest.mark.parametrize("by", ["SSL_CERT_FILE", "SSL_CERT_DIR", "ssl"])
 async def test_an_authority_of_ones_own(
