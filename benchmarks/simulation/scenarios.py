@@ -108,8 +108,8 @@ SCENARIOS: Final = {
         "region away for 2 min, nothing answers", _outage(OUTAGE, silent=True), OUTAGE, 420.0, part=0.1
     ),
     "weak": Scenario("region away for 20 s, and an API that takes a tenth", _weak, BLIP, 140.0, part=0.1),
-    "failing": Scenario("all links lost, API answers 503 for 40 s", _failing, FAILING, 200.0, part=0.2),
+    "failing": Scenario("all links lost, API answers 503 for 40 s", _failing, FAILING, 200.0),
     "brown-out": Scenario("API at a 20th for 1 min, as a gateway group crashes", _brown_out, 0.0, 240.0, part=0.2),
     "limit": Scenario("plan's limit at 90 %, raised after 2 min, as a group crashes", _limit, OUTAGE, 420.0, part=0.2),
-    "deploy": Scenario("deploy of all workers, a quarter at a time", _deploy, 0.0, 120.0, _MAIN),
+    "deploy": Scenario("deploy of all workers, a quarter at a time", _deploy, 0.0, 120.0, part=0.2),
 }
