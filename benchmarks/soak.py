@@ -17,9 +17,21 @@ def section(part: Part) -> str:
     for each in part.figures:
         cells = (
             f"`{each['isolation']}`",
-            *(f"{each[name]:,}" for name in ("requests", "lost", "twice", "faults", "killed", "leases_lost")),
+            *(f"{each[name]:,}" for name in ("requests", "lost", "twice")),
+            f"{sum(each['faults'].values()):,}",
+            *(f"{each[name]:,}" for name in ("killed", "leases_lost")),
             f"{each['requests'] / each['seconds']:,.0f}",
             *(f"{each[name] / 2**20:.0f} MiB" for name in ("rss_early", "rss_late")),
         )
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_faults(part)])
+
+
+def _faults(part: Part) -> list[str]:
+    """A table of the faults by kind, with a column for each isolation."""
+    isolations = [f"`{each['isolation']}`" for each in part.figures]
+    counts = [each["faults"] for each in part.figures]
+    kinds = sorted(set().union(*counts))
+    rows = [[kind, *(f"{of.get(kind, 0):,}" for of in counts)] for kind in kinds]
+    table = [["faults", *isolations], ["---"] * (1 + len(isolations)), *rows]
+    return [f"| {' | '.join(row)} |" for row in table]

@@ -6,6 +6,8 @@ import random
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from runs import Load
+
 from connect.gateway import HANG, Answer, Call, Connection, Frame, Gateway, Kind, Record, Request
 from connect.wire import WorkerRequestExtendLeaseAckData
 
@@ -21,9 +23,6 @@ LOST: dict[int, str] = {
 LYING_IN_WAIT = ("refused flush", *LOST.values())
 """Faults that wait for a frame or a call: they count once the gateway's log shows that one was hit."""
 
-RECENT = 1000
-"""Of so many of the newest requests one is picked: older ones are answered, or wait for their reply to be delivered."""
-
 PATIENCE = 300.0
 """Seconds that a worker may take for the work between two faults: as long as the whole test."""
 
@@ -31,8 +30,9 @@ PATIENCE = 300.0
 class Chaos:
     """Makes each kind of fault equally often, and counts those that took effect."""
 
-    def __init__(self, gateway: Gateway, chance: random.Random) -> None:
+    def __init__(self, gateway: Gateway, load: Load, chance: random.Random) -> None:
         self._gateway = gateway
+        self._load = load
         self._chance = chance
         self._mark = gateway.mark
         self._deck: list[str] = []
@@ -64,9 +64,9 @@ class Chaos:
         By the clock alone, faults would come ever thicker the slower a machine is, until a worker gets nothing done between them.
         """
         while True:
-            due = len(self._gateway.ledger) + work
+            due = self._load.requests + work
             await asyncio.sleep(pause)
-            await self._gateway.until(lambda due=due: len(self._gateway.ledger) >= due, timeout=PATIENCE)
+            await self._gateway.until(lambda due=due: self._load.requests >= due, timeout=PATIENCE)
             self._deck = self._deck or self._chance.sample(sorted(self._kinds), len(self._kinds))
             kind = self._deck.pop()
             try:
@@ -126,5 +126,6 @@ class Chaos:
             await asyncio.wait_for(self._gateway.redeliver(request.id), 0.5)
 
     def _open(self) -> list[Request]:
-        recent = list(self._gateway.ledger)[-RECENT:]
-        return [each for each in recent if each.acked and each.status == "waiting" and each not in self._nacked]
+        """Requests that a worker took and that have no reply; of each run that is under way only the newest can be one."""
+        newest = [self._gateway.ledger[run.requests[-1]] for run in self._load.running if run.requests]
+        return [each for each in newest if each.acked and each.status == "waiting" and each not in self._nacked]

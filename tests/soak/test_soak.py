@@ -1,4 +1,4 @@
-"""The soak: every kind of fault, at random, under load; then the books of both sides are compared.
+"""The soak: every kind of fault, at random, under load; meanwhile the books of both sides are compared.
 
 Two books are kept apart: the gateway's ledger in this process; in the worker's, what user functions count and the worker reports.
 A lost request would show as one that the gateway saw accepted and that ends in neither book.
@@ -11,31 +11,31 @@ import os
 import random
 import signal
 import sys
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from books import EACH, Books
 from chaos import Chaos
 from group_kit import end_group
+from runs import AT_ONCE, Load
 
 from benchmarks import results
 from connect.gateway import Gateway
-from connect.gateway import Request as Entry
 
 HERE = Path(__file__).parent
-AT_ONCE = {"soak-work": 60, "soak-slow": 6}
-"""How many runs of each function are under way at any time."""
 LONG = 30.0
 """Seconds from which a soak counts as a long one."""
 SPACE, REQUESTS = 0.15, 55
 """Seconds and new requests between two faults, at least, if requests are counted."""
 WARM = 10
 """Seconds after which the memory that a worker needs is taken."""
-Books = dict[str, Counter[str]]
-"""How often what was noted, by request id."""
+CAPACITY = 100_000
+"""Requests that the gateway's ledger holds: far more than come in while a request is still to be compared."""
+FULL = 2 * CAPACITY // EACH
+"""Measurements of this process after which its memory is to grow no more: every ledger is full."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,7 @@ class Plan:
 
 
 @pytest.fixture
-async def gw(request: pytest.FixtureRequest) -> AsyncIterator[Gateway]:
-    requests = request.config.getoption("--soak-requests")
+async def gw() -> AsyncIterator[Gateway]:
     async with Gateway(
         heartbeat_interval="60ms",
         extend_lease_interval="60ms",
@@ -70,8 +69,8 @@ async def gw(request: pytest.FixtureRequest) -> AsyncIterator[Gateway]:
         routing_timeout=30.0,
         close_timeout=0.5,
         log_capacity=10_000,
-        ledger_capacity=max(1_000_000, 2 * requests),  # the judge reads all of it
-        record_bytes=max(2**30, 8192 * requests),
+        ledger_capacity=CAPACITY,
+        record_bytes=2**30,
     ) as gateway:
         yield gateway
 
@@ -89,18 +88,20 @@ async def test_nothing_is_lost_and_nothing_is_done_twice(
     seed = request.config.getoption("--soak-seed")
     seed = random.SystemRandom().randrange(1_000_000) if seed is None else seed
     print(f"\nsoak of {plan.seconds:g} s and {plan.requests:g} requests, isolation {isolation}, --soak-seed {seed}")
-    chaos = Chaos(gw, random.Random(seed))
+    books = Books(gw, tmp_path / "book")
+    load = Load(gw, books)
+    chaos = Chaos(gw, load, random.Random(seed))
     began = asyncio.get_running_loop().time()
     until = began + plan.seconds
 
     def enough() -> bool:
         # A slow machine gets the time that it needs: how fast it is must decide nothing.
         late = asyncio.get_running_loop().time() >= until
-        return late and len(gw.ledger) >= plan.requests and min(chaos.counts.values()) >= plan.least
+        return late and load.requests >= plan.requests and min(chaos.counts.values()) >= plan.least
 
     async with soaked(gw, tmp_path / "book", isolation) as stop:
         wreaking = asyncio.create_task(chaos.wreak(plan.pause, plan.between))
-        ends = await load(gw, enough)
+        await load.run(enough)
         lasted = asyncio.get_running_loop().time() - began
         wreaking.cancel()
         await asyncio.wait([wreaking])
@@ -108,17 +109,21 @@ async def test_nothing_is_lost_and_nothing_is_done_twice(
         gw.flushes.clear()
         told = await stop()
 
-    books = read(tmp_path / "book")
-    report(gw, books, told, chaos, ends)
+    books.close()
+    found = figures(books, told, chaos, isolation, lasted)
+    report(books, told, found)
     assert wreaking.cancelled(), "the chaos ended before its time"
-    judge(gw, books, ends)
+    judge(gw, books)
     judge_worker(told)
     assert (told["killed"] > 0) == (isolation == "process")
     if request.config.getoption("--soak-save"):
-        keep(gw, books, told, chaos, isolation, lasted)
+        keep(found)
     if len(told["memory"]) >= LONG:
         early, late = told["memory"][WARM], told["memory"][-1]
         assert late <= early * 1.2, f"{early} bytes after {WARM} s, {late} at the end"
+    if len(books.memory) > FULL:
+        early, late = books.memory[FULL], books.memory[-1]
+        assert late <= early * 1.2, f"this process: {early} bytes after {FULL * EACH} requests, {late} at the end"
 
 
 @contextlib.asynccontextmanager
@@ -146,58 +151,14 @@ async def soaked(gateway: Gateway, book: Path, isolation: str) -> AsyncIterator[
         await worker.wait()
 
 
-async def load(gateway: Gateway, enough: Callable[[], bool]) -> list[str]:
-    """Start run after run, `AT_ONCE` at a time; how each ended."""
-    ends: list[str] = []
-
-    async def one_after_the_other(slug: str) -> None:
-        while not enough():
-            ends.append((await gateway.invoke(slug)).status)
-
-    await asyncio.gather(*(one_after_the_other(slug) for slug, count in AT_ONCE.items() for _ in range(count)))
-    return ends
-
-
-def read(book: Path) -> Books:
-    """What the worker's process wrote into its book."""
-    books: Books = {}
-    for line in book.read_text().splitlines():
-        request_id, what = line.split()
-        books.setdefault(request_id, Counter())[what] += 1
-    return books
-
-
-def came_again(entry: Entry, book: Counter[str]) -> bool:
-    """Whether a request lost its lease, which was reported, and was forwarded again. Its second start is right, since the first was
-    cancelled.
-    """
-    return book["lease-lost"] > 0 and len(entry.dispatched) > 1
-
-
-def lost(gateway: Gateway, books: Books) -> list[str]:
-    """Ids of requests that the worker accepted and never answered or reported."""
-    nothing: Counter[str] = Counter()
-    taken = {entry.id for entry in gateway.ledger.accepted} | books.keys()
-    noted = ((request_id, books.get(request_id, nothing)) for request_id in taken)
-    return [
-        request_id
-        for request_id, book in noted
-        if not (gateway.ledger[request_id].reply or book["lease-lost"] or book["discarded"])
-    ]
-
-
-def judge(gateway: Gateway, books: Books, ends: list[str]) -> None:
-    """Compare the gateway's ledger with the worker's events and with what its functions counted."""
-    assert lost(gateway, books) == []
-    assert {entry.id for entry in gateway.ledger.accepted} <= books.keys(), "acknowledged, but never told of"
+def judge(gateway: Gateway, books: Books) -> None:
+    """Check what the books say of both sides."""
+    assert books.lost == []
+    assert books.twice == []
+    assert books.wrong == []
+    assert books.late == {}, "noted of requests that had ended, or that were never sent"
     assert gateway.ledger.strangers == []
-    for request_id, book in books.items():
-        entry = gateway.ledger[request_id]
-        fates = bool(entry.reply) + book["lease-lost"] + book["discarded"]
-        most = 1 + book["lease-lost"] if came_again(entry, book) else 1
-        assert fates <= most, f"{request_id}: {book}, {entry}"
-        assert book["executed"] <= most, f"{request_id} was done twice: {book}, {entry}"
-    assert set(ends) == {"completed"}, Counter(ends)
+    assert set(books.ends) == {"completed"}, books.ends
 
 
 def judge_worker(told: dict[str, Any]) -> None:
@@ -212,44 +173,48 @@ def judge_worker(told: dict[str, Any]) -> None:
     assert max(told["tasks"]) <= 4 * sum(AT_ONCE.values()), told["tasks"]
 
 
-def keep(gateway: Gateway, books: Books, told: dict[str, Any], chaos: Chaos, isolation: str, lasted: float) -> None:
+def figures(books: Books, told: dict[str, Any], chaos: Chaos, isolation: str, lasted: float) -> dict[str, Any]:
+    """What this soak came to. Memory in bytes: of the worker's connection process, after a tenth of the time and at the end."""
+    memory = told["memory"]
+    return {
+        "isolation": isolation,
+        "requests": books.requests,
+        "seconds": lasted,
+        "faults": chaos.counts,
+        "killed": told["killed"],
+        "lost": len(books.lost),
+        "twice": len(books.twice),
+        "leases_lost": books.totals["worker: lease-lost"],
+        "rss_early": memory[min(len(memory) - 1, max(WARM, len(memory) // 10))],
+        "rss_late": memory[-1],
+    }
+
+
+def keep(found: dict[str, Any]) -> None:
     """Save the figures of this isolation, beside those of the others."""
     part = results.load("soak") or results.Part({}, [])
-    figures = [each for each in part.figures if each["isolation"] != isolation]
-    memory = told["memory"]
-    figures.append(
-        {
-            "isolation": isolation,
-            "requests": len(gateway.ledger),
-            "seconds": lasted,
-            "faults": sum(chaos.counts.values()),
-            "killed": told["killed"],
-            "lost": len(lost(gateway, books)),
-            "twice": sum(book["executed"] > 1 + book["lease-lost"] for book in books.values()),
-            "leases_lost": sum(book["lease-lost"] for book in books.values()),
-            "rss_early": memory[min(len(memory) - 1, max(WARM, len(memory) // 10))],
-            "rss_late": memory[-1],
-        }
-    )
-    conditions = results.conditions(f"make soak COUNT={len(gateway.ledger)}")
-    results.save("soak", results.Part(conditions, sorted(figures, key=lambda each: str(each["isolation"]))))
+    others = [each for each in part.figures if each["isolation"] != found["isolation"]]
+    conditions = results.conditions("make soak COUNT=…")
+    results.save("soak", results.Part(conditions, sorted([*others, found], key=lambda each: str(each["isolation"]))))
 
 
-def report(gateway: Gateway, books: Books, told: dict[str, Any], chaos: Chaos, ends: list[str]) -> None:
+def report(books: Books, told: dict[str, Any], found: dict[str, Any]) -> None:
     """A table of what happened."""
-    summary = gateway.ledger.summary()
-    # The ledger calls lost what has no reply; what the worker reported is accounted for.
-    summary["without a reply"] = summary.pop("lost")
-    noted = sum(books.values(), Counter())
     rows = {
-        "runs": len(ends),
-        **{f"gateway: {what}": count for what, count in summary.items()},
-        **{f"worker: {what}": noted[what] for what in ("accepted", "executed", "lease-lost", "discarded")},
-        "worker: given again": sum(came_again(gateway.ledger[each], book) for each, book in books.items()),
-        **{f"fault: {kind}": count for kind, count in sorted(chaos.counts.items())},
-        "memory, MiB": " ".join(f"{size / 2**20:.1f}" for size in told["memory"][::WARM]),
-        "connection's tasks": " ".join(map(str, told["tasks"][::WARM])),
-        "processes killed": told["killed"],
-        "lost": len(lost(gateway, books)),
+        "runs": books.ends.total(),
+        "requests": found["requests"],
+        "requests/s": f"{found['requests'] / found['seconds']:.0f}",
+        **dict(sorted(books.totals.items())),
+        **{f"fault: {kind}": count for kind, count in sorted(found["faults"].items())},
+        "faults": sum(found["faults"].values()),
+        "processes killed": found["killed"],
+        "worker, MiB": " ".join(
+            f"{size / 2**20:.1f}" for size in told["memory"][:: max(WARM, len(told["memory"]) // 20)]
+        ),
+        "worker, at 10 % and end": " ".join(f"{found[when] / 2**20:.1f}" for when in ("rss_early", "rss_late")),
+        f"gateway, MiB by {EACH:,}": " ".join(f"{size / 2**20:.0f}" for size in books.memory),
+        "connection's tasks": max(told["tasks"]),
+        "lost": found["lost"],
+        "run twice": found["twice"],
     }
     print("\n".join(f"  {name:<26} {value}" for name, value in rows.items()))
