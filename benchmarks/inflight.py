@@ -23,8 +23,9 @@ COUNTS: Final = (1, 10, 100, 1_000, 10_000)
 WINDOW: Final = 16
 HEARTBEAT, EXTENSION = 2, 5
 """Seconds between heartbeats, and between extensions. The official client ignores the first."""
-RAMP, ACCEPT, END = 0.2, 0.4, 0.9
-"""Shares of the time for which requests are held: they are sent until RAMP; ACCEPT to END is measured."""
+RAMP, SETTLE, ACCEPT, END = 0.2, 0.05, 0.45, 0.9
+"""Shares of the time for which requests are held: they are sent until RAMP; then, SETTLE later, CPU is measured; from ACCEPT to END
+other requests come beside them, and the rest is measured."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class Sample:
     beat_gap_max: float
     whole_rss: int
     faults: list[str]
+    cpu: float | None = None
+    """Seconds of CPU a second, of all processes, while the requests are held and nothing else is asked. None: saved before this was
+    measured."""
 
 
 async def measure(subjects: Sequence[str], counts: Sequence[int], seconds: float, rounds: int) -> list[Sample]:
@@ -59,7 +63,10 @@ async def _point(load: Load, subject: str, name: str, held: int, seconds: float)
     async with contextlib.AsyncExitStack() as stack:
         worker = await joined(stack, load, subject, name)
         await load.call("hold", name, held, seconds, seconds * RAMP)
-        await asyncio.sleep(seconds * (ACCEPT - RAMP))
+        await asyncio.sleep(seconds * SETTLE)
+        before = worker.usage().whole_cpu
+        await asyncio.sleep(seconds * (ACCEPT - RAMP - SETTLE))
+        cpu = (worker.usage().whole_cpu - before) / (seconds * (ACCEPT - RAMP - SETTLE))
         await load.call("drive", name, WINDOW)
         await load.call("mark", name)
         await asyncio.sleep(seconds * (END - ACCEPT))
@@ -70,6 +77,7 @@ async def _point(load: Load, subject: str, name: str, held: int, seconds: float)
             held=held,
             rate=marked["replies"] / marked["seconds"],
             whole_rss=usage.whole_rss,
+            cpu=cpu,
             faults=await _faults(load, worker, subject, held, marked),
             **{each: marked[each] for each in ("p99", "extensions", "age_p50", "age_p99", "age_max", "beat_gap_max")},
         )
@@ -85,8 +93,8 @@ def section(part: Part) -> str:
     """One table, with a row for each subject and number."""
     lines = [
         "| held requests | | requests/s beside them | p99 | age of leases when extended: median | p99 | oldest "
-        "| heartbeats late by at most | RSS, all processes |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| heartbeats late by at most | RSS, all processes | for each held | CPU for each held, an hour |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     samples = read(part)
     for held, subject in dict.fromkeys((each.held, each.subject) for each in samples):
@@ -104,7 +112,24 @@ def _cells(samples: Sequence[Sample], subject: str, held: int) -> list[str]:
         *(f"{age:.3f}" for age in ages),
         "(its own interval)" if subject == "official" else late,
         f"{median(samples, subject, held, 'whole_rss') * 2**-20:,.1f} MiB",
+        *_each(samples, subject, held),
     ]
+
+
+def _each(samples: Sequence[Sample], subject: str, held: int) -> tuple[str, str]:
+    """Memory and CPU of one held request: what so many take, less what one takes."""
+    fewest = min(each.held for each in samples if each.subject == subject)
+    if held == fewest:
+        return "", ""
+
+    def of_each(figure: str) -> float:
+        return (median(samples, subject, held, figure) - median(samples, subject, fewest, figure)) / (held - fewest)
+
+    measured_cpu = all(each.cpu is not None for each in samples)
+    return (
+        f"{of_each('whole_rss') / 1024:,.1f} KiB",
+        f"{of_each('cpu') * 3600:,.2f} s" if measured_cpu else "not measured",
+    )
 
 
 def lateness(samples: Sequence[Sample], subject: str, held: int) -> float:

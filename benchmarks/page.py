@@ -160,6 +160,8 @@ def _many(part: Part) -> Iterator[Aim]:
         yield Aim(f"{where}: RSS", False, 250, rss, " MB")
         oldest = inflight.median(samples, "none-noop", held, "age_max") / inflight.EXTENSION
         yield Aim(f"{where}: oldest lease when it was extended, in intervals", False, 2, oldest)
+        extended = inflight.median(samples, "none-noop", held, "age_p99") - inflight.EXTENSION
+        yield Aim(f"{where}: lease extensions late, p99", False, 100, max(0.0, extended) * 1e3, " ms")
 
 
 def _long(part: Part) -> Iterator[Aim]:

@@ -2,11 +2,12 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import idle, imports, inflight, memory, page, punctual, summary, svg
+from benchmarks import idle, imports, inflight, memory, page, punctual, soak, summary, svg
 from benchmarks.results import Part, conditions, save
 from benchmarks.throughput import Sample, Throughput
 
@@ -106,3 +107,28 @@ def test_the_readme_gets_its_table(tmp_path: Path) -> None:
     assert text.startswith("before\n<!-- measured -->\n| | here")
     assert "| requests/s, 64 outstanding: 2 processes | 3,000 | 1,000 |\n" in text
     assert text.endswith("<!-- end -->\nafter\n")
+
+
+def test_requests_that_were_held_before_cpu_was_measured_are_shown_without_it() -> None:
+    figures = dict.fromkeys(("rate", "p99", "extensions", "age_p50", "age_p99", "age_max", "beat_gap_max"), 1)
+    held: list[dict[str, Any]] = [
+        {"subject": "none", "held": held, "whole_rss": held * 2048, "faults": [], **figures} for held in (1, 11)
+    ]
+    assert "| 2.0 KiB | not measured |" in inflight.section(Part({}, held))
+    measured = [{**each, "cpu": each["held"] / 3600} for each in held]
+    assert "| 2.0 KiB | 1.00 s |" in inflight.section(Part({}, measured))
+
+
+def test_the_soak_is_shown_by_isolation_and_its_faults_by_kind() -> None:
+    one = {
+        "isolation": "none",
+        "requests": 2000,
+        "seconds": 4,
+        "lost": 0,
+        "twice": 0,
+        "faults": {"drop": 1000, "nack": 7},
+    }
+    one |= {"killed": 0, "leases_lost": 7, "rss_early": 60 << 20, "rss_late": 61 << 20}
+    text = soak.section(Part({}, [one]))
+    assert "| `none` | 2,000 | 0 | 0 | 1,007 | 0 | 7 | 500 | 60 MiB | 61 MiB |" in text
+    assert "| drop | 1,000 |" in text
