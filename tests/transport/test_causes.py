@@ -28,10 +28,16 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 async def failure(
-    what: str, port: int, *, scheme: str = "http", host: str = "127.0.0.1", proxy: Any = False
+    what: str,
+    port: int,
+    *,
+    scheme: str = "http",
+    host: str = "127.0.0.1",
+    proxy: Any = False,
+    patience: float = TIMEOUT,
 ) -> ConnectError:
     """The error of a request or of a WebSocket to that port."""
-    api = partial(Api, origin=f"{scheme}://{host}:{port}", env=None, keyring=ring(PRIMARY), timeout=TIMEOUT)
+    api = partial(Api, origin=f"{scheme}://{host}:{port}", env=None, keyring=ring(PRIMARY), timeout=patience)
     url = f"{scheme.replace('http', 'ws')}://{host}:{port}/v0/connect"
     async with internet(api, Proxies.of(proxy), client_tls()) as network:
         ask = {
@@ -94,9 +100,11 @@ async def black_hole() -> AsyncIterator[int]:
             each.setblocking(False)
             each.connect_ex(full.getsockname())
         await asyncio.sleep(0)
-        yield full.getsockname()[1]
-        for each in held:
-            each.close()
+        try:
+            yield full.getsockname()[1]
+        finally:
+            for each in held:
+                each.close()
 
 
 def closed_port() -> int:
@@ -158,7 +166,7 @@ async def test_one_dead_address_of_two_is_no_failure(dead: str, monkeypatch: pyt
         other = six if dead == "::1" else four
         for found in ([living, other], [other, living]):
             monkeypatch.setattr(socket, "getaddrinfo", lambda *_, found=found, **__: found)
-            error = await failure("flush", port, host="api.example")
+            error = await failure("flush", port, host="api.example", patience=10.0)
             assert "status 500" in str(error)
 
 
