@@ -117,11 +117,11 @@ def _line(axes: Axes, number: int, series: Series) -> str:
 
 
 def _labels(axes: Axes, series: Sequence[Series]) -> list[str]:
-    """The name of each line at its end, moved down if it would overlap another."""
+    """The name of each line at its end, moved down if it would overlap another, or up if it would leave the picture."""
     ends = sorted((axes.y(each.points[-1][1]), number) for number, each in enumerate(series))
     labels, last = [], -math.inf
-    for y, number in ends:
-        last = max(y, last + GAP)
+    for place, (y, number) in enumerate(ends):
+        last = min(max(y, last + GAP), HEIGHT - GAP * (len(ends) - place))
         labels.append(_text(series[number].name, WIDTH - RIGHT + 10, last + 4, f"t{number}"))
     return labels
 

@@ -102,7 +102,7 @@ POLICIES: Final = {
     "ours": Policy("ours", Backoff),
     "full-jitter": Policy("full jitter up to 60 s (ours of before)", FullJitter, _JITTER),
     "fixed": Policy("official Python: 5 s, five tries", Fixed, _FIXED, TRIES),
-    "fixed-for-ever": Policy("the same, patched to try for ever", Fixed, _FIXED),
+    "fixed-for-ever": Policy("official Python: 5 s, patched to try for ever", Fixed, _FIXED),
     "javascript": Policy("official JavaScript: table, no jitter", JavaScript, _TABLE),
 }
 RANGES: Final = ((0.0, 0.5), (0.25, 0.75), (0.5, 1.0), (0.75, 1.5), (1.0, 2.0), (2.0, 4.0))
