@@ -58,10 +58,12 @@ def test_what_has_ended_is_sent_before_the_process_ends(
     """These are the connection's spans and those of executions, in whichever process they ran."""
     worker = run("main:apps", "--traces", "--isolation", *isolation, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
     gateway.wait_for_worker(timeout=30)
-    gateway.invoke("app-echo", {"value": 42})
+    # Listeners hear of the connection on another loop than that of the first request, which may be sooner by a moment.
+    for _ in range(2):
+        gateway.invoke("app-echo", {"value": 42})
     worker.signal()
     assert worker.ends() == 0, worker.text
-    (executed,), (connecting,) = collector.spans("execute app-echo"), collector.spans("connect")
+    (_, executed), (connecting,) = collector.spans("execute app-echo"), collector.spans("connect")
     assert {pair.key: pair.value.string_value for pair in executed.attributes}["inngest.status"] == "DONE"
     assert len(collector.spans("drain")) == 1
     named = {pair.value.string_value for each in collector.got for pair in each.resource.attributes}
