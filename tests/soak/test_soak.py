@@ -30,6 +30,8 @@ LONG = 30.0
 """Seconds from which a soak counts as a long one."""
 SPACE, REQUESTS = 0.15, 55
 """Seconds and new requests between two faults, at least, if requests are counted."""
+LEAST = 5000
+"""Requests for which each kind of fault must have taken effect once more, if requests are counted."""
 WARM = 10
 """Seconds after which the memory that a worker needs is taken."""
 CAPACITY = 100_000
@@ -53,7 +55,7 @@ class Plan:
         """*share*: of the whole, if that is given in seconds."""
         seconds, requests = config.getoption("--soak-seconds"), config.getoption("--soak-requests")
         if requests:
-            return cls(0.0, requests, 0, SPACE, REQUESTS)
+            return cls(0.0, requests, requests // LEAST, SPACE, REQUESTS)
         least, requests, faults = (20, 20_000, 360) if seconds >= LONG else (5, 2_000, 84)
         return cls(seconds * share, requests * share, least * share, seconds / faults, requests / faults)
 
