@@ -119,7 +119,7 @@ async def test_nothing_is_lost_and_nothing_is_done_twice(
     judge_worker(told)
     assert (told["killed"] > 0) == (isolation == "process")
     if request.config.getoption("--soak-save"):
-        keep(found)
+        keep(found, request.config.getoption("--soak-requests"))
     if len(told["memory"]) >= LONG:
         early, late = told["memory"][WARM], told["memory"][-1]
         assert late <= early * 1.2, f"{early} bytes after {WARM} s, {late} at the end"
@@ -192,11 +192,11 @@ def figures(books: Books, told: dict[str, Any], chaos: Chaos, isolation: str, la
     }
 
 
-def keep(found: dict[str, Any]) -> None:
+def keep(found: dict[str, Any], count: int) -> None:
     """Save the figures of this isolation, beside those of the others."""
     part = results.load("soak") or results.Part({}, [])
     others = [each for each in part.figures if each["isolation"] != found["isolation"]]
-    conditions = results.conditions("make soak COUNT=…")
+    conditions = results.conditions(f"make soak COUNT={count}")
     results.save("soak", results.Part(conditions, sorted([*others, found], key=lambda each: str(each["isolation"]))))
 
 
