@@ -126,7 +126,7 @@ dist: $(VENV)-dist/ready ## Build wheel and sdist, check them, and use the wheel
 	cp requirements/run.txt dist/worker.txt
 	$(VENV)-dist/bin/python -m tests.dist dist
 
-bench: $(READY) ## Measure ours beside the official client; writes docs/performance.md and docs/scale.md (90 minutes)
+bench: $(READY) ## Measure ours beside the official client; writes docs/performance.md and docs/scale.md (two hours)
 	nice $(BIN)/python -m benchmarks
 
 clean: ## Remove the virtual environments and caches

@@ -1,4 +1,5 @@
-"""All benchmarks, or those that are named: `python -m benchmarks [fleet …]`. All of them take about an hour and a half.
+"""All benchmarks, or those that are named: `python -m benchmarks [fleet …]`. All of them take about two hours; each has options of
+its own as `python -m benchmarks.fleet`.
 
 Each measures, saves its results and prints them; at the end docs/performance.md and docs/scale.md are written.
 """

@@ -44,9 +44,10 @@ class Progress:
 
 
 def connecting(status: Status) -> str:
-    """`attempt 1, REGISTERING`, or `attempt 2 comes in 5 s`."""
+    """`attempt 1, REGISTERING`, or `attempt 2 comes in 0.4 s`."""
     if status.next_retry_in is not None:
-        return f"attempt {status.attempts + 1} comes in {status.next_retry_in:.0f} s"
+        digits = 0 if status.next_retry_in >= 10 else 1
+        return f"attempt {status.attempts + 1} comes in {status.next_retry_in:.{digits}f} s"
     stage = [name for link in status.links[-1:] for name in link.states[-1:]]
     return ", ".join([f"attempt {status.attempts}", *stage])
 

@@ -72,6 +72,7 @@ HANDSHAKE = LinkStatus("", "", ("HANDSHAKE", "STARTING"), is_current=False)
     [
         (Status(ConnectionState.CONNECTING, attempts=1, links=(HANDSHAKE,)), "attempt 1, STARTING"),
         (Status(ConnectionState.CONNECTING, attempts=3, next_retry_in=12.4), "attempt 4 comes in 12 s"),
+        (Status(ConnectionState.CONNECTING, attempts=1, next_retry_in=0.27), "attempt 2 comes in 0.3 s"),
     ],
 )
 async def test_a_start_tells_what_it_waits_for_until_the_first_link(
