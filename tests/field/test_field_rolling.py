@@ -17,7 +17,7 @@ from rig import QUICK, Apps, Held, quick_retry
 
 from connect import ConnectionState, WorkerConnection, connect
 from connect.cli.service_manager import ServiceManager
-from connect.gateway import Answer, Gateway, Run, in_thread
+from connect.gateway import Gateway, Run, in_thread
 from connect.worker import run_beside
 
 WORKERS = 3
@@ -113,13 +113,15 @@ async def test_workers_that_are_replaced_finish_their_work_and_get_no_more(
 async def test_a_restart_that_waits_for_no_replacement_is_seen(gw: Gateway, stream: Stream, start: Any) -> None:
     """So the measure of the tests above can fail."""
     workers = [await start() for _ in range(WORKERS)]
-    gw.starts.standing = Answer(delay=0.1)
+    gw.starts.standing = 503  # no new one is ready before the last old one has ended, however slow the machine is
     async with stream.flows() as gone:
         for old in workers:
             await old.close(wait=True)
             await start(ready=False)
+        await gone
+        await gw.until(lambda: gw.ledger.summary()["unrouted"] > 0)
+        gw.starts.clear()
         await gw.wait_for_worker(count=WORKERS)
-        assert gone.done()
     failed = [run for run in stream.runs if run.status == "failed"]
     assert {run.error["name"] for run in failed} == {"connect_no_healthy_connection"}
     assert gw.ledger.summary()["unrouted"] >= len(failed) > 0
