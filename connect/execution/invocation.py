@@ -31,10 +31,15 @@ class Invocation:
         Built at each access, since only the executor reads them.
         """
         headers = {"x-request-id": self.request_id, "x-inngest-job-id": self.job_id}
-        try:
-            context = json.loads(self.trace_context or b"{}")
-        except (ValueError, RecursionError):
-            context = None
-        if isinstance(context, dict):
-            headers |= {key: context[key] for key in ("traceparent", "tracestate") if isinstance(context.get(key), str)}
+        if self.trace_context not in (b"", b"{}"):
+            headers |= self._trace_headers()
         return {key: text for key, text in headers.items() if text}
+
+    def _trace_headers(self) -> dict[str, str]:
+        try:
+            context = json.loads(self.trace_context)
+        except (ValueError, RecursionError):
+            return {}
+        if not isinstance(context, dict):
+            return {}
+        return {key: context[key] for key in ("traceparent", "tracestate") if isinstance(context.get(key), str)}

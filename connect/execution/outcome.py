@@ -10,6 +10,11 @@ from connect.wire.codec import MESSAGE_LIMIT
 STATUS_NAMES: Final[dict[int, Literal["DONE", "NOT_COMPLETED", "ERROR"]]] = {0: "NOT_COMPLETED", 1: "DONE", 2: "ERROR"}
 """The names of an outcome's status, by its number on the wire."""
 
+# Looking a member up in a protobuf enum takes longer than all else that is done with it: do that once.
+NOT_COMPLETED: Final = SDKResponseStatus.NOT_COMPLETED
+DONE: Final = SDKResponseStatus.DONE
+ERROR: Final = SDKResponseStatus.ERROR
+
 CANCELLED_OP: Final = "Cancelled"
 """In place of an opcode: the worker cancelled the execution, or did not begin it."""
 _FAILED: Final = ("StepError", "StepFailed")
@@ -37,7 +42,7 @@ class Outcome:
     @property
     def has_failed(self) -> bool:
         """Whether the function or a step raised, or could not be run."""
-        return self.op in _FAILED or (self.status == SDKResponseStatus.ERROR and self.op != CANCELLED_OP)
+        return self.op in _FAILED or (self.status == ERROR and self.op != CANCELLED_OP)
 
     @property
     def is_final(self) -> bool:
@@ -50,7 +55,7 @@ def failure(
 ) -> Outcome:
     """An ERROR outcome that the worker makes itself. Its body has the form that the SDK gives its own errors."""
     body = json.dumps({"name": name, "message": message}).encode()
-    return Outcome(SDKResponseStatus.ERROR, body, no_retry=no_retry, retry_after=retry_after, op=op)
+    return Outcome(ERROR, body, no_retry=no_retry, retry_after=retry_after, op=op)
 
 
 def too_large(size: int) -> Outcome:

@@ -15,7 +15,7 @@ import platform
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import psutil
 import pydantic_core
@@ -25,7 +25,7 @@ from connect.errors import ConfigurationError
 from connect.execution import app_lookup, app_shape, failures, sdk_internals, tracebacks
 from connect.execution.function_guard import Attempt, current_attempt, guarded, is_run_by_a_task, pass_ctrl_c_on
 from connect.execution.function_watch import execution
-from connect.execution.outcome import Outcome, failure
+from connect.execution.outcome import DONE, ERROR, NOT_COMPLETED, Outcome, failure
 from connect.execution.thread_pool import ThreadPool
 from connect.status import AppInfo, ThreadStatus
 
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 App: TypeAlias = "tuple[inngest.Inngest, Sequence[inngest.Function[Any]]]"
 AppsArgument: TypeAlias = "str | App | Sequence[App]"
+
+_STATUSES: Final = {200: DONE, 206: NOT_COMPLETED}
+"""Of the reply, by the status of the SDK's response; any other is an error."""
 
 
 class Apps:
@@ -283,10 +286,8 @@ def _handler(
 
 
 def _request(invocation: Invocation) -> sdk_internals.CommRequest:
-    query = {
-        sdk_internals.QueryParamKey.FUNCTION_ID.value: invocation.function_slug,
-        sdk_internals.QueryParamKey.STEP_ID.value: invocation.step_id or sdk_internals.UNSPECIFIED_STEP_ID,
-    }
+    function, step = sdk_internals.query_names()
+    query = {function: invocation.function_slug, step: invocation.step_id or sdk_internals.UNSPECIFIED_STEP_ID}
     # The last argument is what a middleware gets as `raw_request`; the trace context is in the invocation's headers.
     return sdk_internals.request(invocation.payload, invocation.headers, query, invocation)
 
@@ -295,15 +296,12 @@ async def _post(
     handler: sdk_internals.CommHandler, request: sdk_internals.CommRequest, attempt: Attempt
 ) -> sdk_internals.CommResponse:
     """The SDK's answer to *request*. A cancel that comes after the function has ended, but before the SDK has, is ignored."""
-    try:
-        while True:
-            try:
-                return await handler.post(request)
-            except asyncio.CancelledError:
-                if attempt.result is None:
-                    raise
-    finally:
-        sdk_internals.forget_tracker(request)
+    while True:
+        try:
+            return await handler.post(request)
+        except asyncio.CancelledError:
+            if attempt.result is None:
+                raise
 
 
 def _ended(invocation: Invocation, attempt: Attempt, response: sdk_internals.CommResponse) -> Outcome:
@@ -319,9 +317,8 @@ def _outcome(response: sdk_internals.CommResponse, attempt: Attempt) -> Outcome:
     if isinstance(body, Exception):
         return failure("OutputUnserializable", str(body))
     op, step = _reported(response)
-    statuses = wire.SDKResponseStatus
-    status = {200: statuses.DONE, 206: statuses.NOT_COMPLETED}.get(response.status_code, statuses.ERROR)
-    done = status == statuses.DONE
+    status = _STATUSES.get(response.status_code, ERROR)
+    done = status == DONE
     return Outcome(
         status=status,
         body=body,

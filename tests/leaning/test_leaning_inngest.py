@@ -252,6 +252,21 @@ async def test_a_steps_cycles_are_cut() -> None:
         gc.enable()
 
 
+async def test_the_sdk_takes_no_task_for_its_timings() -> None:
+    """One task runs the function. A second one would time how long the loop is blocked, for a header that no reply has."""
+    made: list[str] = []
+
+    def make(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        made.append(coroutine.__qualname__)
+        return asyncio.Task(coroutine, loop=loop, **options)
+
+    apps = make_apps(hello=hello)
+    asyncio.get_running_loop().set_task_factory(make)
+    outcome = await apps.run(invocation("app-hello"))
+    assert outcome.body == b'"hello"'
+    assert len(made) == 1, f"{INNGEST} makes tasks of its own for an execution: {made}"
+
+
 def test_the_sdk_brings_pydantic_core() -> None:
     assert importlib.util.find_spec("pydantic_core"), f"{INNGEST} no longer comes with pydantic-core"
 
