@@ -1,7 +1,7 @@
 """Watches an event loop from a thread of its own, and tells what blocks it.
 
-While there is work, the thread posts a call to the loop and looks a few times in each *limit* whether it has run. Otherwise the
-thread sleeps: an idle worker is not woken.
+While there is work, the thread posts a call to the loop and looks a few times in each *limit* whether it has run. Once no work has
+come between two looks, the thread sleeps: an idle worker is not woken, and work in quick succession wakes no thread.
 """
 
 import asyncio
@@ -50,6 +50,8 @@ class LoopWatch:
         self._interval = max(limit / LOOKS, _SHORTEST)
         self._blocked = blocked
         self._work = 0
+        self._has_begun = False
+        """Work has begun since the last look."""
         self._asked: float | None = None
         self._told: float | None = None
         self._thread: threading.Thread | None = None
@@ -61,6 +63,7 @@ class LoopWatch:
     def begin(self) -> None:
         """There is one more piece of work."""
         self._work += 1
+        self._has_begun = True
         if self._thread is None and not self._stopped:
             thread = threading.Thread(target=self._run, name="connect-watch", daemon=True)
             with contextlib.suppress(RuntimeError):  # the system gives no thread: the next work asks again
@@ -85,18 +88,22 @@ class LoopWatch:
 
     def _run(self) -> None:
         while not self._stopped:
-            if self._work:
-                self._look()
-                self._pause()
-            else:
+            if not self._work and not self._has_begun:
                 self._asked = None
                 self._sleep()
+                continue
+            self._has_begun = False
+            if self._work:
+                self._look()
+            else:
+                self._asked = None
+            self._pause()
 
     def _sleep(self) -> None:
         """Wait until there is work."""
         self._wake.clear()
         self._sleeps = True
-        if not self._work and not self._stopped:  # asked again: work may have begun before `_sleeps` was set
+        if not self._has_begun and not self._stopped:  # asked again: work may have begun before `_sleeps` was set
             self._wait(None)
         self._sleeps = False
 

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -109,6 +110,28 @@ async def test_no_block_is_told_of_without_work(watch: LoopWatch, told: Told) ->
     await asyncio.sleep(LIMIT)
     block()
     assert len(told) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how often a thread has waited")
+async def test_work_in_quick_succession_does_not_wake_the_thread(told: Told) -> None:
+    """One request at a time: each would wake a thread, and that takes longer than the rest of its way through the worker."""
+    watch = LoopWatch(asyncio.get_running_loop(), 100.0, lambda *_: None)
+    watch.begin()
+    await asyncio.sleep(0.01)
+    [thread] = watching()
+    before = waits_of(thread)
+    for _ in range(200):
+        watch.end()
+        await asyncio.sleep(0.0005)
+        watch.begin()
+    assert waits_of(thread) - before <= 3
+    watch.stop()
+
+
+def waits_of(thread: threading.Thread) -> int:
+    """How often *thread* has waited for something so far."""
+    lines = Path(f"/proc/self/task/{thread.native_id}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("voluntary_ctxt_switches")).split()[1])
 
 
 async def test_code_that_holds_the_interpreter_is_noticed(watch: LoopWatch, told: Told) -> None:
