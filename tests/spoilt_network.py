@@ -43,6 +43,9 @@ class _Socket:
         self._socket = socket
         self._spoilt = spoilt
 
+    def send_at_once(self, _: Sequence[bytes]) -> bool:
+        return False
+
     async def send_together(self, frames: Sequence[bytes]) -> None:
         for frame in frames:
             for before in self._spoilt.before:

@@ -52,6 +52,7 @@ class Socket(Protocol):
     @property
     def joins_frames(self) -> bool: ...
 
+    def send_at_once(self, frames: Sequence[bytes]) -> bool: ...
     async def send_together(self, frames: Sequence[bytes]) -> None: ...
     async def receive(self) -> aiohttp.WSMessage: ...
     async def pong(self, message: bytes) -> None: ...
@@ -82,11 +83,14 @@ class Channel:
         self._outgoing: deque[tuple[Frame, Written | None, int]] = deque()
         self._waiting = 0
         self._flood = Flood()
+        self._is_flush_due = False
+        self._writer_has_turn = True
+        """The writer task writes, or is about to: nothing else may."""
         self._wake = asyncio.Event()
         self._space = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        self._reader = loop.create_task(self._read(), name="link-read")
-        self._writer = loop.create_task(self._write(), name="link-write")
+        self._loop = asyncio.get_running_loop()
+        self._reader = self._loop.create_task(self._read(), name="link-read")
+        self._writer = self._loop.create_task(self._write(), name="link-write")
         self._writer.add_done_callback(self._write_ended)
 
     @property
@@ -100,8 +104,10 @@ class Channel:
         self._outgoing.append((frame, written, weight))
         self._waiting += weight
         if self._broken:
-            asyncio.get_running_loop().call_soon(self._fail_queued)
-        self._wake.set()
+            self._loop.call_soon(self._fail_queued)
+        elif not self._is_flush_due:
+            self._is_flush_due = True
+            self._loop.call_soon(self._flush)
 
     async def close(self, code: int, reason: bytes) -> None:
         """Write what is queued, exchange close frames, end both tasks. Takes at most twice CLOSE_SECONDS. Never raises."""
@@ -118,11 +124,30 @@ class Channel:
         await asyncio.wait([self._reader])
         self._fail_queued()
 
+    def _flush(self) -> None:
+        """Write what is queued. The writer task does what takes waiting, and what follows it; and it meets what fails."""
+        self._is_flush_due = False
+        try:
+            while self._outgoing and not self._writer_has_turn:
+                frames = self._next_batch() if self._socket.joins_frames else []
+                if not self._socket.send_at_once(frames):
+                    self._writer_has_turn = True
+                    self._wake.set()
+                    return
+                count = len(frames) or 1
+                del frames  # they may be large, and who is told now may send more
+                for _ in range(count):
+                    self._take_next(written=True)
+        except Exception as error:
+            self._break(error)
+
     async def _write(self) -> None:
         while self._outgoing or not self._closing:
             if not self._outgoing:
+                self._writer_has_turn = False
                 self._wake.clear()
                 await self._wake.wait()
+                self._writer_has_turn = True
                 continue
             # They stay queued until they are written, so that after a cancel their callbacks are called with False.
             frames = self._next_batch()
@@ -143,10 +168,14 @@ class Channel:
 
     def _write_ended(self, writer: asyncio.Task[None]) -> None:
         error = None if writer.cancelled() else writer.exception()
-        if isinstance(error, Exception):  # raised by a *written* callback, or by what joins frames: a bug
-            self._broken = True
-            self._end(error)
-            self._fail_queued()
+        if isinstance(error, Exception):
+            self._break(error)
+
+    def _break(self, error: Exception) -> None:
+        """*error* was raised by a *written* callback, or by what makes or joins frames: a bug."""
+        self._broken = True
+        self._end(error)
+        self._fail_queued()
 
     def _next_batch(self) -> list[bytes]:
         """The queued frames that go into one write: at least one, and only one if it has yet to be made, or the socket cannot join

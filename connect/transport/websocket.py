@@ -69,6 +69,22 @@ class WebSocket(aiohttp.ClientWebSocketResponse):
             self._batch = None
             _warn_once("its writer does not write through the `transport` that it shows")
 
+    def send_at_once(self, frames: Sequence[bytes]) -> bool:
+        """Write *frames* if that takes no waiting and does not fail. Returns whether all of them are written; else none is."""
+        if self._batch is None:
+            return False
+        if not frames:
+            return True
+        sending = self.send_together(frames)
+        try:
+            sending.send(None)
+        except StopIteration:
+            return True
+        except (aiohttp.ClientError, OSError, RuntimeError):  # `send_together` meets it again
+            return False
+        sending.close()
+        return False
+
     def abort(self) -> None:
         """Drop the connection, so that nothing more is read from it. Without effect where aiohttp hides its transport."""
         if self._batch:
