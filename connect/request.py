@@ -7,19 +7,19 @@ reply (PROTOCOL.md §6.5). A request belongs to the worker, never to a link.
 
 import asyncio
 import functools
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
 
 from connect import wire
+from connect.answer import Answer, Answers, Pending
 from connect.delivery import leases
 from connect.delivery.outbox import Outbox
-from connect.delivery.replies import BROKEN, CANCELLED, serialise
-from connect.events import LeaseLost, ReplyBuffered, ReplyFlushed, ReplyLost, RequestCompleted, RequestReceived
-from connect.execution import Executor, Invocation, Outcome, report
-from connect.execution.outcome import CANCELLED_OP, STATUS_NAMES
+from connect.delivery.replies import CANCELLED, serialise
+from connect.events import LeaseLost, ReplyBuffered, ReplyFlushed, ReplyLost, RequestReceived
+from connect.execution import Executor, Invocation
+from connect.execution.executor import begun
 from connect.link import Link
 from connect.listeners import Listeners
 from connect.log_format import about_request
@@ -53,10 +53,10 @@ class RequestOwner(Protocol):
     def request_ended(self, request: "Request") -> None:
         """It is confirmed, flushed or lost."""
 
-    def linger(self, task: asyncio.Task[bytes]) -> None:
-        """*task*, named after its request, is cancelled and may still run: the request must not run a second time until it ends."""
+    def linger(self, request_id: str, task: Pending) -> None:
+        """*task* is cancelled and may still run: the request must not run a second time until it ends."""
 
-    def lingering(self, request_id: str) -> asyncio.Task[bytes] | None:
+    def lingering(self, request_id: str) -> Pending | None:
         """The cancelled task of this request that still runs, if there is one."""
 
 
@@ -71,7 +71,7 @@ class RequestSettings:
     extend_interval: Callable[[], float | None]
     """Seconds between two extensions of a lease; None while no link carries them."""
     cancel_on_lease_lost: bool
-    log_executions: bool
+    answers: Answers
     unexpected: Report
     broken: Callable[[Exception], None]
     """Told of what an action raised: a bug of the worker."""
@@ -121,7 +121,7 @@ class Request:
         self._lease_noted = False
         self._names: tuple[str, str, str, str] | None = None
         self._reply_link: Link | None = None
-        self._task: asyncio.Task[bytes] | None = None
+        self._task: Pending | None = None
         self.data = data
         self.size = data.ByteSize()
         """Bytes of the message; 0 once its reply is made."""
@@ -147,9 +147,9 @@ class Request:
         return self._names
 
     @property
-    def task(self) -> asyncio.Task[bytes] | None:
-        """What makes the reply; None until the ACK is written."""
-        return self._task
+    def is_running(self) -> bool:
+        """Whether its function runs, or it waits for its answer otherwise."""
+        return self._task is not None and not self._task.done()
 
     def fire(self, event: str) -> None:
         """Feed *event* to the chart. If an action raises, which is a bug, the request is given up and the worker told."""
@@ -197,6 +197,10 @@ class Request:
         self.loss = reason
         self.fire("discard")
 
+    def note_cancelled(self) -> None:
+        """Its reply says that it was cancelled, or kept from beginning."""
+        self._owner.request_cancelled(self)
+
     def cancel(self) -> None:
         """Ask user code to stop; what it comes to is still the reply."""
         if self._task:
@@ -221,12 +225,12 @@ class Request:
                     function_slug=data.function_slug,
                 )
             )
-        self._task = asyncio.get_running_loop().create_task(self._answer(), name=self.id)
+        self._task = self._begun()
         self._task.add_done_callback(self._answered)
 
     def cancel_handler(self) -> None:
         if self._task and not self._task.done():
-            self._owner.linger(self._task)
+            self._owner.linger(self.id, self._task)
             self._task.cancel()
 
     def note_lease_lost(self) -> None:
@@ -307,8 +311,15 @@ class Request:
             # A redelivery can bring a lease that is nearly, or already, over: waiting for the sweep would lose it.
             self.extend(self._origin)
 
-    async def _answer(self) -> bytes:
-        """The reply, serialised: recalled, waited for, or made by running the function."""
+    def _begun(self) -> Pending:
+        """Have its function run, unless that is not needed, or must wait."""
+        owner, outbox = self._owner, self._settings.outbox
+        if owner.cancelling or owner.lingering(self.id) or outbox.recall(self.id) is not None:
+            return asyncio.get_running_loop().create_task(self._answer(), name=self.id)
+        return begun(self._settings.executor, self._invocation())
+
+    async def _answer(self) -> Answer:
+        """The answer: recalled, waited for, or made by running the function."""
         recalled = self._settings.outbox.recall(self.id)
         if recalled is not None:
             return recalled
@@ -317,23 +328,19 @@ class Request:
             # It lost its lease and could not be stopped: starting it a second time would double its work.
             await asyncio.wait([lingering])
             if not lingering.cancelled() and not lingering.exception():
-                return lingering.result()
+                answer = lingering.result()  # it is logged already
+                return answer if isinstance(answer, bytes) else serialise(self.data, answer)
         if self._owner.cancelling:
-            return self._reply(CANCELLED)
-        return self._reply(await self._settings.executor.execute(self._invocation()))
+            return CANCELLED
+        return await begun(self._settings.executor, self._invocation())
 
-    def _answered(self, task: asyncio.Task[bytes]) -> None:
-        error = None if task.cancelled() else task.exception()
-        if error:
-            about = about_request(self.id, self.data.run_id, self.data.function_slug)
-            log.error("the executor failed on request %s", self.id, exc_info=error, extra=about)
+    def _answered(self, task: Pending) -> None:
         if self._ended:
-            if task.cancelled():
-                self._log_execution(CANCELLED)
+            self._settings.answers.drop(self, task)
             return
-        body = self._reply(BROKEN if error else CANCELLED) if error or task.cancelled() else task.result()
+        reply = self._settings.answers.reply(self, task)
         self._forget_work()
-        self._settings.outbox.hold(self.id, body)
+        self._settings.outbox.hold(self.id, reply)
         self.fire("finished")
         self._owner.request_answered(self)
 
@@ -362,30 +369,6 @@ class Request:
             job_id=data.job_id,
             trace_context=data.user_trace_ctx,
         )
-
-    def _reply(self, outcome: Outcome) -> bytes:
-        took = asyncio.get_running_loop().time() - self.accepted_at
-        status = STATUS_NAMES[outcome.status]
-        log.debug("request %s replied: %s after %.3f s", self.id, status, took)
-        self._log_execution(outcome)
-        if outcome.op == CANCELLED_OP:
-            self._owner.request_cancelled(self)
-        if self._settings.listeners.wants(RequestCompleted):
-            self._settings.listeners.emit(
-                RequestCompleted(
-                    request_id=self.id,
-                    run_id=self.data.run_id,
-                    function_slug=self.data.function_slug,
-                    status=status,
-                    duration=took,
-                )
-            )
-        return serialise(self.data, outcome)
-
-    def _log_execution(self, outcome: Outcome) -> None:
-        if self._settings.log_executions and report.log.isEnabledFor(logging.INFO):
-            took = asyncio.get_running_loop().time() - self.accepted_at
-            report.log_execution(self.names, self.data.step_id, outcome, took)
 
     def _abort(self) -> None:
         """An action raised: the request cannot be answered any more, and nothing may wait for it."""

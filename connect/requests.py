@@ -1,10 +1,10 @@
 """Requests: the book of those that are open. Frames find theirs by its id, and a shutdown watches all of them."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Final
 
 from connect import wire
+from connect.answer import Answers, Pending
 from connect.delivery.outbox import Outbox, ReplyOwner
 from connect.events import FlushFailed, LeaseExtended
 from connect.execution import Executor
@@ -54,7 +54,7 @@ class Requests:
             current_link=current_link,
             extend_interval=extend_interval,
             cancel_on_lease_lost=cancel_on_lease_lost,
-            log_executions=log_executions,
+            answers=Answers(listeners, log_executions=log_executions),
             unexpected=unexpected,
             broken=broken,
         )
@@ -65,7 +65,7 @@ class Requests:
         self._open: dict[str, Request] = {}
         self._size = 0
         self._unanswered: set[str] = set()
-        self._lingering: dict[str, asyncio.Task[bytes]] = {}
+        self._lingering: dict[str, Pending] = {}
         self._watch: Callable[[str], None] | None = None
 
     def __len__(self) -> int:
@@ -158,8 +158,8 @@ class Requests:
 
     def running(self) -> list[str]:
         """Ids of executions that still run, cancelled ones that cannot be stopped among them."""
-        tasks = [request.task for request in self._open.values()] + list(self._lingering.values())
-        return [task.get_name() for task in tasks if task and not task.done()]
+        open_ones = [request.id for request in self._open.values() if request.is_running]
+        return open_ones + [request_id for request_id, task in self._lingering.items() if not task.done()]
 
     def awaited(self) -> str:
         """What a shutdown has to wait for, in words."""
@@ -197,14 +197,13 @@ class Requests:
             self._watch("work_done")
         self.request_answered(request)
 
-    def linger(self, task: asyncio.Task[bytes]) -> None:
+    def linger(self, request_id: str, task: Pending) -> None:
         # Remember a cancelled task that still runs; a redelivery waits for it. If its own task waits for an earlier one, keep that.
-        request_id = task.get_name()
         if request_id not in self._lingering:
             self._lingering[request_id] = task
             task.add_done_callback(lambda _: self._lingering.pop(request_id))
 
-    def lingering(self, request_id: str) -> asyncio.Task[bytes] | None:
+    def lingering(self, request_id: str) -> Pending | None:
         return self._lingering.get(request_id)
 
     def _tell_if_answered(self) -> None:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from connect.execution.executor import DirectExecutor
 from connect.execution.function_watch import FunctionWatch
 from connect.execution.invocation import Invocation
 from connect.execution.load import Load
@@ -22,14 +23,16 @@ from connect.loops.timers import Ticker
 STOPPED_TICKS: Final = 10
 """Seconds that the caller's loop may be stopped while functions run on it: between two `run_until_complete`, for instance."""
 
+_STOPPED: Final = "the event loop that called start() has stopped: functions cannot run on it any more"
+
 log = logging.getLogger("connect")
 
 
-class CallerLoop:
-    """Runs functions on *home*, the loop that called `start()`; its own methods are awaited on the connection's loop.
+class CallerLoop(DirectExecutor):
+    """Runs functions on *home*, the loop that called `start()`; its own methods are called on the connection's loop.
 
-    If *home* is stopped for `STOPPED_TICKS` seconds while functions run on it, `execute` raises for each of them, and *stopped* is
-    called: nothing else would notice that they never end.
+    If *home* is stopped for `STOPPED_TICKS` seconds while functions run on it, each of them gets an exception for an outcome, and
+    *stopped* is called: nothing else would notice that they never end.
     """
 
     def __init__(
@@ -50,7 +53,7 @@ class CallerLoop:
         self._to_home = Mailbox(home)
         self._to_connection: Mailbox | None = None
         self._calls: set[_Call] = set()
-        self._begin = _Beginnings(self._to_home)
+        self._beginnings = _Beginnings(self._to_home)
 
     @property
     def load(self) -> Load:
@@ -65,22 +68,22 @@ class CallerLoop:
     async def start(self) -> None:
         """Nothing to do: *home* runs already."""
 
-    async def execute(self, invocation: Invocation) -> Outcome:
-        """As `Executor.execute`. Raises: RuntimeError: *home* has stopped."""
+    def begin(self, invocation: Invocation) -> asyncio.Future[Outcome]:
+        """As `DirectExecutor.begin`. The future's exception is a RuntimeError if *home* has stopped."""
         if self._to_connection is None:
             self._to_connection = Mailbox(asyncio.get_running_loop())
-        call = _Call(
-            self._apps, self._home, self._context, invocation, self._begin, self._to_connection, self._calls.discard
-        )
-        self._calls.add(call)
-        self._watch_home()
-        self._watch.begin()
-        try:
-            return await call.outcome()
-        finally:
-            self._watch.end()
-            if call.ended:
-                self._calls.discard(call)
+        call = _Call(self._apps, self._home, self._context, invocation, self._beginnings, self._to_connection)
+        if call.begin_soon():
+            self._calls.add(call)
+            self._watch_home()
+            self._watch.begin()
+            call.add_done_callback(self._over)
+        return call
+
+    def _over(self, call: "asyncio.Future[Outcome]") -> None:
+        self._watch.end()
+        if isinstance(call, _Call) and call.ended:
+            self._calls.discard(call)
 
     def _watch_home(self) -> None:
         """While there are calls, look each second whether *home* runs. A loop tells nobody that it was stopped."""
@@ -130,7 +133,7 @@ class _Beginnings:
         """Cancel *call*. True: it never begins. False: it has begun, and ends on the caller's loop. On the connection's loop."""
         if self._calls.pop(call, call) is None:
             return True
-        self._to_home.post(call.cancel)
+        self._to_home.post(call.cancel_task)
         return False
 
     def _begin_all(self) -> None:
@@ -139,11 +142,11 @@ class _Beginnings:
         self._asked = False
         for call in list(self._calls):
             if self._calls.pop(call, call) is None:
-                call.begin()
+                call.start_task()
 
 
-class _Call:
-    """One execution: a task on the caller's loop, and on the connection's loop a future for its outcome."""
+class _Call(asyncio.Future[Outcome]):
+    """One execution: a task on the caller's loop, and on the connection's loop this future for its outcome."""
 
     def __init__(
         self,
@@ -153,8 +156,8 @@ class _Call:
         invocation: Invocation,
         beginnings: _Beginnings,
         to_connection: Mailbox,
-        over: Callable[["_Call"], object],
     ) -> None:
+        super().__init__()
         self.id = invocation.request_id
         self._apps = apps
         self._home = home
@@ -162,8 +165,6 @@ class _Call:
         self._invocation = invocation
         self._beginnings = beginnings
         self._to_connection = to_connection
-        self._over = over
-        self._result: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[Outcome] | None = None
 
     @property
@@ -173,55 +174,56 @@ class _Call:
 
     # -- on the connection's loop
 
-    async def outcome(self) -> Outcome:
-        """Start the function and wait for its outcome. Cancelling this cancels the function, and waits until it has ended."""
-        self._check_home()
+    def begin_soon(self) -> bool:
+        """Have the caller's loop start the function. False: that has stopped, and this future has an exception."""
+        if self._is_home_stopped():
+            return False
         self._beginnings.add(self)
-        while True:
-            try:
-                return await asyncio.shield(self._result)
-            except asyncio.CancelledError:
-                if self._result.cancelled():
-                    raise
-                self._check_home()
-                if self._beginnings.cancel(self):
-                    raise
+        return True
 
-    def _check_home(self) -> None:
-        """A loop that has stopped runs nothing that is posted to it, so `outcome` would wait for ever."""
-        if not self._home.is_running():
-            raise _stopped()
+    def cancel(self, msg: object = None) -> bool:
+        """Cancel the function: this future is cancelled once that has ended, or at once if it has not begun."""
+        if self.done():
+            return False
+        if not self._is_home_stopped() and self._beginnings.cancel(self):
+            super().cancel(msg)
+        return True
+
+    def _is_home_stopped(self) -> bool:
+        """Fail if so: a loop that has stopped runs nothing that is posted to it, so this future would never be done."""
+        if self._home.is_running():
+            return False
+        self.fail()
+        return True
 
     def fail(self) -> None:
-        """The caller's loop has stopped: end the wait for the outcome with an error."""
-        if not self._result.done():
-            self._result.set_exception(_stopped())
+        """The caller's loop has stopped: this future gets an exception."""
+        self._refuse(RuntimeError(_STOPPED))
 
     def stop_waiting(self) -> None:
-        """Cancel the function, and the wait for its outcome at once."""
-        self._result.cancel()
+        """Cancel the function, and this future at once."""
         with contextlib.suppress(RuntimeError):  # the caller's loop is closed
             self._beginnings.cancel(self)
+        super().cancel()
 
     def _refuse(self, error: Exception) -> None:
-        if not self._result.done():
-            self._result.set_exception(error)
+        if not self.done():
+            self.set_exception(error)
 
     def _pass_on(self, task: asyncio.Task[Outcome]) -> None:
-        """Give what *task* returned or raised to `outcome`."""
-        self._over(self)
-        if self._result.done():
+        """*task*, of the function, has ended."""
+        if self.done():
             return
         if task.cancelled():
-            self._result.cancel()
+            super().cancel()
         elif error := task.exception():  # nothing that a function raises; it must not end this loop
-            self._result.set_exception(RuntimeError(f"the event loop that called start() was ended by {error!r}"))
+            self.set_exception(RuntimeError(f"the event loop that called start() was ended by {error!r}"))
         else:
-            self._result.set_result(task.result())
+            self.set_result(task.result())
 
     # -- on the caller's loop
 
-    def begin(self) -> None:
+    def start_task(self) -> None:
         """Start the function."""
         run = self._apps.run(self._invocation)
         try:
@@ -232,7 +234,7 @@ class _Call:
         else:
             self._task.add_done_callback(self._task_ended)
 
-    def cancel(self) -> None:
+    def cancel_task(self) -> None:
         """Cancel the function."""
         if self._task:
             self._task.cancel()
@@ -240,7 +242,3 @@ class _Call:
     def _task_ended(self, task: asyncio.Task[Outcome]) -> None:
         with contextlib.suppress(RuntimeError):  # the connection's loop is closed: the worker has ended
             self._to_connection.post(self._pass_on, task)
-
-
-def _stopped() -> RuntimeError:
-    return RuntimeError("the event loop that called start() has stopped: functions cannot run on it any more")

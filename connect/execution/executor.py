@@ -1,5 +1,7 @@
 """The executor: what runs user functions for the connection. One for each `isolation`, or the user's own."""
 
+import abc
+import asyncio
 from typing import Protocol
 
 from connect.execution.invocation import Invocation
@@ -28,3 +30,25 @@ class Executor(Protocol):
 
         No call of `execute` is under way then, except those that could not be stopped.
         """
+
+
+class DirectExecutor(abc.ABC):
+    """An executor of the worker's own: what it is given begins without a task on the connection's loop that waits for it."""
+
+    @abc.abstractmethod
+    def begin(self, invocation: Invocation) -> asyncio.Future[Outcome]:
+        """Begin the function; its outcome is the future's result, as that of `Executor.execute`. Raises nothing.
+
+        Cancelling the future stops the user's code. It ends once that has ended: cancelled, or with an outcome.
+        """
+
+    async def execute(self, invocation: Invocation) -> Outcome:
+        """As `Executor.execute`."""
+        return await self.begin(invocation)
+
+
+def begun(executor: Executor, invocation: Invocation) -> asyncio.Future[Outcome]:
+    """Have *executor* run the function. On the connection's loop."""
+    if isinstance(executor, DirectExecutor):
+        return executor.begin(invocation)
+    return asyncio.get_running_loop().create_task(executor.execute(invocation), name=invocation.request_id)

@@ -1,5 +1,8 @@
 """`isolation="none"`: functions run on the connection's own loop. Lowest latency, but a function that blocks delays heartbeats."""
 
+import asyncio
+
+from connect.execution.executor import DirectExecutor
 from connect.execution.function_watch import FunctionWatch
 from connect.execution.invocation import Invocation
 from connect.execution.load import Load
@@ -7,8 +10,8 @@ from connect.execution.outcome import Outcome
 from connect.execution.sdk import Apps
 
 
-class SameLoop:
-    """Runs functions on the loop that awaits `execute`."""
+class SameLoop(DirectExecutor):
+    """Runs functions on the loop that calls `begin`."""
 
     def __init__(self, apps: Apps, watch: FunctionWatch | None = None) -> None:
         self._apps = apps
@@ -27,8 +30,11 @@ class SameLoop:
     async def start(self) -> None:
         """Nothing to do."""
 
-    async def execute(self, invocation: Invocation) -> Outcome:
-        """As `Executor.execute`."""
+    def begin(self, invocation: Invocation) -> asyncio.Future[Outcome]:
+        """As `DirectExecutor.begin`."""
+        return asyncio.get_running_loop().create_task(self._run(invocation), name=invocation.request_id)
+
+    async def _run(self, invocation: Invocation) -> Outcome:
         self._watch.begin()
         try:
             return await self._apps.run(invocation)

@@ -1,6 +1,7 @@
-"""A mailbox: calls for a loop on another thread. Calls that are posted together wake that loop once."""
+"""A mailbox: calls for a loop on another thread. Calls that are posted in one turn of a loop wake that thread once."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -32,12 +33,32 @@ class Mailbox:
         self._calls.append((call, arguments))
         if not self._woken:
             self._woken = True
-            try:
-                self._loop.call_soon_threadsafe(self._deliver)
-            except RuntimeError:
-                self._woken = False
-                self._calls.clear()
-                raise
+            self._wake_soon()
+
+    def _wake_soon(self) -> None:
+        """Wake the loop after the present turn of the posting one: by then that has nothing more to do, mostly, and both threads
+        would otherwise wait for the interpreter's lock again and again.
+        """
+        try:
+            poster = asyncio.get_running_loop()
+        except RuntimeError:  # a thread without a loop
+            poster = self._loop
+        if poster is self._loop or self._loop.is_closed():
+            self._wake()
+        else:
+            poster.call_soon(self._wake_later)
+
+    def _wake(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._deliver)
+        except RuntimeError:
+            self._woken = False
+            self._calls.clear()
+            raise
+
+    def _wake_later(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nothing runs on it any more
+            self._wake()
 
     def _deliver(self) -> None:
         # Clear the flag before the calls run: what is posted meanwhile wakes the loop again, and other callbacks run in between.

@@ -155,7 +155,7 @@ async def test_at_debug_a_request_is_seen_to_come_be_leased_and_be_answered(
     caplog.set_level(logging.DEBUG)
     worker = await start()
     run = await at_work(gw, held)
-    await gw.wait_for(Kind.WORKER_REQUEST_EXTEND_LEASE_ACK)
+    await worker.hears(events.LeaseExtended)
     await finish(held, run)
     await worker.close(wait=True)
     [request] = run.requests
