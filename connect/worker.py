@@ -25,6 +25,7 @@ from connect.identity import completed, identity
 from connect.isolation import executor_for
 from connect.listeners import Listeners
 from connect.loops import forks, signals
+from connect.loops.garbage import start_left_out
 from connect.loops.loop import call_soon, new_loop, run_until_done
 from connect.options import Options, arguments, signature
 from connect.redaction import logger
@@ -143,7 +144,8 @@ class WorkerConnection:
         status_page, functions = self._known.options.status_page, self._known.apps.function_ids
         with self._beside():
             async with monitored(self, self._known.http, status_page=status_page, functions=functions):
-                await connection.run()
+                with start_left_out():
+                    await connection.run()
 
     def _end(self) -> None:
         if not self._ended:
