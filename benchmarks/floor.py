@@ -26,7 +26,7 @@ class Floor:
         self._executing = executing
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def run(self) -> None:
+    async def start(self) -> None:
         async with aiohttp.ClientSession(_CLIENT.api_origin) as session:
             start = wire.StartResponse.FromString(await (await session.post("/v0/connect/start")).read())
             async with session.ws_connect(start.gateway_endpoint, compress=0, max_msg_size=0) as self._socket:

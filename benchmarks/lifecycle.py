@@ -22,7 +22,7 @@ from benchmarks.results import Part, conditions, measured
 from benchmarks.subjects import end_group, spawn
 from connect.gateway import Connection, Gateway, Phase
 
-SUBJECTS = {"ours": "drop-in", "official": "official"}
+SUBJECTS = {"ours": "thread", "official": "official"}
 CLIENTS = tuple(SUBJECTS)
 SPACING = 3.5
 """Seconds from one drop to the next. In any ten seconds, ours replaces three links at once and then backs off."""
@@ -76,7 +76,7 @@ class Began:
 async def running(whose: str, gateway: Gateway) -> AsyncIterator[Began]:
     """A worker process that is connected to *gateway* and routable; killed at the end."""
     at = time.monotonic()
-    process = await spawn(SUBJECTS[whose], gateway.url, whose)
+    process = await spawn(SUBJECTS[whose], gateway.url, whose, "report")
     try:
         await gateway.wait_for_worker(timeout=30)
         yield Began(cast(asyncio.StreamReader, process.stdout), at, time.monotonic())

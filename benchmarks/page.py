@@ -1,5 +1,6 @@
 """Writes docs/performance.md and its plots from the saved results: `python -m benchmarks.page`. No number is typed by hand."""
 
+import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Final
 
 from benchmarks import drain, idle, imports, inflight, lifecycle, memory, punctual, soak, summary, throughput
 from benchmarks.results import FOLDER, Part, load
+from benchmarks.subjects import TITLES
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
 
@@ -106,39 +108,42 @@ def _aims(parts: dict[str, Part]) -> list[str]:
     return ["\n".join(["## Aims", "", "| figure | aim | measured | |", "|---|---|---|---|", *rows])] if rows else []
 
 
+_BUSY: Final = (
+    ("floor", "official", "rate", 64, True, 1.5),
+    ("thread", "official", "rate", 64, True, 1.5),
+    ("thread", "official", "p50", 1, False, 0.8),
+    ("process", "official", "rate", 64, True, 3.0),
+    ("process", "official", "rate", 1, True, 1.3),
+    ("none", "floor", "rate", 64, True, 0.95),
+    ("none", "floor", "rate", 1, True, 0.85),
+    ("none-uvloop", "floor-uvloop", "rate", 64, True, 0.95),
+    ("none-uvloop", "floor-uvloop", "rate", 1, True, 0.85),
+)
+"""Of a ratio: the subject, what it is compared with, the figure, the window, whether the aim is a least value, and the aim."""
+
+
 def _busy(part: Part) -> Iterator[Aim]:
     result = throughput.read(part)
+    for subject, base, figure, window, above, aim in _BUSY:
+        what = "requests/s" if figure == "rate" else figure
+        ratio = result.ratio(subject, window, figure, base)
+        yield Aim(f"{what} at window {window}: {TITLES[subject]}, to {TITLES[base]}", above, aim, ratio)
 
-    def ratio(subject: str, window: int, figure: str, base: str = "official") -> float | None:
-        return result.ratio(subject, window, figure, base)
 
-    yield Aim(
-        "requests/s at window 64: floor to official; below this it is no floor", True, 1.5, ratio("floor", 64, "rate")
-    )
-    yield Aim("the same, isolation `none` to floor", True, 0.9, ratio("none", 64, "rate", "floor"))
-    yield Aim("the same, isolation `none` to official", True, 1.6, ratio("none", 64, "rate"))
-    yield Aim("the same, isolation `thread` to official", True, 1.3, ratio("thread", 64, "rate"))
-    yield Aim("the same, isolation `process` with 2 processes to official", True, 2.2, ratio("process", 64, "rate"))
-    if "process" in result.subjects():
-        cpu = result.median("process", 64, "connection_cpu") * 1e6
-        yield Aim("CPU per request of its connection process", False, 120, cpu, " µs")
-    yield Aim("p50 at window 1: isolation `none` to official", False, 0.65, ratio("none", 1, "p50"))
-    yield Aim("p50 at window 1: isolation `thread` to official", False, 0.9, ratio("thread", 1, "p50"))
-    nothing = ratio("none-noop", 64, "rate", "floor-noop")
-    yield Aim("requests/s at window 64, executing nothing: isolation `none` to floor", True, 0.8, nothing)
+_STARTS: Final = (("thread", "official", 1.25), ("process", "thread", 2.0))
+"""Subjects, what their start is compared with, and the aim of the ratio."""
 
 
 def _idle(part: Part) -> Iterator[Aim]:
-    measured = {each["subject"] for each in part.figures}
-    for what, subject, figure, aim in (
-        ("CPU while idle", "thread", "whole_cpu", 1.0),
-        ("process start to routable", "drop-in", "start", 1.25),
-        ("RSS while idle", "drop-in", "whole_rss", 1.1),
-    ):
-        if {"official", subject} <= measured:
-            ratio = part.median(figure, subject=subject) / part.median(figure, subject="official")
-            how = "isolation `thread`" if subject == "thread" else "isolation `thread`, no uvloop,"
-            yield Aim(f"{what}: {how} to official", False, aim, ratio)
+    found = idle.read(part)
+    for subject, base, aim in _STARTS:
+        if ratios := found.start_ratios(subject, base) if subject in found.starts else []:
+            what = f"process start to routable: {TITLES[subject]}, to {TITLES[base]}"
+            yield Aim(what, False, aim, statistics.median(ratios))
+    if {"official", "thread"} <= found.starts.keys():
+        for what, figure, aim in (("CPU while idle", "whole_cpu", 1.0), ("RSS while idle", "whole_rss", 1.1)):
+            ratio = found.median("thread", figure) / found.median("official", figure)
+            yield Aim(f"{what}: {TITLES['thread']}, to {TITLES['official']}", False, aim, ratio)
 
 
 def _blocked(part: Part) -> Iterator[Aim]:

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -27,6 +27,11 @@ class Part:
     def median(self, figure: str, **where: str) -> float:
         """The median of *figure* over the samples that have these values; `figures` must be a list of samples."""
         return statistics.median(float(each[figure]) for each in self.figures if where.items() <= each.items())
+
+
+def spread(ratios: Sequence[float]) -> str:
+    """The median, the lowest and the highest."""
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} … {max(ratios):.2f})" if ratios else "-"
 
 
 def conditions(command: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The subjects of the benchmarks: the workers of worker.py, each in a process of its own, and the CPU and memory that they use."""
+"""The subjects of the benchmarks: the workers of worker.py and those of our command, each in a process of its own."""
 
 import asyncio
 import contextlib
@@ -6,29 +6,35 @@ import importlib.util
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
-
-import psutil
 
 from benchmarks.app import ORIGIN
 from benchmarks.load_client import Load
+from benchmarks.usage import Usage, used
 
-TITLES: Final = {
+UVLOOP: Final = "-uvloop"
+"""The end of a subject's name: all its loops are uvloop's. Without it uvloop cannot be imported, as where it is not installed."""
+WORKERS: Final = {
     "official": "official client",
-    "official-uvloop": "official client, on uvloop",
-    "drop-in": "ours, isolation thread, no uvloop",
-    "none": "ours, isolation none",
     "thread": "ours, isolation thread",
+    "none": "ours, isolation none",
     "process": "ours, isolation process, 2 processes",
     "floor": "floor",
+    "command-thread": "ours, the command, isolation thread",
+    "command-process": "ours, the command, isolation process, 2 processes",
     "none-noop": "ours, isolation none, executing nothing",
     "floor-noop": "floor, executing nothing",
 }
-BASE: Final = "official"
-"""The subject that the others are compared with."""
+TITLES: Final = WORKERS | {f"{name}{UVLOOP}": f"{title}, on uvloop" for name, title in WORKERS.items()}
+"""What is measured. Those that are compared stand near each other: they are measured soon after each other."""
+_COMMANDS: Final = {
+    "command-thread": ("--isolation", "thread"),
+    "command-process": ("--isolation", "process", "--processes", "2"),
+}
+_WITHOUT_UVLOOP: Final = Path(__file__).parent / "without_uvloop"
 JOIN: Final = 60.0
 """Seconds that a worker has to connect."""
 ANSWER: Final = 60.0
@@ -39,7 +45,7 @@ PATIENCE: Final = 30.0
 
 def missing(subject: str) -> str | None:
     """Why *subject* cannot be measured here; None: it can."""
-    if subject == "official-uvloop" and not importlib.util.find_spec("uvloop"):
+    if subject.endswith(UVLOOP) and not importlib.util.find_spec("uvloop"):
         return "uvloop is not installed"
     return None
 
@@ -51,14 +57,15 @@ def available(subjects: Iterable[str]) -> list[str]:
     return [each for each, why in reasons.items() if not why]
 
 
-@dataclass(frozen=True)
-class Usage:
-    """CPU seconds so far and memory now, in bytes: of the process that has the connection, and of all processes of a worker."""
+def official(subject: str) -> str:
+    """The official client on the loop of *subject*: what it is compared with."""
+    return f"official{UVLOOP}" if subject.endswith(UVLOOP) else "official"
 
-    connection_cpu: float
-    whole_cpu: float
-    connection_rss: int
-    whole_rss: int
+
+def floor(subject: str) -> str:
+    """The floor on the loop of *subject*, which executes nothing if *subject* executes nothing."""
+    name = subject.removesuffix(UVLOOP)
+    return f"{'floor-noop' if name.endswith('-noop') else 'floor'}{subject.removeprefix(name)}"
 
 
 @dataclass(frozen=True)
@@ -69,38 +76,33 @@ class Subject:
     process: asyncio.subprocess.Process
 
     def usage(self) -> Usage:
-        parent = psutil.Process(self.process.pid)
-        cpu, rss = _used(parent)
-        children = [_used(child) for child in parent.children(recursive=True)]
-        return Usage(cpu, cpu + sum(each for each, _ in children), rss, rss + sum(each for _, each in children))
+        return used(self.process.pid)
 
 
-def _used(process: psutil.Process) -> tuple[float, int]:
-    with contextlib.suppress(psutil.NoSuchProcess, OSError):
-        return cpu_seconds(process.pid), process.memory_info().rss
-    return 0.0, 0
+def environment(origin: str, *, uvloop: bool = True) -> dict[str, str]:
+    """The environment of a worker process; without *uvloop*, none of its processes can import that.
 
-
-def cpu_seconds(pid: int) -> float:
-    """CPU seconds that a process and its threads have used, by the kernel's clock for it: psutil counts in hundredths."""
-    if sys.platform == "linux":
-        return time.clock_gettime(~pid << 3 | 2)
-    times = psutil.Process(pid).cpu_times()
-    return times.user + times.system
-
-
-def environment(origin: str) -> dict[str, str]:
-    """The environment of a worker process, without PYTHONDONTWRITEBYTECODE: with it Python would compile our code at each start,
-    but not the official client's, which was installed with its bytecode."""
+    PYTHONDONTWRITEBYTECODE is left out: with it Python would compile our code at each start, but not the official client's, which
+    was installed with its bytecode.
+    """
     kept = {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {**kept, ORIGIN: origin}
+    folders = [*([] if uvloop else [str(_WITHOUT_UVLOOP)]), *filter(None, [kept.get("PYTHONPATH")])]
+    return {**kept, ORIGIN: origin, "PYTHONPATH": os.pathsep.join(folders)}
 
 
-async def spawn(subject: str, origin: str, name: str) -> asyncio.subprocess.Process:
-    """Start the worker process of *subject*, in a process group of its own. BENCH_DEBUG shows what it writes to stderr."""
+async def spawn(subject: str, origin: str, name: str, *asked: str) -> asyncio.subprocess.Process:
+    """Start the worker process of *subject*, in a process group of its own; *asked* is what else worker.py is told.
+
+    BENCH_DEBUG shows what it writes to stderr.
+    """
+    worker, uvloop = subject.removesuffix(UVLOOP), subject.endswith(UVLOOP)
+    if worker in _COMMANDS:
+        program = ["connect", "run", "benchmarks.app:APPS", "--instance-id", name, *_COMMANDS[worker]]
+    else:
+        program = ["benchmarks.worker", worker, name, *(["uvloop"] if uvloop else []), *asked]
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.worker", subject, name),
-        env=environment(origin),
+        *(sys.executable, "-m", *program),
+        env=environment(origin, uvloop=uvloop),
         stdout=asyncio.subprocess.PIPE,
         stderr=None if "BENCH_DEBUG" in os.environ else asyncio.subprocess.DEVNULL,
         start_new_session=True,

@@ -5,7 +5,7 @@
 
 A window is the number of requests that are outstanding at any time. In each round every worker is started anew. For each window the
 workers are driven one after the other, A B C A B C, so that other load on the machine affects all alike. Ratios are taken within a
-round.
+round, between workers on the same loop.
 """
 
 import argparse
@@ -18,8 +18,9 @@ from typing import Final
 
 from benchmarks import svg
 from benchmarks.load_client import Load, load_gateway
-from benchmarks.results import Part, conditions, measured
-from benchmarks.subjects import ANSWER, BASE, TITLES, Subject, available, cpu_seconds, faults, joined
+from benchmarks.results import Part, conditions, measured, spread
+from benchmarks.subjects import ANSWER, TITLES, UVLOOP, Subject, available, faults, floor, joined, official
+from benchmarks.usage import cpu_seconds
 
 WINDOWS: Final = (1, 16, 64, 256)
 WARM_UP: Final = 0.5
@@ -30,7 +31,7 @@ WARM_UP: Final = 0.5
 class Sample:
     """One subject, window and round: latencies in seconds, CPU in seconds per request, memory in bytes.
 
-    `load_cpu` is how much of a core the load gateway used.
+    `switches` are the context switches per request, of all processes. `load_cpu` is how much of a core the load gateway used.
     """
 
     subject: str
@@ -41,6 +42,7 @@ class Sample:
     p99: float
     connection_cpu: float
     whole_cpu: float
+    switches: float
     connection_rss: int
     whole_rss: int
     load_cpu: float
@@ -66,10 +68,14 @@ class Throughput:
     def median(self, subject: str, window: int, figure: str) -> float:
         return statistics.median(self.values(subject, window, figure))
 
-    def ratio(self, subject: str, window: int, figure: str, base: str = BASE) -> float | None:
-        """The median of each round's ratio to *base*; None if *base* was not measured."""
+    def ratios(self, subject: str, window: int, figure: str, base: str) -> list[float]:
+        """The ratio of *subject* to *base* in each round; empty if *base* was not measured."""
         pairs = zip(self.values(subject, window, figure), self.values(base, window, figure), strict=False)
-        ratios = [above / below for above, below in pairs if below]
+        return [above / below for above, below in pairs if below]
+
+    def ratio(self, subject: str, window: int, figure: str, base: str) -> float | None:
+        """The median of `ratios`; None if *base* was not measured."""
+        ratios = self.ratios(subject, window, figure, base)
         return statistics.median(ratios) if ratios else None
 
 
@@ -107,6 +113,7 @@ async def _sample(load: Load, worker: Subject, subject: str, number: int, window
         p99=marked["p99"],
         connection_cpu=(after.connection_cpu - before.connection_cpu) / replies,
         whole_cpu=(after.whole_cpu - before.whole_cpu) / replies,
+        switches=(after.switches - before.switches) / replies,
         connection_rss=after.connection_rss,
         whole_rss=after.whole_rss,
         load_cpu=(load_after - load_before) / marked["seconds"],
@@ -116,10 +123,11 @@ async def _sample(load: Load, worker: Subject, subject: str, number: int, window
 # -- the section of the page --------------------------------------------------------------------------------------------------
 
 _HEADINGS: Final = (
-    *("requests/s", "to official", "p50", "p99"),
-    *("CPU per request: connection process", "all processes", "RSS: connection process", "all processes"),
+    *("requests/s", "to official", "to the floor", "p50", "to official", "p99"),
+    *("CPU per request: connection process", "all processes", "context switches per request"),
+    *("RSS: connection process", "all processes"),
 )
-_PLOTTED: Final = ("official", "none", "thread", "process", "floor")
+_PLOTTED: Final = ("official", f"official{UVLOOP}", "none", "thread", "process", "floor")
 
 
 def table(result: Throughput, window: int) -> str:
@@ -130,27 +138,48 @@ def table(result: Throughput, window: int) -> str:
 
 
 def _cells(result: Throughput, subject: str, window: int) -> list[str]:
-    rates = result.values(subject, window, "rate")
-    ratio = result.ratio(subject, window, "rate")
-
     def of(figure: str, scale: float, unit: str) -> str:
-        return f"{result.median(subject, window, figure) * scale:,.3g} {unit}"
+        return f"{result.median(subject, window, figure) * scale:,.3g} {unit}".rstrip()
 
+    def to(base: str, figure: str) -> str:
+        return "" if subject == base else spread(result.ratios(subject, window, figure, base))
+
+    rates = result.values(subject, window, "rate")
     return [
         f"{statistics.median(rates):,.0f} ({min(rates):,.0f} … {max(rates):,.0f})",
-        f"{ratio:.2f}" if ratio else "-",
-        *(of("p50", 1e3, "ms"), of("p99", 1e3, "ms")),
-        *(of("connection_cpu", 1e6, "µs"), of("whole_cpu", 1e6, "µs")),
+        *(to(official(subject), "rate"), to(floor(subject), "rate")),
+        *(of("p50", 1e3, "ms"), to(official(subject), "p50"), of("p99", 1e3, "ms")),
+        *(of("connection_cpu", 1e6, "µs"), of("whole_cpu", 1e6, "µs"), of("switches", 1, "")),
         *(of("connection_rss", 2**-20, "MiB"), of("whole_rss", 2**-20, "MiB")),
     ]
 
 
 def section(part: Part) -> str:
-    """The tables, and how busy the load gateway was."""
+    """The tables, what the official client gains from uvloop, and how busy the load gateway was."""
     result = read(part)
-    busiest = max(sample.load_cpu for sample in result.samples)
-    said = f"At its busiest the load gateway used {busiest:.0%} of a core."
-    return "\n\n".join([*(table(result, window) for window in result.windows()), said, *result.faults])
+    notes = [_best_official(result), _load(result)]
+    return "\n\n".join([*(table(result, window) for window in result.windows()), *filter(None, notes), *result.faults])
+
+
+def _best_official(result: Throughput) -> str:
+    """How the official client compares with itself on uvloop; empty: not measured."""
+    best = f"official{UVLOOP}"
+    gains = {window: result.ratios(best, window, "rate", "official") for window in result.windows()}
+    said = ", ".join(f"{spread(ratios)} at window {window}" for window, ratios in gains.items() if ratios)
+    return (
+        said
+        and f"The best setting of the official client is uvloop's policy: its requests/s to those on the default loop are {said}."
+    )
+
+
+def _load(result: Throughput) -> str:
+    """How much of a core the load gateway used."""
+    busiest = max(result.samples, key=lambda sample: sample.load_cpu)
+    others = statistics.median(sample.load_cpu for sample in result.samples)
+    return (
+        f"The load gateway shares the machine's cores with the workers. At its busiest it used {busiest.load_cpu:.0%} of a core, "
+        f"with {TITLES[busiest.subject]} at window {busiest.window}; the median is {others:.0%}."
+    )
 
 
 def plots(part: Part) -> dict[str, str]:

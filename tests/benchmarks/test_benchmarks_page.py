@@ -22,6 +22,7 @@ def sample(subject: str, rate: float, *, number: int = 0, window: int = 64) -> S
         p99=0.02,
         connection_cpu=1e-4,
         whole_cpu=2e-4,
+        switches=3.0,
         connection_rss=50 << 20,
         whole_rss=60 << 20,
         load_cpu=0.2,
@@ -35,7 +36,7 @@ def test_a_ratio_is_the_median_of_the_rounds_not_of_all() -> None:
         for number, pair in enumerate(rounds)
         for subject, rate in zip(("official", "thread"), pair, strict=True)
     ]
-    assert Throughput(samples).ratio("thread", 64, "rate") == 2.0
+    assert Throughput(samples).ratio("thread", 64, "rate", "official") == 2.0
 
 
 def test_the_page_has_what_was_measured_and_how(tmp_path: Path) -> None:
@@ -46,8 +47,8 @@ def test_the_page_has_what_was_measured_and_how(tmp_path: Path) -> None:
     page.write(tmp_path, tmp_path / "results")
     text = (tmp_path / "performance.md").read_text()
     assert (
-        "| ours, isolation thread | 2,468 (2,468 … 2,468) | 2.00 | 10 ms | 20 ms | 100 µs | 200 µs | 50 MiB | 60 MiB |"
-        in text
+        "| ours, isolation thread | 2,468 (2,468 … 2,468) | 2.00 (2.00 … 2.00) | - | 10 ms | 1.00 (1.00 … 1.00) | 20 ms "
+        "| 100 µs | 200 µs | 3 | 50 MiB | 60 MiB |" in text
     )
     assert "`python -m this`" in text
     assert "official: of 5 requests, 1 flushed" in text
@@ -57,7 +58,7 @@ def test_the_page_has_what_was_measured_and_how(tmp_path: Path) -> None:
 
 async def test_every_part_that_drives_a_worker_ends_up_on_the_page(tmp_path: Path) -> None:
     one = ["none-noop"]
-    save("idle", await idle.run(rounds=1, seconds=0.2, subjects=one), tmp_path)
+    save("idle", await idle.run(rounds=1, seconds=0.2, starts=1, subjects=one), tmp_path)
     save("memory", await memory.run(requests=50, subjects=one), tmp_path)
     save("punctual", await punctual.run(seconds=1.5, subjects=one, ways=["spin"]), tmp_path)
     save("inflight", await inflight.run(counts=[3, 5], seconds=1.0, subjects=one), tmp_path)
@@ -101,11 +102,14 @@ def test_the_readme_gets_its_table(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- measured -->\nold\n<!-- end -->\nafter\n")
     samples = [sample(each, rate) for each, rate in (("official", 1000.0), ("thread", 1500.0), ("none", 2000.0))]
-    samples.append(sample("process", 3000.0))
+    samples += [sample("process", 3000.0), sample("official-uvloop", 1200.0), sample("thread-uvloop", 2400.0)]
     summary.write({"throughput": Part({}, asdict(Throughput(samples)))}, readme)
     text = readme.read_text()
-    assert text.startswith("before\n<!-- measured -->\n| | here")
-    assert "| requests/s, 64 outstanding: 2 processes | 3,000 | 1,000 |\n" in text
+    assert text.startswith("before\n<!-- measured -->\n|  | `inngest.connect` | here: `thread` |")
+    speeds = "1,000/s, 10 ms | 1,500/s (ratio 1.50), 10 ms | 2,000/s (ratio 2.00), 10 ms | 3,000/s (ratio 3.00), 10 ms"
+    assert f"| 64 outstanding | {speeds} |\n" in text
+    assert "| 64 outstanding, on uvloop | 1,200/s, 10 ms | 2,400/s (ratio 2.00), 10 ms |  |  |\n" in text
+    assert "| CPU per request, 64 outstanding | 200 µs | 200 µs | 200 µs | 200 µs |\n" in text
     assert text.endswith("<!-- end -->\nafter\n")
 
 
