@@ -17,9 +17,12 @@ INTRODUCTION: Final = """\
 
 Ours beside the official Python client (`inngest.connect`) and beside a *floor*: one loop of 60 lines that only decodes,
 acknowledges, calls the SDK's request handler and replies. The floor has no leases, does not reconnect and does not shut down.
-`make bench` measures everything anew, in about forty minutes, and writes this page; [benchmarks/README.md](../benchmarks/README.md)
+Ours and the official client start alike, as a user's program does: `asyncio.run(connect(APPS).start())`, without uvloop. A row says
+where all of it ran on uvloop, or where our command started it.
+
+`make bench` measures everything anew, in about two hours, and writes this page; [benchmarks/README.md](../benchmarks/README.md)
 says how each figure comes about. Times depend on the machine, and on what else it does. So look at the ratios: each is taken within
-one run."""
+one run, on the same loop."""
 
 
 MISSED: Final = """\

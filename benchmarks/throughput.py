@@ -154,10 +154,13 @@ def _cells(result: Throughput, subject: str, window: int) -> list[str]:
     ]
 
 
+COMMAND: Final = "The command is started with its defaults: it logs a line for each execution, which the others do not."
+
+
 def section(part: Part) -> str:
     """The tables, what the official client gains from uvloop, and how busy the load gateway was."""
     result = read(part)
-    notes = [_best_official(result), _load(result)]
+    notes = [COMMAND, _best_official(result), _load(result)]
     return "\n\n".join([*(table(result, window) for window in result.windows()), *filter(None, notes), *result.faults])
 
 
