@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks import idle, imports, inflight, memory, page, punctual, soak, summary, svg
-from benchmarks.results import Part, conditions, save
+from benchmarks.results import Part, conditions, save, spread
 from benchmarks.throughput import Sample, Throughput
 
 
@@ -37,6 +37,12 @@ def test_a_ratio_is_the_median_of_the_rounds_not_of_all() -> None:
         for subject, rate in zip(("official", "thread"), pair, strict=True)
     ]
     assert Throughput(samples).ratio("thread", 64, "rate", "official") == 2.0
+
+
+def test_starts_are_compared_within_their_round() -> None:
+    found = idle.Idling([], {"official": [1.0, 2.0, 10.0], "thread": [2.0, 3.0, 11.0]})
+    assert spread(found.start_ratios("thread", "official")) == "1.50 (1.10 … 2.00)"
+    assert spread(found.start_ratios("thread", "floor")) == "-"
 
 
 def test_the_page_has_what_was_measured_and_how(tmp_path: Path) -> None:
