@@ -19,7 +19,7 @@ from connect.delivery.outbox import Outbox
 from connect.delivery.replies import CANCELLED, serialise
 from connect.events import LeaseLost, ReplyBuffered, ReplyFlushed, ReplyLost, RequestReceived
 from connect.execution import Executor, Invocation
-from connect.execution.executor import begun
+from connect.execution.executor import begun, ignore
 from connect.link import Link
 from connect.listeners import Listeners
 from connect.log_format import about_request
@@ -226,7 +226,6 @@ class Request:
                 )
             )
         self._task = self._begun()
-        self._task.add_done_callback(self._answered)
 
     def cancel_handler(self) -> None:
         if self._task and not self._task.done():
@@ -315,8 +314,10 @@ class Request:
         """Have its function run, unless that is not needed, or must wait."""
         owner, outbox = self._owner, self._settings.outbox
         if owner.cancelling or owner.lingering(self.id) or outbox.recall(self.id) is not None:
-            return asyncio.get_running_loop().create_task(self._answer(), name=self.id)
-        return begun(self._settings.executor, self._invocation())
+            task = asyncio.get_running_loop().create_task(self._answer(), name=self.id)
+            task.add_done_callback(self._answered)
+            return task
+        return begun(self._settings.executor, self._invocation(), self._answered)
 
     async def _answer(self) -> Answer:
         """The answer: recalled, waited for, or made by running the function."""
@@ -332,7 +333,7 @@ class Request:
                 return answer if isinstance(answer, bytes) else serialise(self.data, answer)
         if self._owner.cancelling:
             return CANCELLED
-        return await begun(self._settings.executor, self._invocation())
+        return await begun(self._settings.executor, self._invocation(), ignore)
 
     def _answered(self, task: Pending) -> None:
         if self._ended:

@@ -9,9 +9,10 @@ import contextlib
 import contextvars
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
-from connect.execution.executor import DirectExecutor
+from connect.execution.executor import DirectExecutor, Ended
 from connect.execution.function_watch import FunctionWatch
 from connect.execution.invocation import Invocation
 from connect.execution.load import Load
@@ -50,10 +51,8 @@ class CallerLoop(DirectExecutor):
         self._ticker: Ticker | None = None
         # Each execution gets a copy of the context variables that were set where start() was called.
         self._context = contextvars.copy_context()
-        self._to_home = Mailbox(home)
-        self._to_connection: Mailbox | None = None
+        self._shared: _Shared | None = None
         self._calls: set[_Call] = set()
-        self._beginnings = _Beginnings(self._to_home)
 
     @property
     def load(self) -> Load:
@@ -63,26 +62,32 @@ class CallerLoop(DirectExecutor):
     @property
     def stuck(self) -> list[str]:
         """Request ids of the executions that still run. From any thread."""
-        return sorted({*self._apps.busy, *(call.id for call in list(self._calls) if not call.ended)})
+        return sorted({*self._apps.busy, *(call.id for call in list(self._calls) if not call.has_ended)})
 
     async def start(self) -> None:
         """Nothing to do: *home* runs already."""
 
-    def begin(self, invocation: Invocation) -> asyncio.Future[Outcome]:
+    def begin(self, invocation: Invocation, ended: Ended) -> asyncio.Future[Outcome]:
         """As `DirectExecutor.begin`. The future's exception is a RuntimeError if *home* has stopped."""
-        if self._to_connection is None:
-            self._to_connection = Mailbox(asyncio.get_running_loop())
-        call = _Call(self._apps, self._home, self._context, invocation, self._beginnings, self._to_connection)
-        if call.begin_soon():
-            self._calls.add(call)
-            self._watch_home()
-            self._watch.begin()
-            call.add_done_callback(self._over)
+        shared = self._shared = self._shared or self._share()
+        call = _Call(shared, invocation, ended)
+        self._calls.add(call)
+        self._watch_home()
+        self._watch.begin()
+        call.begin()
         return call
 
-    def _over(self, call: "asyncio.Future[Outcome]") -> None:
+    def _share(self) -> "_Shared":
+        connection = asyncio.get_running_loop()
+        to_home, to_connection = Mailbox(self._home, poster=connection), Mailbox(connection)
+        beginnings = _Beginnings(to_home)
+        return _Shared(
+            self._apps, self._home, self._context, beginnings, to_connection, self._over, self._calls.discard
+        )
+
+    def _over(self, call: "_Call") -> None:
         self._watch.end()
-        if isinstance(call, _Call) and call.ended:
+        if call.has_ended:
             self._calls.discard(call)
 
     def _watch_home(self) -> None:
@@ -112,6 +117,19 @@ class CallerLoop(DirectExecutor):
         self._apps.shutdown()
         for call in list(self._calls):
             call.stop_waiting()
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What the calls of one worker share. `over`: the wait for a call is over; `forget`: its function has ended, too."""
+
+    apps: Apps
+    home: asyncio.AbstractEventLoop
+    context: contextvars.Context
+    beginnings: "_Beginnings"
+    to_connection: Mailbox
+    over: Callable[["_Call"], object]
+    forget: Callable[["_Call"], object]
 
 
 class _Beginnings:
@@ -148,91 +166,98 @@ class _Beginnings:
 class _Call(asyncio.Future[Outcome]):
     """One execution: a task on the caller's loop, and on the connection's loop this future for its outcome."""
 
-    def __init__(
-        self,
-        apps: Apps,
-        home: asyncio.AbstractEventLoop,
-        context: contextvars.Context,
-        invocation: Invocation,
-        beginnings: _Beginnings,
-        to_connection: Mailbox,
-    ) -> None:
+    def __init__(self, shared: _Shared, invocation: Invocation, ended: Ended) -> None:
         super().__init__()
         self.id = invocation.request_id
-        self._apps = apps
-        self._home = home
-        self._context = context
+        self._shared = shared
         self._invocation = invocation
-        self._beginnings = beginnings
-        self._to_connection = to_connection
+        self._ended = ended
         self._task: asyncio.Task[Outcome] | None = None
+        self._has_outcome = False
 
     @property
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         """The function has ended, or has not been started. From any thread."""
-        return self._task is None or self._task.done()
+        return self._task is None or self._has_outcome or self._task.done()
 
     # -- on the connection's loop
 
-    def begin_soon(self) -> bool:
-        """Have the caller's loop start the function. False: that has stopped, and this future has an exception."""
-        if self._is_home_stopped():
-            return False
-        self._beginnings.add(self)
-        return True
+    def begin(self) -> None:
+        """Have the caller's loop start the function, soon."""
+        if not self._is_home_stopped():
+            self._shared.beginnings.add(self)
 
     def cancel(self, msg: object = None) -> bool:
         """Cancel the function: this future is cancelled once that has ended, or at once if it has not begun."""
         if self.done():
             return False
-        if not self._is_home_stopped() and self._beginnings.cancel(self):
-            super().cancel(msg)
+        if not self._is_home_stopped() and self._shared.beginnings.cancel(self):
+            self._end(super().cancel, msg)
         return True
 
     def _is_home_stopped(self) -> bool:
         """Fail if so: a loop that has stopped runs nothing that is posted to it, so this future would never be done."""
-        if self._home.is_running():
+        if self._shared.home.is_running():
             return False
         self.fail()
         return True
 
     def fail(self) -> None:
         """The caller's loop has stopped: this future gets an exception."""
-        self._refuse(RuntimeError(_STOPPED))
+        self._end(self.set_exception, RuntimeError(_STOPPED))
 
     def stop_waiting(self) -> None:
         """Cancel the function, and this future at once."""
         with contextlib.suppress(RuntimeError):  # the caller's loop is closed
-            self._beginnings.cancel(self)
-        super().cancel()
+            self._shared.beginnings.cancel(self)
+        self._end(super().cancel)
 
-    def _refuse(self, error: Exception) -> None:
+    def _end(self, how: Callable[..., object], *given: object) -> None:
+        """End this future, unless it is done. What the worker is doing just now comes first, so it is told of that soon."""
         if not self.done():
-            self.set_exception(error)
+            how(*given)
+            self.get_loop().call_soon(self._tell)
 
-    def _pass_on(self, task: asyncio.Task[Outcome]) -> None:
-        """*task*, of the function, has ended."""
+    def _tell(self) -> None:
+        self._shared.over(self)
+        self._ended(self)
+
+    def _pass_on(self, outcome: Outcome) -> None:
+        """The function has ended."""
         if self.done():
-            return
-        if task.cancelled():
-            super().cancel()
-        elif error := task.exception():  # nothing that a function raises; it must not end this loop
-            self.set_exception(RuntimeError(f"the event loop that called start() was ended by {error!r}"))
+            self._shared.forget(self)
         else:
-            self.set_result(task.result())
+            self.set_result(outcome)
+            self._tell()
+
+    def _pass_on_failure(self, task: asyncio.Task[Outcome]) -> None:
+        """*task*, of the function, was ended by something else."""
+        if self.done():
+            self._shared.forget(self)
+        elif task.cancelled():
+            self._end(super().cancel)
+        else:  # nothing that a function raises; it must not end this loop
+            error = RuntimeError(f"the event loop that called start() was ended by {task.exception()!r}")
+            self._end(self.set_exception, error)
 
     # -- on the caller's loop
 
     def start_task(self) -> None:
         """Start the function."""
-        run = self._apps.run(self._invocation)
+        shared, run = self._shared, self._run()
         try:
-            self._task = self._home.create_task(run, name=f"inngest {self.id}", context=self._context.copy())
+            self._task = shared.home.create_task(run, name=f"inngest {self.id}", context=shared.context.copy())
         except Exception as error:  # from a task factory of the user's, perhaps
             run.close()
-            self._to_connection.post(self._refuse, error)
+            self._post(self._end, self.set_exception, error)
         else:
             self._task.add_done_callback(self._task_ended)
+
+    async def _run(self) -> Outcome:
+        outcome = await self._shared.apps.run(self._invocation)
+        self._has_outcome = True
+        self._post(self._pass_on, outcome)  # a turn of this loop before the task's callbacks are called
+        return outcome
 
     def cancel_task(self) -> None:
         """Cancel the function."""
@@ -240,5 +265,10 @@ class _Call(asyncio.Future[Outcome]):
             self._task.cancel()
 
     def _task_ended(self, task: asyncio.Task[Outcome]) -> None:
+        self._task = None  # the frames of what it raised hold this object
+        if not self._has_outcome:
+            self._post(self._pass_on_failure, task)
+
+    def _post(self, call: Callable[..., object], *given: object) -> None:
         with contextlib.suppress(RuntimeError):  # the connection's loop is closed: the worker has ended
-            self._to_connection.post(self._pass_on, task)
+            self._shared.to_connection.post(call, *given)

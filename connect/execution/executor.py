@@ -2,7 +2,8 @@
 
 import abc
 import asyncio
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
 
 from connect.execution.invocation import Invocation
 from connect.execution.outcome import Outcome
@@ -32,23 +33,34 @@ class Executor(Protocol):
         """
 
 
+Ended: TypeAlias = Callable[[asyncio.Future[Any]], object]
+"""Called once with the future of a function, when that is done."""
+
+
 class DirectExecutor(abc.ABC):
     """An executor of the worker's own: what it is given begins without a task on the connection's loop that waits for it."""
 
     @abc.abstractmethod
-    def begin(self, invocation: Invocation) -> asyncio.Future[Outcome]:
+    def begin(self, invocation: Invocation, ended: Ended) -> asyncio.Future[Outcome]:
         """Begin the function; its outcome is the future's result, as that of `Executor.execute`. Raises nothing.
 
-        Cancelling the future stops the user's code. It ends once that has ended: cancelled, or with an outcome.
+        Cancelling the future stops the user's code. It ends once that has ended: cancelled, or with an outcome. *ended* is called
+        then, in the same turn of the loop if possible.
         """
 
     async def execute(self, invocation: Invocation) -> Outcome:
         """As `Executor.execute`."""
-        return await self.begin(invocation)
+        return await self.begin(invocation, ignore)
 
 
-def begun(executor: Executor, invocation: Invocation) -> asyncio.Future[Outcome]:
+def begun(executor: Executor, invocation: Invocation, ended: Ended) -> asyncio.Future[Outcome]:
     """Have *executor* run the function. On the connection's loop."""
     if isinstance(executor, DirectExecutor):
-        return executor.begin(invocation)
-    return asyncio.get_running_loop().create_task(executor.execute(invocation), name=invocation.request_id)
+        return executor.begin(invocation, ended)
+    task = asyncio.get_running_loop().create_task(executor.execute(invocation), name=invocation.request_id)
+    task.add_done_callback(ended)
+    return task
+
+
+def ignore(_: object) -> None:
+    """An `Ended`, for a future that is awaited."""

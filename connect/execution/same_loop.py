@@ -2,7 +2,7 @@
 
 import asyncio
 
-from connect.execution.executor import DirectExecutor
+from connect.execution.executor import DirectExecutor, Ended
 from connect.execution.function_watch import FunctionWatch
 from connect.execution.invocation import Invocation
 from connect.execution.load import Load
@@ -30,9 +30,11 @@ class SameLoop(DirectExecutor):
     async def start(self) -> None:
         """Nothing to do."""
 
-    def begin(self, invocation: Invocation) -> asyncio.Future[Outcome]:
+    def begin(self, invocation: Invocation, ended: Ended) -> asyncio.Future[Outcome]:
         """As `DirectExecutor.begin`."""
-        return asyncio.get_running_loop().create_task(self._run(invocation), name=invocation.request_id)
+        task = asyncio.get_running_loop().create_task(self._run(invocation), name=invocation.request_id)
+        task.add_done_callback(ended)
+        return task
 
     async def _run(self, invocation: Invocation) -> Outcome:
         self._watch.begin()

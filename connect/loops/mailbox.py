@@ -1,4 +1,4 @@
-"""A mailbox: calls for a loop on another thread. Calls that are posted in one turn of a loop wake that thread once."""
+"""A mailbox: calls for a loop on another thread. Calls that are posted together wake that loop once."""
 
 import asyncio
 import contextlib
@@ -12,14 +12,22 @@ class Mailbox:
 
     While the loop is blocked, at most *limit* calls wait (None: any number). Past that the oldest are dropped; *full* is called, on
     the posting thread, when that begins.
+
+    *poster*: the loop that posts, if nothing ever blocks it. *loop* is woken once the turn of that one is over, in which it mostly
+    has nothing more to do: while it has, both threads would wait for the interpreter's lock again and again.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, limit: int | None = None, full: Callable[[], object] | None = None
+        self,
+        loop: asyncio.AbstractEventLoop,
+        limit: int | None = None,
+        full: Callable[[], object] | None = None,
+        poster: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self._loop = loop
         self._limit = limit
         self._full = full
+        self._poster = poster
         # `maxlen` drops the oldest and adds the newest in one step: `_deliver`, on the other thread, finds as many as it counted.
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque(maxlen=limit)
         self._woken = False
@@ -33,20 +41,10 @@ class Mailbox:
         self._calls.append((call, arguments))
         if not self._woken:
             self._woken = True
-            self._wake_soon()
-
-    def _wake_soon(self) -> None:
-        """Wake the loop after the present turn of the posting one: by then that has nothing more to do, mostly, and both threads
-        would otherwise wait for the interpreter's lock again and again.
-        """
-        try:
-            poster = asyncio.get_running_loop()
-        except RuntimeError:  # a thread without a loop
-            poster = self._loop
-        if poster is self._loop or self._loop.is_closed():
-            self._wake()
-        else:
-            poster.call_soon(self._wake_later)
+            if self._poster is None:
+                self._wake()
+            else:
+                self._poster.call_soon(self._wake_later)
 
     def _wake(self) -> None:
         try:
