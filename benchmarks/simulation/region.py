@@ -334,9 +334,13 @@ class Socket:
 
     # -- the worker's end
 
-    async def send_together(self, frames: Sequence[bytes]) -> None:
+    def send_at_once(self, frames: Sequence[bytes]) -> bool:
         for frame in frames:
             self._loop.call_later(self._network.rtt / 2, self._answer, frame)
+        return True
+
+    async def send_together(self, frames: Sequence[bytes]) -> None:
+        self.send_at_once(frames)
 
     async def receive(self) -> aiohttp.WSMessage:
         return await self._incoming.get()
