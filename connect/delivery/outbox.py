@@ -46,6 +46,8 @@ class _Kicked(Exception):  # noqa: N818 - the happening's name
 
 @dataclass(slots=True)
 class _Reply:
+    """`made_at`: when it was made; of one that is delivered, when it was. By the loop's clock."""
+
     body: bytes
     made_at: float
 
@@ -147,7 +149,8 @@ class Outbox:
             return
         self._release(request_id)
         if len(reply.body) <= self._room():
-            self._remembered[request_id] = _Reply(reply.body, self._loop.time())
+            reply.made_at = self._loop.time()
+            self._remembered[request_id] = reply
             self._remembered_size += len(reply.body)
             self._shrink_memories()
 
