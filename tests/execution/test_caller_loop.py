@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import inngest
 import pytest
@@ -255,3 +256,83 @@ async def test_what_outlives_the_connection_ends_in_silence(caplog: pytest.LogCa
     await asyncio.sleep(0)
     gc.collect()
     assert not caplog.records
+
+
+# -- from one loop to the other ------------------------------------------------------------------------------------------------
+
+
+class Hop:
+    """Functions that are begun together on the connection's loop, and when each was told to have ended."""
+
+    def __init__(self, executor: CallerLoop, away: asyncio.AbstractEventLoop) -> None:
+        self._executor = executor
+        self._away = away
+        self.told: dict[str, float] = {}
+        self.over = threading.Event()
+
+    def begin(self, *slugs: str) -> None:
+        """Return at once; `over` is set when the last has ended."""
+
+        def ended(request_id: str) -> None:
+            self.told[request_id] = time.monotonic()
+            if len(self.told) == len(slugs):
+                self.over.set()
+
+        def all_of_them() -> None:
+            for number, slug in enumerate(slugs):
+                request = invocation(f"app-{slug}", request_id=f"r-{number}")
+                self._executor.begin(request, lambda _, request_id=request.request_id: ended(request_id))  # type: ignore[misc]
+
+        self._away.call_soon_threadsafe(all_of_them)
+
+    async def wait(self) -> None:
+        assert await asyncio.to_thread(self.over.wait, PATIENCE)
+
+
+async def test_functions_that_begin_in_one_turn_wake_the_callers_loop_once(
+    caller: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = asyncio.get_running_loop()
+    wake, wakes = home.call_soon_threadsafe, list[str]()
+
+    def counted(call: Any, *given: Any, **named: Any) -> asyncio.Handle:
+        wakes.append(getattr(call, "__qualname__", ""))
+        return wake(call, *given, **named)
+
+    hop = Hop(caller.executor(make_apps(where=where)), caller.away)
+    monkeypatch.setattr(home, "call_soon_threadsafe", counted)
+    hop.begin(*["where"] * 50)
+    await hop.wait()
+    assert wakes.count("Mailbox._deliver") == 1
+
+
+async def test_a_function_takes_no_task_of_the_connections_loop(caller: Room) -> None:
+    made: list[str] = []
+
+    def make(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        made.append(coroutine.__qualname__)
+        return asyncio.Task(coroutine, loop=loop, **options)
+
+    hop = Hop(caller.executor(make_apps(where=where)), caller.away)
+    caller.away.set_task_factory(make)
+    hop.begin("where", "where")
+    await hop.wait()
+    caller.away.set_task_factory(None)
+    assert made == []
+
+
+async def test_an_outcome_is_passed_on_before_the_next_function_blocks_the_loop(caller: Room) -> None:
+    """Also where that runs in the very next turn."""
+    freed: list[float] = []
+
+    async def block(ctx: inngest.Context) -> None:
+        [first] = [task for task in asyncio.all_tasks() if task.get_name() == "inngest r-0"]
+        while not first.done():  # noqa: ASYNC110 - each turn counts
+            await asyncio.sleep(0)
+        time.sleep(0.3)  # noqa: ASYNC251 - that is the point
+        freed.append(time.monotonic())
+
+    hop = Hop(caller.executor(make_apps(where=where, block=block)), caller.away)
+    hop.begin("where", "block")
+    await hop.wait()
+    assert hop.told["r-0"] < freed[0]
