@@ -14,6 +14,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, ParamSpec, Self, TypeVar, cast
 
+from connect import late_certificates as late_certificates  # first: it imports aiohttp
 from connect.claim import claimed
 from connect.configuration import Configuration, resolve
 from connect.connection import Connection

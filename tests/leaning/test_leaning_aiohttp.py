@@ -2,6 +2,8 @@
 
 import importlib.metadata
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +20,14 @@ try:
     from aiohttp.client import WebSocketWriter
 except ImportError as error:
     pytest.fail(f"{AIOHTTP}: {error}; what these tests put another writer in place of", pytrace=False)
+
+
+CONTEXTS = """
+import ssl
+from connect import connect
+from aiohttp import connector
+print(*(type(each).__name__ for each in vars(connector).values() if isinstance(each, ssl.SSLContext)))
+"""
 
 
 class Hidden:
@@ -158,3 +168,8 @@ async def test_the_installed_aiohttp_asks_our_connector(monkeypatch: pytest.Monk
     async with connected() as (socket, _):
         await socket.close()
     assert made == [None], f"{AIOHTTP}: it no longer asks a connector for connections by `_create_connection`"
+
+
+def test_the_installed_aiohttp_reads_certificates_as_late_as_it_is_told() -> None:
+    ran = subprocess.run([sys.executable, "-c", CONTEXTS], capture_output=True, text=True, check=True)  # noqa: S603
+    assert set(ran.stdout.split()) == {"LateContext"}, AIOHTTP
