@@ -30,7 +30,7 @@ from connect.secrets import Keyring, Secret, SigningKey, without_passwords
 from connect.transport.api import Api, gateway_endpoint
 from connect.transport.network import Reach, internet
 from connect.transport.proxies import Proxies
-from connect.transport.registration import Registration
+from connect.transport.registration import Registration, system_attributes
 from connect.transport.websocket import host_of
 from connect.watching.http import address
 from statecharts import library
@@ -108,7 +108,7 @@ def resolve(options: Options) -> Configuration:
             framework=apps.framework,
             sdk_language=apps.sdk_language,
             sdk_version=apps.sdk_version,
-            system=sdk.system_attributes(),
+            system=system_attributes(),
             environment=environment,
             max_worker_concurrency=_concurrency(options.max_worker_concurrency, apps),
             started_at=time.time(),

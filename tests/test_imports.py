@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 OURS = {"connect", "statecharts"}
-NEEDED = {"aiohttp", "google", "psutil", "statemachine", "tenacity"}
+NEEDED = {"aiohttp", "google", "statemachine", "tenacity"}
 """`google` is protobuf."""
 BROUGHT = {"aiohappyeyeballs", "aiosignal", "attr", "frozenlist", "multidict", "propcache", "yarl"}
 """By aiohttp."""

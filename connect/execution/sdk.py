@@ -11,13 +11,11 @@ from __future__ import annotations  # some annotations name what an unsupported 
 import asyncio
 import inspect
 import os
-import platform
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-import psutil
 import pydantic_core
 
 from connect import wire
@@ -346,13 +344,6 @@ def _reported(response: sdk_internals.CommResponse) -> tuple[str, str]:
 def is_dev_variable_set() -> bool:
     """Whether `INNGEST_DEV` puts a client into development mode that was made without `is_production`."""
     return os.environ.get("INNGEST_DEV", "").strip().lower() not in ("", "0", "false")
-
-
-def system_attributes() -> wire.SystemAttributes:
-    """This machine's cores, memory and system, which WORKER_CONNECT carries and the dashboard shows."""
-    return wire.SystemAttributes(
-        cpu_cores=psutil.cpu_count() or 1, mem_bytes=psutil.virtual_memory().total, os=platform.system().lower()
-    )
 
 
 def _whole_number(variable: str) -> int | None:

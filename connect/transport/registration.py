@@ -1,13 +1,19 @@
 """WORKER_CONNECT: the message that registers a worker and its functions with a gateway (PROTOCOL.md §4.5)."""
 
+import os
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from connect import wire
 from connect.transport.api import Grant
 from connect.wire.codec import Kind, encode
+
+_MEMORY: Final = Path("/proc/meminfo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +51,18 @@ class Registration:
             max_worker_concurrency=self.max_worker_concurrency,
         )
         return encode(Kind.WORKER_CONNECT, message)
+
+
+def system_attributes() -> wire.SystemAttributes:
+    """This machine's cores, memory and system, as the dashboard shows them."""
+    return wire.SystemAttributes(cpu_cores=os.cpu_count() or 1, mem_bytes=_memory_bytes(), os=platform.system().lower())
+
+
+def _memory_bytes() -> int:
+    try:
+        with _MEMORY.open("rb") as meminfo:
+            return int(meminfo.readline().split()[1]) * 1024
+    except (OSError, ValueError, IndexError):  # not on Linux
+        import psutil  # takes 7 ms
+
+        return psutil.virtual_memory().total

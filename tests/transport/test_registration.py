@@ -1,14 +1,18 @@
 """WORKER_CONNECT: what a worker says of itself, on each link."""
 
 import datetime
+import sys
 from dataclasses import replace
+from pathlib import Path
 
+import psutil
 import pytest
 
 from connect import wire
 from connect.secrets import Secret
+from connect.transport import registration as module
 from connect.transport.api import Grant
-from connect.transport.registration import Registration
+from connect.transport.registration import Registration, system_attributes
 from connect.wire.codec import Kind
 
 STARTED = datetime.datetime(2026, 1, 2, 3, 4, 5, 678_000, datetime.UTC)
@@ -78,3 +82,21 @@ def test_each_link_has_its_own_connection_and_tokens(registration: Registration)
     assert (first.connection_id, second.connection_id) == ("01CONNECTION", "01OTHER")
     assert second.auth_data.session_token == "other"
     assert first.started_at == second.started_at
+
+
+def test_this_machine_is_described() -> None:
+    system = system_attributes()
+    assert system.cpu_cores >= 1
+    assert system.mem_bytes > 1024**2
+    assert system.os == sys.platform or system.os in ("darwin", "windows")
+
+
+@pytest.mark.parametrize("meminfo", [None, b"", b"MemTotal:", b"MemTotal: much kB"])
+def test_its_memory_is_what_psutil_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, meminfo: bytes | None) -> None:
+    """Also where /proc has none of it: on macOS and Windows, and in some sandboxes."""
+    total = psutil.virtual_memory().total
+    assert system_attributes().mem_bytes == total
+    if meminfo is not None:
+        (tmp_path / "meminfo").write_bytes(meminfo)
+    monkeypatch.setattr(module, "_MEMORY", tmp_path / "meminfo")
+    assert system_attributes().mem_bytes == total
