@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from connect.deadlines import Deadlines
     from connect.errors import ConfigurationError, ConnectError
     from connect.execution import Executor, Invocation, Outcome
-    from connect.status import ConnectionState, InFlight, LinkStatus, ProcessStatus, Status, Transition
+    from connect.state import ConnectionState, Transition
+    from connect.status import InFlight, LinkStatus, ProcessStatus, Status
     from connect.worker import WorkerConnection, connect
 
 __all__ = [
@@ -45,7 +46,7 @@ __all__ = [
 _HOMES = {
     "ConfigurationError": "errors",
     "ConnectError": "errors",
-    "ConnectionState": "status",
+    "ConnectionState": "state",
     "Deadlines": "deadlines",
     "Executor": "execution",
     "InFlight": "status",
@@ -54,11 +55,12 @@ _HOMES = {
     "Outcome": "execution",
     "ProcessStatus": "status",
     "Status": "status",
-    "Transition": "status",
+    "Transition": "state",
     "WorkerConnection": "worker",
     "connect": "worker",
 }
 """The module of each name. It is imported when a name of it is asked for: the command must take signals before that."""
+
 
 if not TYPE_CHECKING:  # a type checker would take it to have every name
 

@@ -1,7 +1,6 @@
 """Configuration: what the options, the clients and the environment come to, checked once, before anything is dialled."""
 
 import asyncio
-import importlib.metadata
 import os
 import random
 import signal
@@ -14,9 +13,7 @@ from functools import partial
 from ssl import PROTOCOL_TLS_SERVER, SSLContext
 from typing import TYPE_CHECKING, Final, get_args
 
-import tenacity
-
-from connect import origins
+from connect import origins, retry_policy
 from connect.backoff import Backoff
 from connect.deadlines import Deadlines
 from connect.errors import ConfigurationError, LinkLost, ProtocolError
@@ -32,7 +29,6 @@ from connect.transport.network import Reach, internet
 from connect.transport.proxies import Proxies
 from connect.transport.registration import Registration, system_attributes
 from connect.transport.websocket import host_of
-from connect.watching.http import address
 from statecharts import library
 
 if TYPE_CHECKING:
@@ -118,7 +114,7 @@ def resolve(options: Options) -> Configuration:
         processes=processes,
         http=_http(options.http, options.status_page),
         rng=rng,
-        sleep=asyncio.sleep if options.retry is None else _sleep_of(options.retry),
+        sleep=asyncio.sleep if options.retry is None else retry_policy.sleep_of(options.retry),
     )
 
 
@@ -137,7 +133,7 @@ def _check_values(options: Options) -> None:
             none = "no limit" if name == "shutdown_timeout" else "no warning"
             raise ConfigurationError(f"{name} is {value}: it must not be negative, and None is {none}", name)
     if options.retry is not None:
-        _check_policy(options.retry)
+        retry_policy.check(options.retry)
 
 
 def _check_types(options: Options) -> None:
@@ -213,7 +209,11 @@ def _processes(options: Options, numbers: Iterable[int]) -> "PoolSettings | None
 def _http(http: str | None, status_page: bool) -> tuple[str, int] | None:
     if status_page and not http:
         raise ConfigurationError("status_page needs an address: pass http=HOST:PORT, such as 127.0.0.1:9090")
-    return address(http) if http else None
+    if not http:
+        return None
+    from connect.watching.http import address  # imported only for workers that serve HTTP
+
+    return address(http)
 
 
 def _keyring(known: sdk.Apps, primary: str | None, fallback: str | None, env: str | None) -> Keyring:
@@ -341,31 +341,6 @@ def _text(url: object) -> str:
     if not isinstance(url, str):
         raise TypeError(f"rewrite_gateway_endpoint returned a {type(url).__name__}, not an address")
     return url
-
-
-def _check_policy(retry: tenacity.AsyncRetrying) -> None:
-    if not isinstance(retry, tenacity.AsyncRetrying):
-        kind = type(retry).__name__
-        why = ", which blocks the event loop while it waits" if isinstance(retry, tenacity.Retrying) else ""
-        raise ConfigurationError(f"retry is a {kind}{why}: pass a tenacity.AsyncRetrying")
-    if unknown := [name for name in ("sleep", "stop", "wait") if not hasattr(retry, name)]:
-        installed = importlib.metadata.version("tenacity")
-        raise ConfigurationError(
-            f"retry: a policy of tenacity {installed} has no {', '.join(unknown)}: leave retry out"
-        )
-    if retry.stop is not tenacity.stop_never:
-        raise ConfigurationError(
-            "retry has a stop condition, but a worker never gives up: leave `stop` out of the policy"
-        )
-
-
-def _sleep_of(retry: tenacity.AsyncRetrying) -> Callable[[float], Awaitable[None]]:
-    async def sleep(seconds: float) -> None:
-        waited = retry.sleep(seconds)
-        if waited is not None:
-            await waited
-
-    return sleep
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -6,6 +6,7 @@ the few methods that other threads may call say so. A report about a link that i
 """
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from connect.backoff import wait_by_cause
 from connect.configuration import Configuration
@@ -25,12 +26,14 @@ from connect.log_format import REPEATS, described
 from connect.loops.timers import Timer
 from connect.redaction import logger
 from connect.requests import Requests
-from connect.snapshot import snapshot
-from connect.status import ConnectionState, Status
+from connect.state import ConnectionState
 from connect.transport.network import Network
 from statecharts import Bound, Unexpected
 from statecharts import Connection as ConnectionChart
 from statecharts.runner import Move
+
+if TYPE_CHECKING:
+    from connect.status import Status
 
 log = logger("connect")
 
@@ -188,8 +191,11 @@ class Connection:
         """The worker takes work: ACTIVE, or DRAINING while a replacement is made. From any thread."""
         return self.state is ConnectionState.ACTIVE or (self.state is ConnectionState.DRAINING and not self.is_closing)
 
-    def status(self) -> Status:
+    def status(self) -> "Status":
         """A snapshot, from any thread (see `connect.snapshot`)."""
+        from connect.snapshot import snapshot  # not imported at the start: it takes 5 ms
+        from connect.status import Status
+
         if not self._assembled:
             return Status(state=self.state, is_closing=self.is_closing)
         return snapshot(

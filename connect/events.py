@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal
 
-from connect.status import ConnectionState
+from connect.state import ConnectionState
 
 
 @dataclass(frozen=True, kw_only=True)

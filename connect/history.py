@@ -5,7 +5,7 @@ from typing import Final
 
 from connect.events import StateChanged
 from connect.listeners import Listeners
-from connect.status import ConnectionState, Transition
+from connect.state import ConnectionState, Transition
 
 KEPT: Final = 50
 """Changes of state that are kept, the newest."""

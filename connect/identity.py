@@ -6,6 +6,7 @@ import platform
 import socket
 import time
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import aiohttp
 
@@ -14,7 +15,10 @@ from connect.execution import Executor
 from connect.execution.load import Load, Loaded
 from connect.redaction import logger, peer_text
 from connect.secrets import without_passwords
-from connect.status import Status, WorkerInfo
+from connect.worker_info import WorkerInfo
+
+if TYPE_CHECKING:
+    from connect.status import Status
 
 log = logger("connect")
 
@@ -57,7 +61,7 @@ def log_start(known: Configuration) -> None:
     )
 
 
-def completed(status: Status, info: WorkerInfo, executor: Executor | None) -> Status:
+def completed(status: "Status", info: WorkerInfo, executor: Executor | None) -> "Status":
     """*status* of a connection, with what the worker around it knows."""
     load = executor.load if isinstance(executor, Loaded) else Load()
     return replace(status, worker=info, uptime=max(0.0, time.time() - info.started_at), **vars(load))

@@ -1,27 +1,11 @@
-"""The status of a worker at one moment, as frozen data. It holds no secret."""
+"""The status of a worker at one moment, as frozen data. It holds no secret. It is imported when a status is first asked for."""
 
-import enum
 from dataclasses import dataclass
 
-
-class ConnectionState(enum.Enum):
-    """The state of a worker: the outermost state of the connection chart.
-
-    `get_state()` never returns CLOSING or PAUSED. They are here for programs that were written for the official client:
-    `wait_for_state(CLOSING)` waits until a shutdown has begun.
-    """
-
-    CONNECTING = "CONNECTING"
-    ACTIVE = "ACTIVE"
-    DRAINING = "DRAINING"
-    RECONNECTING = "RECONNECTING"
-    CLOSED = "CLOSED"
-
-    CLOSING = "CLOSING"
-    PAUSED = "PAUSED"
-
-    def __str__(self) -> str:
-        return self.value
+from connect.state import ConnectionState as ConnectionState
+from connect.state import Transition as Transition
+from connect.worker_info import AppInfo as AppInfo
+from connect.worker_info import WorkerInfo as WorkerInfo
 
 
 @dataclass(frozen=True)
@@ -54,16 +38,6 @@ class LinkStatus:
 
 
 @dataclass(frozen=True)
-class Transition:
-    """A change of state; `at` is Unix time in seconds."""
-
-    at: float
-    from_state: ConnectionState | None
-    to_state: ConnectionState
-    event: str
-
-
-@dataclass(frozen=True)
 class ThreadStatus:
     """The threads for sync functions. `waiting`: calls that wait for one now. `waited`: calls that ever had to."""
 
@@ -90,38 +64,6 @@ class ProcessStatus:
     restarts: int
     threads: ThreadStatus | None = None
     loop_blocks: int = 0
-
-
-@dataclass(frozen=True)
-class AppInfo:
-    """An app of this worker, with the ids of its functions as requests name them, those of `on_failure` too."""
-
-    app_id: str
-    version: str | None
-    functions: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class WorkerInfo:
-    """Which worker this is: nothing of it changes while it runs.
-
-    `api` is the server's address; `mode` is "cloud" or "dev"; `started_at` is Unix time in seconds. `version` is this package's,
-    `sdk_version` that of `inngest`.
-    """
-
-    instance_id: str
-    host: str
-    pid: int
-    apps: tuple[AppInfo, ...]
-    api: str
-    mode: str
-    env: str | None
-    isolation: str
-    version: str
-    sdk_version: str
-    python_version: str
-    aiohttp_version: str
-    started_at: float
 
 
 @dataclass(frozen=True)

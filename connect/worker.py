@@ -20,22 +20,22 @@ from connect.configuration import Configuration, resolve
 from connect.connection import Connection
 from connect.errors import ConfigurationError, LinkLost
 from connect.events import Closed, Draining, Event, StateChanged
-from connect.execution.app_lookup import importing_apps
 from connect.execution.ending import SECONDS
+from connect.execution.importing import importing_apps
 from connect.identity import completed, identity
 from connect.isolation import executor_for
 from connect.listeners import Listeners
 from connect.loops import forks, signals
 from connect.loops.garbage import start_left_out
-from connect.loops.loop import call_soon, new_loop, run_until_done
+from connect.loops.loop import call_soon, dispose, new_loop, run_until_done
 from connect.options import Options, arguments, signature
 from connect.redaction import logger
-from connect.status import ConnectionState, Status
-from connect.watching.http import monitored
+from connect.state import ConnectionState
 
 if TYPE_CHECKING:
     from connect.execution import Executor
     from connect.execution.process_pool import ProcessPool
+    from connect.status import Status
 
 E = TypeVar("E", bound=Event)
 P = ParamSpec("P")
@@ -129,7 +129,7 @@ class WorkerConnection:
                 run_until_done(loop, self._live(connection), connection.loop_stopped)
             except BaseException as raised:  # handed over to start()
                 error = raised
-            _dispose(loop)
+            dispose(loop)
             self._tell_end(SECONDS)
             call_soon(home, functools.partial(_resolve, ended, error))  # if it is closed, `start()` was abandoned
 
@@ -142,11 +142,19 @@ class WorkerConnection:
         self._loop = asyncio.get_running_loop()
         if self._closing:
             connection.close()
-        status_page, functions = self._known.options.status_page, self._known.apps.function_ids
         with self._beside():
-            async with monitored(self, self._known.http, status_page=status_page, functions=functions):
+            async with self._served():
                 with start_left_out():
                     await connection.run()
+
+    def _served(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Serves the HTTP port while the block runs, if there is one."""
+        known = self._known
+        if known.http is None:
+            return contextlib.nullcontext()
+        from connect.watching.http import monitored  # imported only for workers that serve HTTP
+
+        return monitored(self, known.http, status_page=known.options.status_page, functions=known.apps.function_ids)
 
     def _end(self) -> None:
         if not self._ended:
@@ -313,8 +321,10 @@ class WorkerConnection:
         """
         return self._listeners.events()
 
-    def status(self) -> Status:
+    def status(self) -> "Status":
         """A snapshot of the worker, taken now. It holds no secret."""
+        from connect.status import Status  # not imported at the start: it takes 5 ms
+
         connection = self._connection
         status = connection.status() if connection else Status(state=self.get_state(), is_closing=self.is_closing)
         return completed(replace(status, state=self.get_state()), self._identity, self._executor)
@@ -388,14 +398,3 @@ def _resolve(future: asyncio.Future[None], error: BaseException | None) -> None:
         future.set_exception(error)
     else:
         future.set_result(None)
-
-
-def _dispose(loop: asyncio.AbstractEventLoop) -> None:
-    """Close *loop* without waiting for what cannot be cancelled: a name look-up can hang in a thread for half a minute."""
-    tasks = asyncio.all_tasks(loop)
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
-    loop.run_until_complete(loop.shutdown_asyncgens())
-    loop.close()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from connect.gateway import Gateway, in_thread
+
 OURS = {"connect", "statecharts"}
 NEEDED = {"aiohttp", "google", "statemachine", "tenacity"}
 """`google` is protobuf."""
@@ -21,6 +23,18 @@ client = inngest.Inngest(app_id="shop", is_production=False)
 @client.create_function(fn_id="greet", trigger=inngest.TriggerEvent(event="shop/greet"))
 async def greet(ctx): return "hello"
 apps = [(client, [greet])]
+"""
+LATER = {
+    *("connect.execution.app_lookup", "connect.snapshot", "connect.status", "connect.transport.tunnel"),
+    *("connect.watching", "ctypes", "psutil"),
+}
+"""What a worker that is given its apps needs after it is ready, or never."""
+READY = """\
+import asyncio
+from connect import ConnectionState, connect
+async def main():
+    async with connect(apps): pass
+asyncio.run(main())
 """
 STARTED = """\
 import sys
@@ -78,6 +92,14 @@ def test_a_worker_made_in_code_needs_no_more(shop: Path) -> None:
     made = imported(FUNCTION + "from connect import connect\nconnect(apps)", cwd=shop)
 
     assert not made & heavy()
+
+
+def test_until_it_is_ready_a_worker_imports_none_of_what_can_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    with in_thread(Gateway()) as gateway:
+        monkeypatch.setenv("INNGEST_DEV", gateway.url)
+        made, ready = modules(FUNCTION + "from connect import connect"), modules(FUNCTION + READY)
+    assert not ready & LATER
+    assert {name for name in ready - made if name.startswith(("connect.", "statecharts."))} == set()
 
 
 def test_the_command_run_brings_typer_alone(shop: Path) -> None:

@@ -5,7 +5,6 @@ good. Where the C library has no `malloc_trim`, such as on macOS or with musl, n
 """
 
 import asyncio
-import ctypes
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -22,7 +21,6 @@ class Heap:
     """Counts what is freed, and trims the heap of the process now and then. On one loop only."""
 
     def __init__(self) -> None:
-        self._trim = _malloc_trim()
         self._freed = 0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -31,21 +29,24 @@ class Heap:
         if size < LARGE:
             return
         self._freed += size
-        if self._freed >= ENOUGH and self._trim and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(TRIM_SECONDS, self._give_back, self._trim)
+        if self._freed >= ENOUGH and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(TRIM_SECONDS, self._give_back)
 
     def stop(self) -> None:
         """Trim no more."""
         if self._timer:
             self._timer.cancel()
 
-    def _give_back(self, trim: Callable[[int], int]) -> None:
+    def _give_back(self) -> None:
         self._timer, self._freed = None, 0
-        # It takes 13 ms for 125 MB, and lets Python run meanwhile.
-        threading.Thread(target=trim, args=(0,), name="connect-heap", daemon=True).start()
+        if trim := _malloc_trim():
+            # It takes 13 ms for 125 MB, and lets Python run meanwhile.
+            threading.Thread(target=trim, args=(0,), name="connect-heap", daemon=True).start()
 
 
 def _malloc_trim() -> Callable[[int], int] | None:
+    import ctypes  # not imported at the start: few workers free so much
+
     try:
         trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
     except (OSError, AttributeError, TypeError):

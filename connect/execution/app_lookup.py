@@ -1,6 +1,5 @@
 """Finds the user's apps by name: `"MODULE:APPS"`."""
 
-import contextvars
 import importlib
 import inspect
 import os
@@ -13,10 +12,8 @@ from typing import Any, Final
 
 from connect.errors import ConfigurationError
 from connect.execution import app_names, app_shape, sdk_http
+from connect.execution.importing import importing_apps as importing_apps
 from connect.log_format import described
-
-importing_apps: contextvars.ContextVar[bool] = contextvars.ContextVar("importing_apps", default=False)
-"""True while the user's module is imported. A worker must not be started then: `start()` would run inside the import for ever."""
 
 _NOT_THE_USERS: Final = (
     *(sysconfig.get_path(each) + os.sep for each in ("stdlib", "purelib", "platlib")),

@@ -20,12 +20,12 @@ import pydantic_core
 
 from connect import wire
 from connect.errors import ConfigurationError
-from connect.execution import app_lookup, app_shape, failures, sdk_internals, tracebacks
+from connect.execution import app_shape, failures, sdk_internals, tracebacks
 from connect.execution.function_guard import Attempt, current_attempt, guarded, is_run_by_a_task, pass_ctrl_c_on
 from connect.execution.function_watch import execution
 from connect.execution.outcome import DONE, ERROR, NOT_COMPLETED, Outcome, failure
 from connect.execution.thread_pool import ThreadPool
-from connect.status import AppInfo, ThreadStatus
+from connect.worker_info import AppInfo
 
 if TYPE_CHECKING:
     import inngest
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from connect.execution.invocation import Invocation
     from connect.execution.span_interface import Spans
     from connect.execution.thread_waits import ThreadWaits
+    from connect.status import ThreadStatus
 
 App: TypeAlias = "tuple[inngest.Inngest, Sequence[inngest.Function[Any]]]"
 AppsArgument: TypeAlias = "str | App | Sequence[App]"
@@ -203,6 +204,8 @@ def load(apps: AppsArgument, signing_key: str | None = None) -> Apps:
     *signing_key* is for clients that have none. Raises: ConfigurationError: the message says what is wrong with the apps.
     """
     if isinstance(apps, str):
+        from connect.execution import app_lookup  # not imported at the start of a worker that is given its apps
+
         found = app_lookup.find(apps)
     elif wrong := app_shape.problem(apps, "apps"):
         raise ConfigurationError(": ".join(filter(None, wrong[:2])), option="apps")

@@ -67,6 +67,17 @@ def run_until_done(
     return task.result()
 
 
+def dispose(loop: asyncio.AbstractEventLoop) -> None:
+    """Close *loop* without waiting for what cannot be cancelled: a name look-up can hang in a thread for half a minute."""
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+
+
 def freeze_imported_objects() -> None:
     """Keep the garbage collector from walking through what is imported, which stays for good.
 

@@ -31,7 +31,6 @@ from connect.transport.answers import retry_after
 from connect.transport.connector import forwarding, link_lost
 from connect.transport.failures import why
 from connect.transport.progress import Progress
-from connect.transport.tunnel import login_refused
 
 GATEWAY_PATH: Final = "/v0/connect"
 PIECE_BYTES: Final = 64 * 1024
@@ -146,6 +145,8 @@ class Api:
         finally:
             pieces.release()
         if response.status == 407 and forwarded.by:
+            from connect.transport.tunnel import login_refused  # not imported at the start: few workers need it
+
             raise LinkLost(f"cannot reach {shown}: it {login_refused(forwarded.by, '407')}")
         if response.status != 200:
             refusal = self._refusal(what, shown, response.status, body.content, bearer)

@@ -21,7 +21,6 @@ from connect.transport.conversation import Conversation, ProxyFailed
 from connect.transport.names import Found, Names
 from connect.transport.progress import still_missing
 from connect.transport.proxies import Proxies, Proxy
-from connect.transport.tunnel import dig
 
 P = TypeVar("P", bound=asyncio.Protocol)
 Stage = Literal["name", "port", "proxy", "tls"]
@@ -155,6 +154,8 @@ class Route:
             return await self._speak(opened, to, to, make)
         if forwards:
             return await self._speak(opened, proxy.address, proxy, make)
+        from connect.transport.tunnel import dig  # not imported at the start: few workers need it
+
         still_missing(f"{proxy} made no connection to {to}")
         _, talk = await self._speak(opened, proxy.address, proxy, Conversation)
         try:

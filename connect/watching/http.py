@@ -56,18 +56,15 @@ def is_loopback(host: str) -> bool:
 
 @contextlib.asynccontextmanager
 async def monitored(
-    worker: "Source", http: tuple[str, int] | None, *, status_page: bool = False, functions: Collection[str] = ()
+    worker: "Source", http: tuple[str, int], *, status_page: bool = False, functions: Collection[str] = ()
 ) -> AsyncIterator[None]:
-    """Serve *worker* at this host and port while the block runs, with *status_page* the live page too. None: serve nothing.
+    """Serve *worker* at this host and port while the block runs, with *status_page* the live page too.
 
     *functions*: ids of the worker's functions, for the metrics.
 
     Raises: ConfigurationError: the port is taken, or the host is not one of this machine.
     """
-    if http is None:
-        yield
-        return
-    from connect.watching.metrics import Metrics  # this and aiohttp.web take 60 ms, which a worker without HTTP saves
+    from connect.watching.metrics import Metrics  # this and aiohttp.web take 60 ms, and `address` needs neither
 
     host, port = http
     metrics = Metrics(worker, functions)

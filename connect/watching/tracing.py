@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from connect import events
 from connect.execution.otel_spans import LONGEST, Executions, Span, SpanKind, StatusCode, tracer
-from connect.status import ConnectionState
+from connect.state import ConnectionState
 
 if TYPE_CHECKING:
     from connect.execution.sdk import Apps

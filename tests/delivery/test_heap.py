@@ -1,6 +1,7 @@
 """Freed memory is given back some time after enough of it was freed in large blocks, and not more often."""
 
 import asyncio
+import ctypes
 import threading
 
 import pytest
@@ -47,7 +48,10 @@ async def test_nothing_is_trimmed_after_the_end(trims: list[str]) -> None:
 
 
 async def test_without_malloc_trim_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.ctypes, "CDLL", lambda _: object())
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+    monkeypatch.setattr(module, "TRIM_SECONDS", 0.02)
     heap = Heap()
     heap.freed(ENOUGH)
-    assert heap._timer is None
+    await asyncio.sleep(0.1)
+    assert not [thread for thread in threading.enumerate() if thread.name == "connect-heap"]
+    assert module._malloc_trim() is None

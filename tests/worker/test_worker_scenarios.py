@@ -369,16 +369,16 @@ async def eventful_life(gw: Gateway, held: Held, worker: Running) -> None:
 async def test_clean_up_on_termination_leaves_no_task_timer_socket_or_thread(
     gw: Gateway, held: Held, start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The connection's loop is empty at the end: `_dispose` has nothing to cancel."""
+    """The connection's loop is empty at the end: `dispose` has nothing to cancel."""
     gw.heartbeat_interval = "1s"
     left: list[Any] = []
-    dispose = connect.worker._dispose
+    dispose = connect.worker.dispose
 
     def look(loop: Any) -> None:
         left.extend(asyncio.all_tasks(loop))
         dispose(loop)
 
-    monkeypatch.setattr(connect.worker, "_dispose", look)
+    monkeypatch.setattr(connect.worker, "dispose", look)
     tasks, open_sockets, threads = asyncio.all_tasks(), sockets(), set(threading.enumerate())
     worker = await start()
     await eventful_life(gw, held, worker)
