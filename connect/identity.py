@@ -1,5 +1,6 @@
 """Which worker this is: what its status, its metrics and its first log line say of it. It holds no secret."""
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -67,6 +68,7 @@ def completed(status: "Status", info: WorkerInfo, executor: Executor | None) -> 
     return replace(status, worker=info, uptime=max(0.0, time.time() - info.started_at), **vars(load))
 
 
+@functools.cache
 def _version() -> str:
     try:
         return importlib.metadata.version("statechart-connect")
