@@ -6,8 +6,7 @@ as an event. What the gateway sends is `connect.frames`' to take.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from connect import wire
 from connect.deadlines import Deadlines
@@ -37,8 +36,7 @@ if TYPE_CHECKING:
 log = logger("connect.link")
 
 
-@dataclass(frozen=True)
-class LinkSettings:
+class LinkSettings(NamedTuple):
     """What is the same for every link of a worker."""
 
     network: Network

@@ -1,15 +1,13 @@
 """What a link is told when it is made, and what it tells to which parts of the worker. `L` is the link's own class."""
 
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from connect import wire
 
 L = TypeVar("L", contravariant=True)
 
 
-@dataclass(frozen=True)
-class Dial:
+class Dial(NamedTuple):
     """One attempt: which groups to avoid, and how long to wait for READY (seconds)."""
 
     exclude: frozenset[str]

@@ -8,7 +8,7 @@ import inspect
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from statemachine import StateChart
 
@@ -19,8 +19,7 @@ from statecharts.runner import Move, Report, Runner, Unexpected
 Guard = tuple[str, bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """A candidate transition: guards that must hold, the new state (None: stay), the actions in order."""
 
     guards: tuple[Guard, ...]

@@ -5,8 +5,7 @@
 
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from statemachine import StateChart
 
@@ -16,8 +15,7 @@ from statecharts.model import ChartModel
 _CONVENTIONS = ("on_", "before_", "after_", "prepare_")
 
 
-@dataclass(frozen=True, slots=True)
-class Unexpected:
+class Unexpected(NamedTuple):
     """An event that the present state does not expect, and the events that it would have allowed."""
 
     chart: str
@@ -33,8 +31,7 @@ class Unexpected:
 Report: TypeAlias = Callable[[Unexpected], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(NamedTuple):
     """A transition that was taken: its event ("" for an eventless one) and the states' names, outermost first."""
 
     event: str

@@ -3,10 +3,9 @@
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import aiohttp
 
@@ -47,8 +46,7 @@ def _unix_time(date: str) -> float | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """The body of an answer. `flaw` says why `content` is not all of it; "": it is."""
 
     content: bytes

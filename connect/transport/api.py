@@ -8,8 +8,7 @@ import asyncio
 import json
 import urllib.parse
 from collections.abc import AsyncIterator, Collection
-from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import aiohttp
 from google.protobuf.message import DecodeError, Message
@@ -39,8 +38,7 @@ PIECE_BYTES: Final = 64 * 1024
 M = TypeVar("M", bound=Message)
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """The answer to a start request: which gateway to dial, and the tokens to show it. `endpoint` is as the server sent it."""
 
     connection_id: str

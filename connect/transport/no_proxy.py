@@ -5,7 +5,7 @@ import ipaddress
 import re
 import urllib.parse
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from connect.transport.address import Address
 
@@ -15,8 +15,7 @@ _SEPARATORS = re.compile(r"[,;\s]+")
 _SECURE = {"https": True, "wss": True, "http": False, "ws": False}
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(NamedTuple):
     """One entry: a name or a pattern, or a network; for one port, and for addresses with or without TLS alone; None: for all."""
 
     pattern: str

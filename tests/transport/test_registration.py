@@ -77,7 +77,7 @@ def test_no_limit_is_sent_as_zero(registration: Registration) -> None:
 
 
 def test_each_link_has_its_own_connection_and_tokens(registration: Registration) -> None:
-    other = replace(GRANT, connection_id="01OTHER", session_token=Secret("other"))
+    other = GRANT._replace(connection_id="01OTHER", session_token=Secret("other"))
     first, second = read(registration.frame(GRANT)), read(registration.frame(other))
     assert (first.connection_id, second.connection_id) == ("01CONNECTION", "01OTHER")
     assert second.auth_data.session_token == "other"
