@@ -108,6 +108,7 @@ def install(folder: Path, lock: Path, project: list[str]) -> None:
     run(folder, f"installing {lock}", *into, "--require-hashes", "--only-binary", ":all:", "--requirement", str(lock))
     if project:
         run(folder, "installing this project", *into, "--no-build-isolation", *project)
+        compile_packages(python, Path(project[-1]))
     installed = run(folder, "looking at what was installed", python, "-I", *pip, "freeze", "--all")
     missing = sorted(locked(lock) - {normal(line.partition("==")[0]) for line in installed.splitlines()})
     if missing:
@@ -116,6 +117,16 @@ def install(folder: Path, lock: Path, project: list[str]) -> None:
         )
     run(folder, f"{lock} is not complete: run `make lock`", python, "-I", *pip, "check")
     (folder / READY).touch()
+
+
+def compile_packages(python: str, project: Path) -> None:
+    """Write the bytecode of the typed packages of *project*, where that is a folder and can be written, as pip does for a wheel.
+
+    Where PYTHONDONTWRITEBYTECODE is set, as in many images, Python would compile them at every start.
+    """
+    packages = [str(typed.parent) for typed in project.glob("*/py.typed")]
+    if packages:
+        subprocess.run([python, "-m", "compileall", "-q", *packages], stdout=subprocess.DEVNULL)
 
 
 def locked(lock: Path) -> set[str]:

@@ -86,6 +86,20 @@ def test_what_is_locked_is_installed_and_nothing_else(set_up: SetUp, wheels: Pat
     assert set(frozen(tmp_path)) == {"shop==1.0", "till==1.0"}
 
 
+def test_the_packages_of_an_editable_project_are_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where Python is told to write no bytecode, and nothing besides them; a wheel is compiled by pip."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    for name in ("shop/py.typed", "shop/till.py", "shop/back/safe.py", "tests/test_shop.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    compile_packages = runpy.run_path(str(INSTALL))["compile_packages"]
+
+    compile_packages(sys.executable, tmp_path)
+    compile_packages(sys.executable, tmp_path / "shop-1.0.whl")
+
+    assert {path.parents[1].name for path in tmp_path.rglob("*.pyc")} == {"shop", "back"}
+
+
 def test_what_is_set_for_another_purpose_leads_nothing_astray(set_up: SetUp, wheels: Path, tmp_path: Path) -> None:
     elsewhere = dict.fromkeys(("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT"), "elsewhere")
     otherwise = dict.fromkeys(("PIP_USER", "PIP_DRY_RUN", "PIP_REQUIRE_VIRTUALENV"), "1")
