@@ -58,9 +58,14 @@ def modules(code: str, *arguments: str, cwd: Path | None = None) -> set[str]:
 
 
 def imported(code: str, *arguments: str, cwd: Path | None = None) -> set[str]:
-    """The same, top-level ones alone, without the standard library's and private ones."""
-    top = {name.partition(".")[0] for name in modules(code, *arguments, cwd=cwd)}
-    return {name for name in top - sys.stdlib_module_names - {"cython_runtime"} if not name.startswith("_")}
+    """The packages of them."""
+    return packages(modules(code, *arguments, cwd=cwd))
+
+
+def packages(names: set[str]) -> set[str]:
+    """The packages that *names* are of, without the standard library's and private ones."""
+    top = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"cython_runtime"}
+    return {name for name in top if not name.startswith("_")}
 
 
 @functools.cache
@@ -103,7 +108,10 @@ def test_until_it_is_ready_a_worker_imports_none_of_what_can_wait(monkeypatch: p
 
 
 def test_the_command_run_brings_typer_alone(shop: Path) -> None:
-    assert imported(STARTED, cwd=shop) & heavy() == {"typer"}
+    names = modules(STARTED, cwd=shop)
+
+    assert packages(names) & heavy() == {"typer"}
+    assert not names & LATER - {"connect.execution.app_lookup", "connect.watching"}
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,16 @@
 """Log lines, every five seconds, that say what a worker waits for while it connects or shuts down."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from connect.events import Connected, Draining
 from connect.log_format import REPEATS
 from connect.loops.timers import Ticker
 from connect.redaction import logger
-from connect.status import ConnectionState, Status
+from connect.state import ConnectionState
 from connect.worker import WorkerConnection
+
+if TYPE_CHECKING:
+    from connect.status import Status
 
 EVERY: Final = 5.0
 """Seconds between two lines."""
@@ -43,7 +46,7 @@ class Progress:
             log.info("still draining: %s", draining(status))
 
 
-def connecting(status: Status) -> str:
+def connecting(status: "Status") -> str:
     """`attempt 1, REGISTERING`, or `attempt 2 comes in 0.4 s`."""
     if status.next_retry_in is not None:
         digits = 0 if status.next_retry_in >= 10 else 1
@@ -52,7 +55,7 @@ def connecting(status: Status) -> str:
     return ", ".join([f"attempt {status.attempts}", *stage])
 
 
-def draining(status: Status) -> str:
+def draining(status: "Status") -> str:
     """`3 requests left, the oldest 12 s (shop-order, EXECUTING)`; there must be one in flight."""
     oldest = max(status.in_flight, key=lambda request: request.age)
     count = len(status.in_flight)

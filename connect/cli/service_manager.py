@@ -9,16 +9,19 @@ import contextlib
 import os
 import socket
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from connect.events import Draining, Event, Reconnecting, StateChanged
 from connect.log_format import described
 from connect.loops import forks
 from connect.loops.timers import Ticker
 from connect.redaction import logger, peer_text
-from connect.status import ConnectionState, Status
+from connect.state import ConnectionState
 from connect.watching.http import readiness
 from connect.worker import WorkerConnection
+
+if TYPE_CHECKING:
+    from connect.status import Status
 
 log = logger("connect")
 
@@ -147,7 +150,7 @@ def _seconds(microseconds: str) -> float | None:
     return int(microseconds) / 1e6 or None if microseconds.isdecimal() and len(microseconds) <= 20 else None
 
 
-def _words(status: Status, failure: Exception | None) -> str:
+def _words(status: "Status", failure: Exception | None) -> str:
     """What the worker does, in words: for `systemctl status`."""
     is_draining = status.state is ConnectionState.DRAINING
     if failure:

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from connect.errors import ConfigurationError
 from connect.redaction import logger
-from connect.status import ConnectionState, Status
+from connect.state import ConnectionState
 from connect.watching.page_json import page_json
 
 if TYPE_CHECKING:
     from connect.serving.server import Server
+    from connect.status import Status
     from connect.watching.metrics import Metrics
     from connect.watching.source import Source
 
@@ -136,7 +137,7 @@ def _page_routes(worker: "Source") -> list[Any]:
     return list(Page(feed).routes())
 
 
-def readiness(status: Status) -> dict[str, Any]:
+def readiness(status: "Status") -> dict[str, Any]:
     """The answer of `/readyz`."""
     if status.is_ready:
         return {"ready": True, "state": status.state.value}
@@ -144,6 +145,6 @@ def readiness(status: Status) -> dict[str, Any]:
     return {"ready": False, "state": status.state.value, "reason": reason, "last_error": status.last_error}
 
 
-def to_json(status: Status) -> str:
+def to_json(status: "Status") -> str:
     """*status* as JSON; states by their names."""
     return page_json(asdict(status))
