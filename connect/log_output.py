@@ -13,7 +13,7 @@ import traceback
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 DESCRIPTOR: Final = 2
@@ -21,6 +21,10 @@ WAITING_BYTES: Final = 1024 * 1024
 """Most bytes that wait for a slow reader; while so many wait, further lines are left out and counted."""
 FLUSH_SECONDS: Final = 1.0
 """How long `flush` waits for a slow reader."""
+_NO_WAIT: Final[int] = getattr(os, "RWF_NOWAIT", 0)
+"""The flag that has one write not wait, whatever else uses the file; 0: this system has none."""
+_HERE: Final = -1
+"""The offset that stands for where the file is."""
 
 log = logging.getLogger("connect")
 
@@ -152,9 +156,8 @@ def _encoded(line: str) -> memoryview:
 def _write_now(line: memoryview) -> memoryview:
     """Write as much of *line* as standard error takes without waiting; returns the rest."""
     try:
-        with _unblocked() as write:
-            while line:
-                line = line[write(line) :]
+        while line:
+            line = line[_write_once(line) :]
     except BlockingIOError:
         return line
     except OSError:
@@ -162,12 +165,23 @@ def _write_now(line: memoryview) -> memoryview:
     return line
 
 
+def _write_once(line: memoryview) -> int:
+    """Write *line* or its beginning without waiting; returns how many bytes. Raises BlockingIOError if it may have to wait."""
+    if _NO_WAIT:
+        # Linux 6.4 takes this for pipes and sockets. Of what it refuses, the way below says what it is.
+        with suppress(OSError, NotImplementedError):
+            return os.pwritev(DESCRIPTOR, (line,), _HERE, _NO_WAIT)
+    with _unblocked() as write:
+        return write(line)
+
+
 @contextmanager
 def _unblocked() -> Iterator[Callable[[memoryview], int]]:
     """What writes to standard error without waiting. Raises BlockingIOError if it may have to wait.
 
     Other processes share standard error, and may fill it at any time: to ask before a write that waits is not enough. Nor may it be
-    made non-blocking, which would hold for them too. So it is opened once more.
+    made non-blocking, which would hold for them too. So it is opened once more: for each write, as user code may put another file
+    in its place at any time.
     """
     kind = os.fstat(DESCRIPTOR).st_mode
     if stat.S_ISREG(kind):

@@ -90,16 +90,40 @@ def test_a_reader_that_is_gone_is_no_error(pipe: Pipe, capsys: pytest.CaptureFix
     assert capsys.readouterr().err == ""
 
 
+def test_a_line_takes_one_call_of_the_system(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 10,000 lines a second, opening the pipe for each cost half of a line."""
+    try:
+        os.pwritev(pipe.writing, (b"x",), -1, log_output._NO_WAIT)
+    except (OSError, NotImplementedError):
+        pytest.skip("this system has no write to a pipe that does not wait")
+    with monkeypatch.context() as limited:
+        for name in ("open", "write", "fstat"):
+            limited.setattr(os, name, _refuse)
+        pipe.handler.handle(logging.makeLogRecord({"msg": "a line"}))
+    assert os.read(pipe.reading, 100) == b"xa line\n"
+
+
+def _refuse(*_: object) -> int:
+    raise PermissionError
+
+
+@pytest.mark.parametrize("flag", [log_output._NO_WAIT, 0])
 def test_a_pipe_that_another_process_fills_just_before_the_write_does_not_hold_up_a_line(
-    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+    flag: int, pipe: Pipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Children and prints share it. The line waited for good, and with it all others, the event loop's included."""
-    write = os.write
+    write, pwritev = os.write, os.pwritev
 
     def write_late(descriptor: int, data: bytes) -> int:
         _fill(pipe.writing, write)
         return write(descriptor, data)
 
+    def pwritev_late(descriptor: int, data: tuple[bytes], offset: int, how: int) -> int:
+        _fill(pipe.writing, write)
+        return pwritev(descriptor, data, offset, how)
+
+    monkeypatch.setattr(log_output, "_NO_WAIT", flag)
+    monkeypatch.setattr(os, "pwritev", pwritev_late)
     monkeypatch.setattr(os, "write", write_late)
     writer = threading.Thread(target=lambda: [pipe.logger.warning("y%d", each) for each in range(3)], daemon=True)
     writer.start()
@@ -138,11 +162,8 @@ def test_where_standard_error_cannot_be_opened_again_a_thread_writes(
     pipe: Pipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There may be no /proc, and no right to the terminal of another user."""
-
-    def refuse(*_: object) -> int:
-        raise PermissionError
-
-    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(log_output, "_NO_WAIT", 0)
+    monkeypatch.setattr(os, "open", _refuse)
     pipe.logger.warning("a line")
     pipe.logger.warning("another")
     assert pipe.read() == "a line\nanother\n"

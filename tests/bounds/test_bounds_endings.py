@@ -63,6 +63,7 @@ TABLE = {
         "stuck-async", signals=(TERM, TERM), isolation="none", code=1, others=False
     ),
     "a reader that does not read": Case("wait", isolation="none", output="unread"),
+    "a terminal that does not read": Case("wait", isolation="none", output="terminal"),
     "a reader that does not read, and a function that prints for ever": Case(
         "stuck-print", signals=(TERM, TERM), output="unread", code=1
     ),
@@ -157,11 +158,11 @@ async def _start(case: Case, gw: Gateway, output: int) -> asyncio.subprocess.Pro
 def _output(kind: str, log: Path) -> Iterator[int]:
     """A file descriptor to write to."""
     log.touch()
-    if kind not in ("gone", "unread"):
+    if kind not in ("gone", "unread", "terminal"):
         with open(kind if kind.startswith("/") else log, "a") as file:
             yield file.fileno()
         return
-    reading, writing = os.pipe()
+    reading, writing = os.openpty() if kind == "terminal" else os.pipe()
     with os.fdopen(writing, "wb", 0), os.fdopen(reading, "rb", 0) as reader:
         if kind == "gone":
             reader.close()
