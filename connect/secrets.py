@@ -16,12 +16,13 @@ _PASSWORD: Final = re.compile(r"(?<=//)[^/\s]+@")
 
 def without_passwords(text: str) -> str:
     """*text*, with user name and password in addresses replaced: `http://user:password@proxy` becomes `http://***@proxy`."""
-    return _PASSWORD.sub("***@", text)
+    return _PASSWORD.sub("***@", text) if "@" in text else text
 
 
-_NUMBERS: Final = itertools.count()
+_NUMBERS: Final = itertools.count(1)
 _LIVING: Final[dict[int, "weakref.ref[Secret]"]] = {}
 """By a number that grows."""
+_generation = 0
 
 
 def living_secrets() -> list["Secret"]:
@@ -29,9 +30,20 @@ def living_secrets() -> list["Secret"]:
     return list({secret for reference in list(_LIVING.values()) if (secret := reference())})
 
 
-def numbers_of_secrets() -> tuple[int, ...]:
-    """They are others than before if the living secrets are. From any thread."""
-    return tuple(_LIVING)
+def generation_of_secrets() -> int:
+    """It is another one than before if the living secrets are. From any thread."""
+    return _generation
+
+
+def _forget(number: int) -> None:
+    _LIVING.pop(number, None)
+    _changed()
+
+
+def _changed() -> None:
+    """Call it after the change: a reader that has seen the new generation has to find what is new in it."""
+    global _generation
+    _generation = next(_NUMBERS)  # no two threads store the same number
 
 
 class Secret:
@@ -47,7 +59,8 @@ class Secret:
         self.index: object = None
         """What `connect.redaction` knows it by."""
         number = next(_NUMBERS)
-        _LIVING[number] = weakref.ref(self, lambda _: _LIVING.pop(number, None))
+        _LIVING[number] = weakref.ref(self, lambda _: _forget(number))
+        _changed()
 
     def reveal(self) -> str:
         """The text itself: for a header or a frame, never for a message."""

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from connect import redaction
 from connect.log_format import JsonLines, TextLines, about_request, printable
 from connect.redaction import LEAST_PART, LONGEST_ID, PEER_TEXT, logger, peer_text, redacted
 from connect.secrets import Secret, SigningKey, living_secrets
@@ -164,6 +165,57 @@ def test_no_part_of_a_secret_is_left(
     assert "***" in shown
     assert echoed not in shown
     assert len(shown) <= len(before) + len(after) + 60
+
+
+@given(
+    st.sampled_from([BEARER, TOKEN.reveal(), PASSWORD.reveal()]),
+    st.integers(0, 200),
+    st.integers(4, 40),
+    st.lists(st.sampled_from(list(ENCODINGS)), max_size=3),
+    st.text(max_size=40) | st.text(alphabet="%25&#=\\\\xu0aA\u212a\u0130 ", max_size=40),
+)
+@settings(max_examples=400, deadline=None)
+def test_no_text_is_passed_over_that_has_a_secret_in_it(
+    secret: str, begin: int, length: int, encodings: list[str], around: str
+) -> None:
+    """The short way, which most texts take, sees the same letters as the long one, and whatever that finds in them."""
+    text = secret[begin : begin + length]
+    for encoding in encodings:
+        text = ENCODINGS[encoding](text)
+    text = f"{around}{text}{around}"
+    known = [redaction._index(each) for each in living_secrets()]
+    streams = list(redaction._streams(text))
+    assert {stream.letters for stream in streams} == set(redaction._readings(text))
+    found = any(list(index.find(stream)) for stream in streams for index in known)
+    assert (redacted(text) != text) is found
+
+
+def test_a_name_that_comes_again_is_not_searched_again_until_there_is_another_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    searched: list[str] = []
+    monkeypatch.setattr(redaction, "redacted", lambda text: searched.append(text) or redacted(text))
+    for _ in range(3):
+        assert peer_text("checkout-of-the-shop-in-turn") == "checkout-of-the-shop-in-turn"
+    assert searched == ["checkout-of-the-shop-in-turn"]
+    secret = Secret("checkout-of-the-shop")
+    assert peer_text("checkout-of-the-shop-in-turn") == "***-in-turn"
+    del secret
+    gc.collect()
+    assert peer_text("checkout-of-the-shop-in-turn") == "checkout-of-the-shop-in-turn"
+
+
+def test_most_texts_are_not_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To keep where each letter stood takes ten times as long as to see that there is no secret."""
+    monkeypatch.setattr(redaction, "_streams", None)
+    for text in (
+        "01M84C19S93KEY161AJ6A9YXJN",
+        "charge the card",
+        "a=1&b=%20, 100%",
+        "Zürich, \uff57\uff49de",
+        "x" * 1000,
+    ):
+        assert redacted(text) == text
 
 
 @given(st.text())
