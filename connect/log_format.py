@@ -3,6 +3,7 @@
 The ids in a message are also given as `extra` of the record, under the names in `FIELDS`. The JSON has them as fields.
 """
 
+import functools
 import json
 import logging
 import math
@@ -53,22 +54,30 @@ _KINDS: Final = 256
 """Kinds of messages that `RepeatLimit` remembers: those that came last."""
 
 
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, default=str)
+
+
 class JsonLines(logging.Formatter):
     """One JSON object for each record: `at` (RFC 3339, UTC), `level`, `logger`, `process`, `message`, the `FIELDS` that it has, and
     `error` with the traceback if it has one."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
-            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "at": _in_utc(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "process": record.processName,
             "message": record.getMessage(),
         }
-        line |= {name: _json_value(value) for name in FIELDS if (value := getattr(record, name, None)) is not None}
+        given = record.__dict__
+        line |= {
+            name: _json_number(value) if isinstance(value, float) else value
+            for name in FIELDS
+            if (value := given.get(name)) is not None
+        }
         if record.exc_info:
             line["error"] = record.exc_text or self.formatException(record.exc_info)
-        return _printable_json(json.dumps(line, ensure_ascii=False, default=str))
+        return _printable_json(_JSON.encode(line))
 
 
 class TextLines(logging.Formatter):
@@ -79,11 +88,18 @@ class TextLines(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         line = super().formatMessage(record)
+        if line.isprintable():
+            return line
         arguments = record.args if isinstance(record.args, tuple) else ()
         if any(isinstance(each, Traceback) for each in arguments):
             first, _, rest = line.partition("\n")
             return f"{printable(first)}\n{indented(rest)}"
         return printable(line)
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        if datefmt:
+            return super().formatTime(record, datefmt)
+        return f"{_local_second(int(record.created))},{int(record.msecs):03}"
 
     def formatException(self, error: Any) -> str:  # noqa: N802
         return indented(super().formatException(error))
@@ -92,9 +108,26 @@ class TextLines(logging.Formatter):
         return indented(super().formatStack(stack))
 
 
-def _json_value(value: object) -> object:
+@functools.lru_cache(maxsize=1)  # most lines are of the same second as the one before
+def _local_second(second: int) -> str:
+    return time.strftime(logging.Formatter.default_time_format, time.localtime(second))
+
+
+@functools.lru_cache(maxsize=1)
+def _utc_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _in_utc(created: float) -> str:
+    """*created*, seconds since 1970, as RFC 3339 has it: rounded to microseconds as `datetime` does, then cut to milliseconds."""
+    second = int(created)
+    more, microseconds = divmod(round((created - second) * 1_000_000), 1_000_000)
+    return f"{_utc_second(second + more)}.{microseconds // 1000:03}+00:00"
+
+
+def _json_number(value: float) -> object:
     """JSON has no NaN and no infinity, which a user's own policy may have as a delay."""
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+    return value if math.isfinite(value) else str(value)
 
 
 class Traceback(str):

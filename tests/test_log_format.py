@@ -4,11 +4,15 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from connect.log_format import PER_REQUEST, REPEATS, JsonLines, RepeatLimit, TextLines, to_stderr
+from connect import log_format
+from connect.log_format import PER_REQUEST, REPEATS, TEXT, JsonLines, RepeatLimit, TextLines, to_stderr
 
 
 class Clock:
@@ -65,6 +69,26 @@ def test_a_traceback_stays_on_its_line(logger: tuple[logging.Logger, io.StringIO
         log.exception("it failed")
     (line,) = lines(written)
     assert "ValueError: invalid literal" in line["error"]
+
+
+@given(
+    st.integers(0, 4 * 10**9), st.floats(0, 1, exclude_max=True) | st.sampled_from([0.0009995, 0.9999994, 0.9999996])
+)
+def test_the_time_of_a_line_is_as_the_standard_library_writes_it(second: int, part: float) -> None:
+    """Though most of it is kept from the line before."""
+    record = logging.makeLogRecord({"msg": "", "created": second + part, "msecs": part * 1000})
+    at = json.loads(JsonLines().format(record))["at"]
+    assert at == datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    assert TextLines("%(asctime)s").format(record) == logging.Formatter("%(asctime)s").format(record)
+
+
+@pytest.mark.parametrize("form", [JsonLines(), TextLines(TEXT)])
+def test_the_time_is_put_into_words_once_a_second(form: logging.Formatter) -> None:
+    kinds = (log_format._local_second, log_format._utc_second)
+    before = sum(kind.cache_info().misses for kind in kinds)
+    for number in range(3000):
+        form.format(logging.makeLogRecord({"msg": "a line", "created": 2e9 + number / 1000}))
+    assert sum(kind.cache_info().misses for kind in kinds) - before == 3
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ _CAME_TO: Final = {
 }
 """What a step that has not failed came to, by its opcode (PROTOCOL.md §6.6)."""
 
+_DONE: Final = SDKResponseStatus.DONE
 WHOLE: Final = "step"
 """The router's word for the function as a whole, in place of a step's id (PROTOCOL.md §6.1)."""
 
@@ -60,7 +61,7 @@ def _in_words(outcome: Outcome) -> str:
         return "failed for good" if outcome.is_final else "failed, will be tried again"
     if outcome.op == CANCELLED_OP:
         return "cancelled"
-    if outcome.status == SDKResponseStatus.DONE:
+    if outcome.status == _DONE:
         return "completed"
     return _CAME_TO.get(outcome.op) or f"reported {peer_text(outcome.op)}"
 
