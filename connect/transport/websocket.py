@@ -71,7 +71,7 @@ class WebSocket(aiohttp.ClientWebSocketResponse):
 
     def send_at_once(self, frames: Sequence[bytes]) -> bool:
         """Write *frames* if that takes no waiting and does not fail. Returns whether all of them are written; else none is."""
-        if self._batch is None:
+        if self._batch is None or self._batch.get_write_buffer_size():  # with bytes in the buffer, aiohttp may wait
             return False
         if not frames:
             return True

@@ -79,6 +79,14 @@ def changed(request: pytest.FixtureRequest, fresh: None, monkeypatch: pytest.Mon
     return kind
 
 
+async def test_frames_are_written_without_waiting() -> None:
+    async with connected() as (socket, heard):
+        for _ in range(100):
+            assert socket.send_at_once([bytes(1024)] * 10), f"{AIOHTTP}: its `send_bytes` waits for something"
+            await asyncio.sleep(0.001)
+    assert len(heard) == 1000
+
+
 async def test_the_installed_aiohttp_lets_frames_be_joined(fresh: None) -> None:
     async with connected() as (socket, _):
         await socket.send_together([b"one", b"two"])

@@ -78,6 +78,34 @@ async def test_a_hundred_frames_are_one_write() -> None:
         assert len(counting.writes) == 2
 
 
+async def test_frames_are_written_at_once_while_no_others_wait() -> None:
+    async with connected() as (socket, heard):
+        counting = counted(socket)
+        assert socket.send_at_once([b"one", b"two"])
+        assert len(counting.writes) == 1
+        await socket.send_bytes(b"three")
+    assert [message.data for message in heard] == [b"one", b"two", b"three"]
+
+
+async def test_while_bytes_wait_nothing_is_written_at_once() -> None:
+    """aiohttp would wait until its peer reads, which only a task can."""
+    async with connected() as (socket, heard):
+        counting = counted(socket)
+        counting.get_write_buffer_size = lambda: 1  # type: ignore[attr-defined]
+        assert not socket.send_at_once([b"one"])
+        assert counting.writes == []
+        del counting.get_write_buffer_size  # type: ignore[attr-defined]
+        await socket.send_together([b"one"])
+    assert [message.data for message in heard] == [b"one"]
+
+
+async def test_what_cannot_be_written_at_once_is_left_to_be_written_later() -> None:
+    async with connected() as (socket, heard):
+        await socket.close()
+        assert not socket.send_at_once([b"late"])
+    assert heard == []
+
+
 async def test_where_one_frame_cannot_be_written_none_is() -> None:
     async with connected() as (socket, heard):
         with pytest.raises(TypeError):
