@@ -205,6 +205,27 @@ def test_a_name_that_comes_again_is_not_searched_again_until_there_is_another_se
     assert peer_text("checkout-of-the-shop-in-turn") == "checkout-of-the-shop-in-turn"
 
 
+def test_one_more_secret_does_not_gather_all_others_again() -> None:
+    """In a process with 400 secrets each new one took 20 ms, and with 500 each line took 6 ms."""
+    kept = [Secret(f"{number} {random.Random(number).randbytes(24).hex()}") for number in range(20)]
+    gc.collect()
+    before = redaction._known()
+    another = Secret("another-one-that-is-new")
+    assert redacted(f"{kept[0].reveal()}, {another.reveal()}") == "***, ***"
+    assert redaction._known() is not before
+    assert redaction._known()._grams is before._grams
+
+
+def test_secrets_that_have_gone_do_not_add_up() -> None:
+    for number in range(200):
+        secret = Secret(f"{number} {random.Random(number).randbytes(24).hex()}")
+        assert redacted(secret.reveal()) == "***"
+        del secret
+    gc.collect()
+    grams = {gram for each in living_secrets() for gram in redaction._index(each).places}
+    assert len(redaction._known()._grams) < 10 * len(grams)
+
+
 def test_most_texts_are_not_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """To keep where each letter stood takes ten times as long as to see that there is no secret."""
     monkeypatch.setattr(redaction, "_streams", None)
