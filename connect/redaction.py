@@ -19,7 +19,7 @@ import logging
 import re
 import traceback
 import unicodedata
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import Final, NamedTuple
 
 from connect.log_format import FIELDS, Traceback, indented, printable
@@ -105,11 +105,13 @@ def redacted(text: str) -> str:
 # -- the text ------------------------------------------------------------------------------------------------------------------
 
 
-def _readings(text: str) -> Iterator[str]:
+def _readings(text: str) -> Iterable[str]:
     """The letters of each of the `_streams` of *text*, which cost a tenth without their places."""
-    if text.isascii() and text.isalnum():  # most ids
-        yield text.lower()
-        return
+    is_plain = text.isascii() and text.isalnum()  # most ids
+    return (text.lower(),) if is_plain else _decoded(text)
+
+
+def _decoded(text: str) -> Iterator[str]:
     for _ in range(_ROUNDS + 1):
         plain = text if text.isascii() else _NOT_ASCII.sub(lambda found: _compatible(found.group()), text)
         yield _NO_LETTERS.sub("", plain.lower())

@@ -33,7 +33,22 @@ def log_execution(names: tuple[str, str, str, str], step_id: str, outcome: Outco
     request_id, run_id, _, function = names
     step = outcome.step or (step_id if step_id != WHOLE else "")
     step, came_to = peer_text(step) if step else "", _in_words(outcome)
-    known = {"step": step, "attempt": outcome.attempt, "max_attempts": outcome.max_attempts}
+    extra: dict[str, object] = {
+        **SAFE,
+        "request_id": request_id,
+        "run_id": run_id,
+        "function": function,
+        "outcome": came_to,
+        "duration": round(seconds, 6),
+    }
+    if step:
+        extra["step"] = step
+    if outcome.attempt:
+        extra["attempt"] = outcome.attempt
+    elif outcome.has_failed:
+        extra |= REPEATS
+    if outcome.max_attempts:
+        extra["max_attempts"] = outcome.max_attempts
     log.info(
         "%s%s: %s (%s%.3f s, run %s, request %s)",
         function,
@@ -43,16 +58,7 @@ def log_execution(names: tuple[str, str, str, str], step_id: str, outcome: Outco
         seconds,
         run_id,
         request_id,
-        extra={
-            **SAFE,
-            "request_id": request_id,
-            "run_id": run_id,
-            "function": function,
-            "outcome": came_to,
-            "duration": round(seconds, 6),
-            **{name: value for name, value in known.items() if value},
-            **(REPEATS if outcome.has_failed and not outcome.attempt else {}),
-        },
+        extra=extra,
     )
 
 
