@@ -92,7 +92,7 @@ class Child:
     ) -> None:
         self._apps = apps
         self._loop = loop
-        self._tasks: dict[int, asyncio.Task[Outcome]] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
         self._pipe = Pipe(self._received, loop)
         self._watch = FunctionWatch(loop, stall_warning, self._send_block)
         self._waits = waits
@@ -128,18 +128,39 @@ class Child:
         self._pipe.send((pipe.BLOCKED, *astuple(block)))
 
     def _received(self, message: Message) -> None:
-        match message:
-            case (pipe.RUN, number, *invocation):
-                self._run(number, Invocation(*invocation))
-            case (pipe.CANCEL, number):
-                if task := self._tasks.get(number):
-                    task.cancel()
+        kind, number, *invocation = message
+        if kind == pipe.RUN:
+            self._run(number, Invocation(*invocation))
+        elif task := self._tasks.get(number):
+            task.cancel()
+            # One that is cancelled before its first step never runs, and so sends nothing.
+            task.add_done_callback(lambda _: self._end(number, (pipe.CANCELLED, number)))
 
     def _run(self, number: int, invocation: Invocation) -> None:
-        task = self._loop.create_task(self._outcome(invocation), name=f"inngest {invocation.request_id}")
-        self._tasks[number] = task
-        task.add_done_callback(lambda task: self._ended(number, task))
+        run = self._answer(number, invocation)
+        self._tasks[number] = self._loop.create_task(run, name=f"inngest {invocation.request_id}")
         self._watch.begin()
+
+    async def _answer(self, number: int, invocation: Invocation) -> None:
+        """Run the function and send its outcome. Nothing that a function raises comes here; what else does must be answered."""
+        try:
+            outcome = await self._outcome(invocation)
+        except GeneratorExit:  # the coroutine is closed
+            raise
+        except asyncio.CancelledError:
+            self._end(number, (pipe.CANCELLED, number))
+            raise
+        except BaseException as error:
+            log.exception("inngest %s could not be run", invocation.request_id)
+            message = "the function could not be run; the worker's log says why"
+            outcome = failure(type(error).__name__, message)
+        self._end(number, (pipe.DONE, number, *_outcome_fields(outcome)), len(outcome.body))
+
+    def _end(self, number: int, message: Message, size: int = 0) -> None:
+        if self._tasks.pop(number, None):
+            self._watch.end()
+            send = self._pipe.send if self._tasks else self._pipe.send_now
+            send(message, size)
 
     async def _outcome(self, invocation: Invocation) -> Outcome:
         """A result that is larger than a gateway reads does not leave this process: the worker would hold it several times over."""
@@ -156,23 +177,6 @@ class Child:
             extra=log_format.about_request(invocation.request_id, invocation.run_id, invocation.function_slug),
         )
         return too_large(size)
-
-    def _ended(self, number: int, task: asyncio.Task[Outcome]) -> None:
-        del self._tasks[number]
-        self._watch.end()
-        if task.cancelled():
-            self._pipe.send((pipe.CANCELLED, number))
-        else:
-            self._pipe.send((pipe.DONE, number, *_outcome_fields(_outcome(task))))
-
-
-def _outcome(task: asyncio.Task[Outcome]) -> Outcome:
-    """Of a task that was not cancelled. Nothing that a function raises leaves its task; what else does must not go unanswered."""
-    error = task.exception()
-    if error is None:
-        return task.result()
-    log.error("%s could not be run", task.get_name(), exc_info=error)
-    return failure(type(error).__name__, "the function could not be run; the worker's log says why")
 
 
 def _end_with_worker(parent: int, ending: Ending) -> None:

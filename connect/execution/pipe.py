@@ -1,14 +1,15 @@
 """The pipe between the worker and one of its processes: a socket pair that carries messages.
 
-A frame is a length in four bytes and a tuple written by `marshal`: both ends run the same Python. Several frames go in one write.
+A frame is a length in four bytes, and a tuple of messages written by `marshal`: both ends run the same Python. The messages
+that are sent in one turn of the loop go in one frame.
 
 | Message | Sent by | Fields |
 |---|---|---|
-| RUN | worker | number, then the fields of an `Invocation` |
+| RUN | worker | number, then the fields of an `Invocation`, in order |
 | CANCEL | worker | number |
 | READY | process | - |
 | NOT_READY | process | why it cannot run the apps |
-| DONE | process | number, then the fields of an `Outcome` |
+| DONE | process | number, then the fields of an `Outcome`, in order |
 | CANCELLED | process | number |
 | THREADS | process | the fields of a `ThreadStatus` |
 | BLOCKED | process | the fields of a `LoopBlocked` |
@@ -38,13 +39,13 @@ Message: TypeAlias = tuple[Any, ...]
 _LENGTH: Final = 4
 _PLAIN: Final = 2
 """The version of marshal's format that does not look for repeated objects: faster, and there are none."""
-_WRITE_BYTES: Final = 64 * 1024
-"""Join frames into one write until they have this many bytes."""
+_FRAME_BYTES: Final = 64 * 1024
+"""While messages of more bytes wait, each goes in a frame of its own: only what the other end takes is copied."""
 
 
-def frame(message: Message) -> bytes:
-    """*message* as bytes. Raises: ValueError: it holds an object that `marshal` cannot write."""
-    body = marshal.dumps(message, _PLAIN)
+def frame(*messages: Message) -> bytes:
+    """*messages* as bytes. Raises: ValueError: one of them holds an object that `marshal` cannot write."""
+    body = marshal.dumps(messages, _PLAIN)
     return len(body).to_bytes(_LENGTH) + body
 
 
@@ -58,6 +59,7 @@ class Pipe(asyncio.Protocol):
         self._end: socket.socket | None = None
         self._arrived = bytearray()
         self._waiting: OrderedDict[int, Message] = OrderedDict()
+        self._bytes = 0
         self._sent = 0
         self._scheduled = False
         self._full = False
@@ -72,18 +74,22 @@ class Pipe(asyncio.Protocol):
         if self._closed:
             self.close()
 
-    def send(self, message: Message) -> int:
+    def send(self, message: Message, size: int = 0) -> int:
         """Write *message* at the end of this turn of the loop, joined with the others of the turn; dropped if the pipe is closed.
 
-        While the other end does not read, messages are queued without a limit: `withdraw` those that mean nothing any more. Returns
-        the number by which that knows *message*.
+        *size*: how many bytes it has, roughly. While the other end does not read, messages are queued without a limit: `withdraw`
+        those that mean nothing any more. Returns the number by which that knows *message*.
         """
-        self._sent += 1
-        self._waiting[self._sent] = message
         if not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon(self._flush)
-        return self._sent
+            self._loop.call_soon(self._end_turn)
+        return self._queue(message, size)
+
+    def send_now(self, message: Message, size: int = 0) -> int:
+        """As `send`, but write it, and what waits, in this call: for a message that no other will follow in this turn."""
+        number = self._queue(message, size)
+        self._flush()
+        return number
 
     def withdraw(self, number: int) -> bool:
         """Do not send this message. False: it has been written."""
@@ -104,7 +110,11 @@ class Pipe(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        for message in self._messages(data):
+        if not self._arrived and len(data) == _LENGTH + int.from_bytes(data[:_LENGTH]):
+            messages = marshal.loads(memoryview(data)[_LENGTH:])  # noqa: S302 - from our own process
+        else:
+            messages = self._messages(data)
+        for message in messages:
             self._received(message)
 
     def connection_lost(self, _error: Exception | None) -> None:
@@ -121,26 +131,36 @@ class Pipe(asyncio.Protocol):
     def _messages(self, data: bytes) -> list[Message]:
         """The messages that are complete once *data* has come."""
         self._arrived += data
-        messages, begin, end = [], 0, len(self._arrived)
+        messages: list[Message] = []
+        begin, end = 0, len(self._arrived)
         with memoryview(self._arrived) as arrived:
             while (body := begin + _LENGTH) <= end:
                 after = body + int.from_bytes(arrived[begin:body])
                 if after > end:
                     break
-                messages.append(marshal.loads(arrived[body:after]))  # noqa: S302 - from our own process
+                messages += marshal.loads(arrived[body:after])  # noqa: S302 - from our own process
                 begin = after
         del self._arrived[:begin]
         return messages
 
-    def _flush(self) -> None:
-        self._scheduled = False
-        while self._waiting and not self._full:
-            self._write_some()
+    def _queue(self, message: Message, size: int) -> int:
+        self._sent += 1
+        self._bytes += size
+        self._waiting[self._sent] = message
+        return self._sent
 
-    def _write_some(self) -> None:
-        frames, size = [], 0
-        while self._waiting and size < _WRITE_BYTES:
-            frames.append(frame(self._waiting.popitem(last=False)[1]))
-            size += len(frames[-1])
-        if self._transport and not self._transport.is_closing():
-            self._transport.writelines(frames)
+    def _end_turn(self) -> None:
+        self._scheduled = False
+        self._flush()
+
+    def _flush(self) -> None:
+        while self._waiting and not self._full:
+            if self._bytes <= _FRAME_BYTES:
+                messages = frame(*self._waiting.values())
+                self._waiting.clear()
+            else:
+                messages = frame(self._waiting.popitem(last=False)[1])
+            if not self._waiting:
+                self._bytes = 0
+            if self._transport and not self._transport.is_closing():
+                self._transport.write(messages)

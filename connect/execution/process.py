@@ -28,7 +28,8 @@ IMPORT_END_SECONDS: Final = 0.3
 READ_REST_SECONDS: Final = 1.0
 """Once a process has exited: seconds to wait for the last bytes that it wrote to its pipe."""
 
-_invocation_fields: Final = attrgetter(*(field.name for field in fields(Invocation)))
+_invocation_fields: Final = attrgetter(*(field.name for field in fields(Invocation) if field.name != "connection"))
+"""All but the last."""
 _block_fields: Final = tuple(field.name for field in fields(LoopBlocked))
 
 log = logger("connect.processes")
@@ -106,32 +107,44 @@ class Process:
 
     # -- executions -----------------------------------------------------------------------------------------------------------
 
-    async def run(self, invocation: Invocation) -> Outcome:
-        """As `Executor.execute`; the process must be ready. If it ends meanwhile, the outcome is a retriable ERROR."""
+    async def run(self, invocation: Invocation, connection: str = "") -> Outcome:
+        """As `Executor.execute`; the process must be ready. If it ends meanwhile, the outcome is a retriable ERROR.
+
+        *connection* is that of the invocation.
+        """
         self._given += 1
         number = self._given
-        call = self._calls[number] = _Call(self._loop.create_future(), replace(invocation, payload=b""))
+        call = _Call(self._loop.create_future(), invocation)
+        send = self._pipe.send if self._calls else self._pipe.send_now
+        self._calls[number] = call
         if number == self._recycle_after:
             self.recycle_due.set_result(None)
-        sent = self._pipe.send((pipe.RUN, number, *_invocation_fields(invocation)))
-        while not call.ended:
-            try:
-                await call.waiter
-            except asyncio.CancelledError:
-                if not call.ended and self._pipe.withdraw(sent):
-                    self._end_call(number, None)
-                elif not call.ended:
-                    call.waiter = self._loop.create_future()
-                    self._pipe.send((pipe.CANCEL, number))
+        sent = send((pipe.RUN, number, *_invocation_fields(invocation), connection), len(invocation.payload))
+        try:
+            await call.waiter
+        except asyncio.CancelledError:
+            await self._cancel(number, call, sent)
         if call.outcome is None:
             raise asyncio.CancelledError
         return call.outcome
 
+    async def _cancel(self, number: int, call: "_Call", sent: int) -> None:
+        """The task of `run` was cancelled: cancel the execution, and wait for its end. More cancels do the same again."""
+        while not call.ended:
+            if self._pipe.withdraw(sent):
+                self._end_call(number, None)
+            else:
+                call.waiter = self._loop.create_future()
+                self._pipe.send((pipe.CANCEL, number))
+                with contextlib.suppress(asyncio.CancelledError):
+                    await call.waiter
+
     def _received(self, message: Message) -> None:
+        if message[0] == pipe.DONE:
+            self._served += 1
+            self._end_call(message[1], Outcome(*message[2:]))
+            return
         match message:
-            case (pipe.DONE, number, *outcome):
-                self._served += 1
-                self._end_call(number, Outcome(*outcome))
             case (pipe.CANCELLED, number):
                 self._end_call(number, None)
             case (pipe.THREADS, *threads):
@@ -222,7 +235,7 @@ class Process:
 
 
 class _Call:
-    """One execution: its *invocation*, without the payload. Cancelling replaces `waiter`; the outcome comes once."""
+    """One execution. Cancelling replaces `waiter`; the outcome comes once."""
 
     __slots__ = ("ended", "invocation", "outcome", "waiter")
 

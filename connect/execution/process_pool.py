@@ -11,7 +11,7 @@ import os
 import random
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import attrgetter
 
 import tenacity
@@ -126,8 +126,7 @@ class ProcessPool:
                 outcome = failure("NoProcess", message)
                 failures.log_failure(invocation, outcome, "NoProcess", message, repeats=True)
                 return outcome
-        linked = replace(invocation, connection=self._traceparent())
-        return await min(self._in_service, key=_in_flight).run(linked)
+        return await min(self._in_service, key=_in_flight).run(invocation, self._traceparent())
 
     async def stop(self) -> None:
         """End all processes, whatever they still run, and wait until they have exited."""

@@ -52,13 +52,15 @@ MESSAGES: list[Any] = [(RUN, 1, "é\ud800", b"\x00" * 5, None), (DONE, 2, True, 
 
 
 async def test_messages_come_whole_and_in_order_however_the_bytes_come(ends: Ends) -> None:
-    data = b"".join(map(frame, MESSAGES))
+    data = frame(MESSAGES[0]) + frame(*MESSAGES[1:])
     for at in range(len(data)):
         ends.pipe.data_received(data[at : at + 1])
     assert ends.received == MESSAGES
     ends.pipe.data_received(data + data[:7])
     ends.pipe.data_received(data[7:])
     assert ends.received == MESSAGES * 3
+    ends.pipe.data_received(frame(*MESSAGES))
+    assert ends.received == MESSAGES * 4
 
 
 async def test_what_is_sent_in_one_turn_is_written_at_once(ends: Ends) -> None:
@@ -67,7 +69,15 @@ async def test_what_is_sent_in_one_turn_is_written_at_once(ends: Ends) -> None:
     with pytest.raises(BlockingIOError):
         ends.far.recv(1)
     await asyncio.sleep(0)
-    assert ends.far.recv(10_000) == b"".join(map(frame, MESSAGES))
+    assert ends.far.recv(10_000) == frame(*MESSAGES)
+
+
+async def test_what_nothing_will_be_joined_with_is_written_in_the_same_turn_after_what_waits(ends: Ends) -> None:
+    ends.pipe.send(MESSAGES[0])
+    ends.pipe.send_now(MESSAGES[1])
+    ends.pipe.send(MESSAGES[2])
+    await asyncio.sleep(0)
+    assert ends.far.recv(10_000) == frame(*MESSAGES[:2]) + frame(MESSAGES[2])
 
 
 async def test_while_the_other_end_does_not_read_messages_wait_as_they_are(ends: Ends) -> None:
@@ -75,7 +85,7 @@ async def test_while_the_other_end_does_not_read_messages_wait_as_they_are(ends:
     message = (RUN, bytes(128 * 1024))
     size = len(frame(message))
     for _ in range(256):
-        ends.pipe.send(message)
+        ends.pipe.send(message, size)
     await asyncio.sleep(0)
     for left in (250, 120, 0):
         assert ends.buffered <= 2 * size
