@@ -20,7 +20,7 @@ from typing import Final
 from connect import log_format
 from connect.errors import ConfigurationError
 from connect.events import LoopBlocked
-from connect.execution import pipe, process_pool, sdk
+from connect.execution import pipe, process_setup, sdk
 from connect.execution.ending import Ending
 from connect.execution.function_watch import FunctionWatch
 from connect.execution.invocation import Invocation
@@ -219,7 +219,7 @@ def _apply(setup: ProcessSetup) -> None:
     else:
         os.environ["PYTHONPATH"] = setup.python_path
     multiprocessing.current_process().name = setup.name
-    process_pool.in_pool_process = True
+    process_setup.in_pool_process = True
 
 
 def _imported(setup: ProcessSetup, end: socket.socket) -> sdk.Apps:

@@ -21,7 +21,7 @@ from connect.backoff import RestartBackoff
 from connect.deadlines import Deadlines
 from connect.errors import ConfigurationError
 from connect.events import LoopBlocked
-from connect.execution import failures
+from connect.execution import failures, process_setup
 from connect.execution.invocation import Invocation
 from connect.execution.load import Load
 from connect.execution.outcome import Outcome, failure
@@ -30,9 +30,6 @@ from connect.execution.process_setup import ProcessSetup
 from connect.redaction import logger
 from connect.secrets import Secret
 from connect.status import ProcessStatus, ThreadStatus
-
-in_pool_process = False
-"""Whether this process is one of a pool, and not a worker. Importing the apps there must not start a worker of its own."""
 
 _in_flight = attrgetter("in_flight")
 
@@ -103,7 +100,7 @@ class ProcessPool:
 
     async def start(self) -> None:
         """Start all processes and wait until they are ready. Raises: ConfigurationError: one of them cannot run the apps."""
-        if in_pool_process:
+        if process_setup.in_pool_process:
             raise ConfigurationError(
                 f"importing {self.settings.apps!r} starts a worker: put that under `if __name__ == '__main__':`"
             )

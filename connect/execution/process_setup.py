@@ -7,6 +7,9 @@ import marshal
 from dataclasses import asdict, dataclass
 from typing import IO
 
+in_pool_process = False
+"""Whether this process is one of a pool, and not a worker. Importing the apps there must not start a worker of its own."""
+
 
 @dataclass(frozen=True)
 class ProcessSetup:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 import inngest
 
 from connect.errors import ConfigurationError
-from statecharts.library import holds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -128,7 +127,15 @@ def _missing() -> Iterator[str]:
     if _import_error:
         yield str(_import_error).partition(" (")[0]  # without the path of the file
     else:
-        yield from (name for name, is_there in PIECES.items() if not holds(is_there))
+        yield from (name for name, is_there in PIECES.items() if not _holds(is_there))
+
+
+def _holds(is_there: Callable[[], object]) -> bool:
+    """As `statecharts.library.holds`: the processes of a pool have no charts, and must not pay for the import of their library."""
+    try:
+        return bool(is_there())
+    except Exception:
+        return False
 
 
 def _takes(function: Callable[..., object], given: Iterable[str], besides: Iterable[str] = ()) -> bool:

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import socket
+import subprocess
+import sys
 from typing import Any, cast
 
 import pytest
@@ -39,3 +41,11 @@ async def test_what_cannot_be_run_is_answered(caplog: pytest.LogCaptureFixture) 
     worker.close()
     await serving
     child.close()
+
+
+def test_it_imports_nothing_that_only_a_worker_needs() -> None:
+    """Each process of a pool would pay for it, at its start and in memory."""
+    program = "import sys, connect.execution.child; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
+    assert "inngest" in done.stdout.split()
+    assert not {"statemachine", "aiohttp", "tenacity", "connect.worker", "connect.link"} & set(done.stdout.split())

@@ -195,8 +195,8 @@ def test_a_handler_that_the_users_module_installs_counts(shop: Path, start_proce
 
 IN_PROCESSES = """
 import sys
-from connect.execution import process_pool
-while "connect.execution.child" in sys.modules or process_pool.in_pool_process:
+from connect.execution import process_setup
+while "connect.execution.child" in sys.modules or process_setup.in_pool_process:
     try:
         print("a process imports", flush=True)
         __import__("time").sleep(60)
