@@ -1,5 +1,6 @@
 """What `connect.transport.websocket` needs of aiohttp's writer, and what it does with a writer that lacks it."""
 
+import asyncio
 import importlib.metadata
 import logging
 import subprocess
