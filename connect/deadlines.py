@@ -1,6 +1,10 @@
 """Deadlines: how long the worker waits for the API, the gateway and its own processes."""
 
 from dataclasses import dataclass
+from typing import Final
+
+ENDING_SECONDS: Final = 5.0
+"""How long a process waits, at its end, for what user code has left running: threads, processes, exit handlers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from connect.log_output import StandardError
-
 Format = Literal["text", "json"]
 
 FIELDS: Final = (
@@ -240,6 +238,10 @@ def to_stderr(level: str | int, how: Format, text: str = TEXT) -> None:
     WARNING unless it has a level already; so are those of `PER_REQUEST`, except at DEBUG, and unless they have handlers.
     """
     # User code that has replaced sys.stderr wants the log there.
+    from connect.log_output import (
+        StandardError,  # not imported by workers that are made in code: they have a log of their own
+    )
+
     handler = StandardError() if sys.stderr is sys.__stderr__ else logging.StreamHandler()
     handler.setFormatter(JsonLines() if how == "json" else TextLines(text))
     handler.addFilter(RepeatLimit())

@@ -18,9 +18,9 @@ from connect import late_certificates as late_certificates  # first: it imports 
 from connect.claim import claimed
 from connect.configuration import Configuration, resolve
 from connect.connection import Connection
+from connect.deadlines import ENDING_SECONDS
 from connect.errors import ConfigurationError, LinkLost
 from connect.events import Closed, Draining, Event, StateChanged
-from connect.execution.ending import SECONDS
 from connect.execution.importing import importing_apps
 from connect.identity import completed, identity
 from connect.isolation import executor_for
@@ -130,7 +130,7 @@ class WorkerConnection:
             except BaseException as raised:  # handed over to start()
                 error = raised
             dispose(loop)
-            self._tell_end(SECONDS)
+            self._tell_end(ENDING_SECONDS)
             call_soon(home, functools.partial(_resolve, ended, error))  # if it is closed, `start()` was abandoned
 
         thread = threading.Thread(target=body, name="connect", daemon=True)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from statemachine import StateChart
 
-from statecharts import library, limits, model, runner
+from statecharts import library, model, runner
 from statecharts.model import ChartModel
 from statecharts.runner import Move, Report, Runner, Unexpected
 
@@ -71,6 +71,8 @@ def _parameters(chart: ChartModel, actor: object) -> Iterator[str]:
 
 def compile_chart(chart: type[StateChart[Any]]) -> Compiled:
     """Compile *chart*. Raises: TypeError: a table cannot say all of it; the message names what. library.LackingError."""
+    from statecharts import limits  # needed once, when the first request comes
+
     library.check()
     plain = model.read(chart)
     runner.refuse(chart, [*runner.contradictions(plain), *limits.beyond(chart, plain)])

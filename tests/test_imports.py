@@ -24,9 +24,10 @@ client = inngest.Inngest(app_id="shop", is_production=False)
 async def greet(ctx): return "hello"
 apps = [(client, [greet])]
 """
+OF_THE_COMMAND = {"connect.execution.app_lookup", "connect.execution.ending", "connect.log_output", "connect.watching"}
 LATER = {
-    *("connect.execution.app_lookup", "connect.snapshot", "connect.status", "connect.transport.tunnel"),
-    *("connect.watching", "ctypes", "psutil"),
+    *OF_THE_COMMAND,
+    *("connect.snapshot", "connect.status", "connect.transport.tunnel", "ctypes", "psutil", "statecharts.limits"),
 }
 """What a worker that is given its apps needs after it is ready, or never."""
 READY = """\
@@ -111,7 +112,7 @@ def test_the_command_run_brings_typer_alone(shop: Path) -> None:
     names = modules(STARTED, cwd=shop)
 
     assert packages(names) & heavy() == {"typer"}
-    assert not names & LATER - {"connect.execution.app_lookup", "connect.watching"}
+    assert not names & LATER - OF_THE_COMMAND
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ from connect.cli.progress import Progress
 from connect.cli.reloading import Reloading
 from connect.cli.service_manager import ServiceManager
 from connect.cli.source_files import SourceFiles
+from connect.deadlines import ENDING_SECONDS
 from connect.errors import ConfigurationError, ConnectError, InternalError
 from connect.events import ReplyLost
-from connect.execution.ending import SECONDS, Ending
+from connect.execution.ending import Ending
 from connect.log_format import Format, described, to_stderr
 from connect.loops import signals
 from connect.loops.loop import freeze_imported_objects, new_loop, run_until_done
@@ -151,7 +152,7 @@ def _run(worker: WorkerConnection, ending: Ending, manager: ServiceManager) -> i
     with asyncio.Runner(loop_factory=lambda: loop):
         code = run_until_done(loop, _live(worker, ending), note_stopped)
         code = 1 if stopped else code
-        ending.within(SECONDS, code)  # closing the loop waits for the tasks and threads that user code has left
+        ending.within(ENDING_SECONDS, code)  # closing the loop waits for the tasks and threads that user code has left
     return code
 
 

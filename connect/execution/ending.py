@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable
 from typing import Final, NoReturn, Self
 
-SECONDS: Final = 5.0
-"""How long the process waits, at its end, for what user code has left running: threads, processes, exit handlers."""
+from connect.deadlines import ENDING_SECONDS as SECONDS
+
 FLUSH_SECONDS: Final = 1.0
 """How long it waits for its outputs."""
 
