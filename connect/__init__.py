@@ -9,8 +9,9 @@ A drop-in for `inngest.connect`: the same call, the same names. Beyond it: `work
 `connect.errors`, `connect.events`, and `connect.gateway`, a gateway to test one's own functions with.
 """
 
-import importlib
 import importlib.util
+
+from connect.quick_import import quickly
 
 TYPE_CHECKING = False
 """As in `typing`, whose import would take longer than all that is imported here."""
@@ -66,11 +67,11 @@ if not TYPE_CHECKING:  # a type checker would take it to have every name
 
     def __getattr__(name: str) -> object:
         if name in _HOMES:
-            value = getattr(importlib.import_module(f"connect.{_HOMES[name]}"), name)
+            value = getattr(quickly(f"connect.{_HOMES[name]}"), name)
         elif name.startswith("_") or importlib.util.find_spec(f"connect.{name}") is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         else:
-            value = importlib.import_module(f"connect.{name}")
+            value = quickly(f"connect.{name}")
         globals()[name] = value
         return value
 

@@ -9,9 +9,9 @@ def main() -> None:
         from connect.cli import starting
 
         starting.begin()
-        from connect.cli import commands
+        from connect.quick_import import quickly
 
-        commands.main()
+        quickly("connect.cli.commands").main()
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -4,7 +4,6 @@ Exit codes: 0: it ended gracefully; 1: the worker could not connect, met a bug, 
 its output; 2: misuse, with one line that says what to change.
 """
 
-import importlib
 import importlib.metadata
 import io
 import os
@@ -20,6 +19,7 @@ from connect.cli.project_table import Table
 from connect.errors import ConfigurationError
 from connect.execution.ending import Ending
 from connect.log_format import one_line
+from connect.quick_import import quickly
 
 
 def _usage_error() -> Any:
@@ -67,7 +67,7 @@ def _named(arguments: Sequence[str]) -> str | None:
 
 
 def _command(name: str) -> Callable[..., None]:
-    function: Callable[..., None] = getattr(importlib.import_module(f"connect.cli.{name}"), name)
+    function: Callable[..., None] = getattr(quickly(f"connect.cli.{name}"), name)
     return function
 
 
