@@ -12,7 +12,7 @@ def quickly(name: str) -> "ModuleType":
     """The module *name*. What it makes belongs to the oldest generation from the start, as it would after some searches.
 
     So does what else is young then: it waits for the next search through everything. Where something is frozen nothing is moved,
-    for that would thaw it. Raises: what the import raises.
+    for that would thaw it; Python 3.12 freezes some objects itself. Raises: what the import raises.
     """
     searches = gc.isenabled()
     gc.disable()
