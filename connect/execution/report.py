@@ -2,10 +2,9 @@
 
 from typing import Final
 
-from connect.execution.outcome import CANCELLED_OP, Outcome
+from connect.execution.outcome import CANCELLED_OP, DONE, Outcome
 from connect.log_format import REPEATS
 from connect.redaction import SAFE, logger, peer_text
-from connect.wire import SDKResponseStatus
 
 _CAME_TO: Final = {
     "": "nothing new",
@@ -21,7 +20,6 @@ _CAME_TO: Final = {
 }
 """What a step that has not failed came to, by its opcode (PROTOCOL.md §6.6)."""
 
-_DONE: Final = SDKResponseStatus.DONE
 WHOLE: Final = "step"
 """The router's word for the function as a whole, in place of a step's id (PROTOCOL.md §6.1)."""
 
@@ -67,7 +65,7 @@ def _in_words(outcome: Outcome) -> str:
         return "failed for good" if outcome.is_final else "failed, will be tried again"
     if outcome.op == CANCELLED_OP:
         return "cancelled"
-    if outcome.status == _DONE:
+    if outcome.status == DONE:
         return "completed"
     return _CAME_TO.get(outcome.op) or f"reported {peer_text(outcome.op)}"
 
