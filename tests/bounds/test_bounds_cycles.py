@@ -92,8 +92,10 @@ async def _refused(gw: Gateway, worker: Running, slug: str) -> None:
 
 async def _leaseless(gw: Gateway, worker: Running, slug: str) -> None:
     count = len(worker.heard(events.LeaseLost))
+    run = gw.start_run("app-endless")
+    # Extensions of requests that have ended meanwhile were sent before its ACK: none of them may be the one that is refused.
+    await gw.until(lambda: bool(run.requests) and bool(gw.ledger[run.requests[0]].acked))
     gw.faults.nack()
-    gw.start_run("app-endless")
     await worker.hears(events.LeaseLost, count + 1)
 
 
