@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import socket
 import threading
 from collections import Counter
@@ -11,11 +12,13 @@ from typing import Any, cast
 import pytest
 from sdk_kit import Status, invocation
 
+from connect import Deadlines
 from connect.execution import process, sdk
 from connect.execution.child import Child
 from connect.execution.invocation import Invocation
 from connect.execution.outcome import Outcome
 from connect.execution.process import Process
+from connect.execution.process_pool import PoolSettings, ProcessPool
 from connect.execution.process_setup import ProcessSetup
 
 SETUP = ProcessSetup(
@@ -136,3 +139,27 @@ async def test_many_at_once_are_two_writes_each_way(pair: Pair) -> None:
 async def test_the_connection_comes_with_the_invocation(pair: Pair) -> None:
     await pair.process.run(invocation("app-work"), "00-trace")
     assert [each.connection for each in pair.apps.given] == ["00-trace"]
+
+
+class Ready:
+    """A process that answers at once."""
+
+    in_flight = 0
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    async def run(self, _given: Invocation, _connection: str) -> Outcome:
+        self.given += 1
+        return Outcome(Status.DONE, b"1")
+
+
+async def test_one_request_at_a_time_wakes_one_process_and_lets_the_others_sleep() -> None:
+    plan = PoolSettings("main:apps", count=3, recycle_after=None, signing_key=None, signals=(), traces=False)
+    pool = ProcessPool(plan, Deadlines(), random.Random(1), asyncio.sleep)
+    processes = [Ready(), Ready(), Ready()]
+    for each in processes:
+        pool.put_in_service(cast(Process, each))
+    for _ in range(5):
+        await pool.execute(invocation("app-work"))
+    assert [each.given for each in processes] == [5, 0, 0]
