@@ -5,6 +5,8 @@ import gc
 import threading
 from collections.abc import Iterator
 
+from connect.quick_import import has_frozen
+
 _lock = threading.Lock()
 _workers = 0
 _is_ours = False
@@ -20,7 +22,7 @@ def start_left_out() -> Iterator[None]:
     global _workers, _is_ours
     with _lock:
         _workers += 1
-        if _workers == 1 and not gc.get_freeze_count():
+        if _workers == 1 and not has_frozen():
             gc.freeze()
             _is_ours = True
     try:
