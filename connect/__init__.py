@@ -11,7 +11,7 @@ A drop-in for `inngest.connect`: the same call, the same names. Beyond it: `work
 
 import importlib.util
 
-from connect.quick_import import quickly
+from connect.loops.quick_import import quickly
 
 TYPE_CHECKING = False
 """As in `typing`, whose import would take longer than all that is imported here."""

@@ -9,7 +9,7 @@ def main() -> None:
         from connect.cli import starting
 
         starting.begin()
-        from connect.quick_import import quickly
+        from connect.loops.quick_import import quickly
 
         quickly("connect.cli.commands").main()
     except KeyboardInterrupt:

@@ -19,7 +19,7 @@ from connect.cli.project_table import Table
 from connect.errors import ConfigurationError
 from connect.execution.ending import Ending
 from connect.log_format import one_line
-from connect.quick_import import quickly
+from connect.loops.quick_import import quickly
 
 
 def _usage_error() -> Any:

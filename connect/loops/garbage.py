@@ -5,7 +5,7 @@ import gc
 import threading
 from collections.abc import Iterator
 
-from connect.quick_import import has_frozen
+from connect.loops.quick_import import has_frozen
 
 _lock = threading.Lock()
 _workers = 0

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from connect.quick_import import quickly
+from connect.loops.quick_import import quickly
 
 SEARCHES = """
 import gc, inngest
@@ -21,7 +21,7 @@ print(sum(after) - sum(before), id(vars(connect.worker)) not in young, gc.isenab
 
 FROZEN = """
 import gc
-from connect.quick_import import has_frozen, quickly
+from connect.loops.quick_import import has_frozen, quickly
 own = gc.get_freeze_count()
 quickly("wave")
 print(gc.get_freeze_count() <= own, has_frozen())
