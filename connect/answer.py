@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from connect import wire
 from connect.delivery.replies import BROKEN, CANCELLED, serialise
@@ -13,8 +13,15 @@ from connect.listeners import Listeners
 from connect.log_format import about_request
 from connect.redaction import logger
 
-Answer: TypeAlias = Outcome | bytes
-"""What a request has come to; bytes are a reply that was made and told of before."""
+
+class Made(NamedTuple):
+    """A reply that was made, serialised and told of before."""
+
+    reply: bytes
+
+
+Answer: TypeAlias = Outcome | Made
+"""What a request has come to."""
 
 Pending: TypeAlias = asyncio.Future[Outcome] | asyncio.Future[Answer]
 """An answer that is on its way."""
@@ -52,21 +59,30 @@ class Answers:
         try:
             if error is None:
                 answer = task.result()
-                return answer if isinstance(answer, bytes) else self._reply(request, answer)
+                return answer.reply if isinstance(answer, Made) else self._reply(request, answer)
         except Exception as unfit:  # the outcome of a user's executor
             error = unfit
-        about = about_request(request.id, request.data.run_id, request.data.function_slug)
-        log.error("the executor failed on request %s", request.id, exc_info=error, extra=about)
+        self._log_error(request, error)
         return self._reply(request, BROKEN)
 
     def drop(self, request: Answered, task: Pending) -> None:
-        """As `reply`, for a request that has ended without an answer: what it came to is only told."""
+        """As `reply`, for a request that has ended before: what it came to is told, and nothing is sent."""
         if task.cancelled():
             self._log_execution(request, CANCELLED)
-        else:
-            self.reply(request, task)
+        elif error := task.exception():
+            self._log_error(request, error)
+        elif isinstance(answer := task.result(), Outcome):
+            self._tell(request, answer)
+
+    def _log_error(self, request: Answered, error: BaseException) -> None:
+        about = about_request(request.id, request.data.run_id, request.data.function_slug)
+        log.error("the executor failed on request %s", request.id, exc_info=error, extra=about)
 
     def _reply(self, request: Answered, outcome: Outcome) -> bytes:
+        self._tell(request, outcome)
+        return serialise(request.data, outcome)
+
+    def _tell(self, request: Answered, outcome: Outcome) -> None:
         if log.isEnabledFor(logging.DEBUG):
             took = self._loop.time() - request.accepted_at
             log.debug("request %s replied: %s after %.3f s", request.id, STATUS_NAMES[outcome.status], took)
@@ -83,7 +99,6 @@ class Answers:
                     duration=self._loop.time() - request.accepted_at,
                 )
             )
-        return serialise(request.data, outcome)
 
     def _log_execution(self, request: Answered, outcome: Outcome) -> None:
         if self._log_executions and report.log.isEnabledFor(logging.INFO):

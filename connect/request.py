@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from connect import wire
-from connect.answer import Answer, Answers, Pending
+from connect.answer import Answer, Answers, Made, Pending
 from connect.delivery import leases
 from connect.delivery.outbox import Outbox
 from connect.delivery.replies import CANCELLED, serialise
@@ -78,7 +78,7 @@ class RequestSettings:
 
 
 @functools.cache
-def _compiled() -> Compiled:
+def compiled() -> Compiled:
     """The table of the request chart. Not made on import: with a library that it cannot be read from, that would fail."""
     return compile_chart(RequestChart)
 
@@ -114,7 +114,7 @@ class Request:
         self._settings = settings
         self._owner = owner
         self._origin = link
-        self._stepper = Stepper(_compiled(), self, settings.unexpected)
+        self._stepper = Stepper(compiled(), self, settings.unexpected)
         self._acks = 0
         self._ended = False
         self._lease_link: Link | None = None
@@ -323,14 +323,14 @@ class Request:
         """The answer: recalled, waited for, or made by running the function."""
         recalled = self._settings.outbox.recall(self.id)
         if recalled is not None:
-            return recalled
+            return Made(recalled)
         lingering = self._owner.lingering(self.id)
         if lingering:
             # It lost its lease and could not be stopped: starting it a second time would double its work.
             await asyncio.wait([lingering])
             if not lingering.cancelled() and not lingering.exception():
                 answer = lingering.result()  # it is logged already
-                return answer if isinstance(answer, bytes) else serialise(self.data, answer)
+                return answer if isinstance(answer, Made) else Made(serialise(self.data, answer))
         if self._owner.cancelling:
             return CANCELLED
         return await begun(self._settings.executor, self._invocation(), ignore)

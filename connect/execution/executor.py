@@ -57,9 +57,14 @@ def begun(executor: Executor, invocation: Invocation, ended: Ended) -> asyncio.F
     """Have *executor* run the function. On the connection's loop."""
     if isinstance(executor, DirectExecutor):
         return executor.begin(invocation, ended)
-    task = asyncio.get_running_loop().create_task(executor.execute(invocation), name=invocation.request_id)
+    task = asyncio.get_running_loop().create_task(_execute(executor, invocation), name=invocation.request_id)
     task.add_done_callback(ended)
     return task
+
+
+async def _execute(executor: Executor, invocation: Invocation) -> Outcome:
+    """Whatever a user's `execute` is, what it raises is raised here."""
+    return await executor.execute(invocation)
 
 
 def ignore(_: object) -> None:

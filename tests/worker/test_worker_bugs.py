@@ -1,6 +1,7 @@
 """After a bug in an action the worker finishes its work, and start() raises InternalError."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -324,3 +325,54 @@ async def test_what_stops_the_connections_loop_ends_the_worker_once_work_is_fini
     assert isinstance(error, InternalError)
     assert "event loop was stopped by SystemExit: 3" in str(error)
     caplog.clear()
+
+
+class Odd:
+    """An executor that does as it is told."""
+
+    def __init__(self, execute: Callable[[Invocation], Any]) -> None:
+        self.execute = execute
+
+    async def start(self) -> None:
+        """Nothing to do."""
+
+    async def stop(self) -> None:
+        """Nothing to do."""
+
+
+def raises(_: Invocation) -> Any:
+    raise ValueError("before there is a coroutine")
+
+
+async def returns_bytes(_: Invocation) -> Any:
+    return b'{"a": 1}'
+
+
+async def returns_nothing(_: Invocation) -> Any:
+    return None
+
+
+@pytest.mark.parametrize("execute", [raises, returns_bytes, returns_nothing])
+async def test_an_executor_that_does_what_it_must_not_fails_that_request_alone(
+    gw: Gateway, start: Any, execute: Any, caplog: Any
+) -> None:
+    worker = await start(executor=Odd(execute))
+    run = gw.start_run("app-echo")
+    async with asyncio.timeout(5):
+        await run.done()
+    assert run.status == "failed"
+    assert "the executor failed on request" in caplog.text
+    assert worker.get_state() is ACTIVE
+    assert len(gw.connections) == 1
+    caplog.clear()
+
+
+async def test_an_executor_may_return_a_future(gw: Gateway, start: Any) -> None:
+    def execute(_: Invocation) -> Any:
+        loop = asyncio.get_running_loop()
+        outcome = loop.create_future()
+        loop.call_soon(outcome.set_result, Outcome(wire.SDKResponseStatus.DONE, b'"done"'))
+        return outcome
+
+    await start(executor=Odd(execute))
+    assert (await gw.invoke("app-echo")).output == "done"
