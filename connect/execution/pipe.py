@@ -40,7 +40,7 @@ _LENGTH: Final = 4
 _PLAIN: Final = 2
 """The version of marshal's format that does not look for repeated objects: faster, and there are none."""
 _FRAME_BYTES: Final = 64 * 1024
-"""While messages of more bytes wait, each goes in a frame of its own: only what the other end takes is copied."""
+"""Join messages into one frame until they have this many bytes: of more, only what the other end takes is copied."""
 
 
 def frame(*messages: Message) -> bytes:
@@ -58,8 +58,7 @@ class Pipe(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._end: socket.socket | None = None
         self._arrived = bytearray()
-        self._waiting: OrderedDict[int, Message] = OrderedDict()
-        self._bytes = 0
+        self._waiting: OrderedDict[int, tuple[Message, int]] = OrderedDict()
         self._sent = 0
         self._scheduled = False
         self._full = False
@@ -145,8 +144,7 @@ class Pipe(asyncio.Protocol):
 
     def _queue(self, message: Message, size: int) -> int:
         self._sent += 1
-        self._bytes += size
-        self._waiting[self._sent] = message
+        self._waiting[self._sent] = message, size
         return self._sent
 
     def _end_turn(self) -> None:
@@ -155,12 +153,14 @@ class Pipe(asyncio.Protocol):
 
     def _flush(self) -> None:
         while self._waiting and not self._full:
-            if self._bytes <= _FRAME_BYTES:
-                messages = frame(*self._waiting.values())
-                self._waiting.clear()
-            else:
-                messages = frame(self._waiting.popitem(last=False)[1])
-            if not self._waiting:
-                self._bytes = 0
+            messages = frame(*self._next_messages())
             if self._transport and not self._transport.is_closing():
                 self._transport.write(messages)
+
+    def _next_messages(self) -> list[Message]:
+        messages, size = [], 0
+        while self._waiting and size < _FRAME_BYTES:
+            message, more = self._waiting.popitem(last=False)[1]
+            messages.append(message)
+            size += more
+        return messages

@@ -29,7 +29,7 @@ READ_REST_SECONDS: Final = 1.0
 """Once a process has exited: seconds to wait for the last bytes that it wrote to its pipe."""
 
 _invocation_fields: Final = attrgetter(*(field.name for field in fields(Invocation) if field.name != "connection"))
-"""All but the last."""
+"""All but the last, `connection`, which is given apart: to copy the invocation for it would take longer."""
 _block_fields: Final = tuple(field.name for field in fields(LoopBlocked))
 
 log = logger("connect.processes")

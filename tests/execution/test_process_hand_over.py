@@ -78,10 +78,11 @@ class Pair:
             transport = cast(asyncio.Transport, end._transport)
             end._transport = cast(asyncio.Transport, Counted(transport, lambda name=name: self.writes.update([name])))
 
-    async def run(self, count: int) -> None:
+    async def run(self, count: int, payload: bytes | None = None) -> None:
         """Run so many at once."""
         self.writes.clear()
-        outcomes = await asyncio.gather(*(self.process.run(invocation("app-work")) for _ in range(count)))
+        request = invocation("app-work", payload=payload)
+        outcomes = await asyncio.gather(*(self.process.run(request) for _ in range(count)))
         assert [each.body for each in outcomes] == [b"1"] * count
 
     async def close(self) -> None:
@@ -134,6 +135,11 @@ async def test_many_at_once_are_two_writes_each_way(pair: Pair) -> None:
     await pair.run(64)
     assert pair.writes["worker"] == 2
     assert pair.writes["process"] <= 3
+
+
+async def test_many_that_are_larger_are_joined_up_to_a_size(pair: Pair) -> None:
+    await pair.run(64, payload=bytes(2048))
+    assert pair.writes["worker"] <= 4
 
 
 async def test_the_connection_comes_with_the_invocation(pair: Pair) -> None:
