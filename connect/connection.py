@@ -328,6 +328,7 @@ class Connection:
         self._links.replace_current(link)
         self._history.connection_id = link.connection_id
         self._chart.fire("link_ready")
+        self._loop.call_soon(self._requests.prepare)  # after READY is written
         self._links.tell_connected(link)
 
     def link_failed(self, link: Link, error: Exception) -> None:

@@ -12,7 +12,7 @@ from connect.link import Link
 from connect.listeners import Listeners
 from connect.log_format import REPEATS
 from connect.redaction import logger
-from connect.request import Request, RequestSettings
+from connect.request import Request, RequestSettings, compiled
 from statecharts.runner import Report
 
 UNFINISHED_BYTES: Final = 1024 * 1024 * 1024
@@ -137,6 +137,10 @@ class Requests:
     def status(self) -> wire.WorkerStatusData:
         """WORKER_STATUS."""
         return wire.WorkerStatusData(in_flight_request_ids=list(self._open), shutdown_requested=not self.accepting)
+
+    def prepare(self) -> None:
+        """Make what the first request would wait for."""
+        compiled()
 
     # -- from the connection --------------------------------------------------------------------------------------------------
 

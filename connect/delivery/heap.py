@@ -39,16 +39,20 @@ class Heap:
 
     def _give_back(self) -> None:
         self._timer, self._freed = None, 0
-        if trim := _malloc_trim():
-            # It takes 13 ms for 125 MB, and lets Python run meanwhile.
-            threading.Thread(target=trim, args=(0,), name="connect-heap", daemon=True).start()
+        # It takes 13 ms for 125 MB, and lets Python run meanwhile.
+        threading.Thread(target=_trim, name="connect-heap", daemon=True).start()
+
+
+def _trim() -> None:
+    if trim := _malloc_trim():
+        trim(0)
 
 
 def _malloc_trim() -> Callable[[int], int] | None:
-    import ctypes  # not imported at the start: few workers free so much
-
     try:
+        import ctypes  # not imported at the start: few workers free so much
+
         trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
-    except (OSError, AttributeError, TypeError):
+    except (ImportError, OSError, AttributeError, TypeError):
         return None
     return trim

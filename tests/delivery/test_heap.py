@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import sys
 import threading
 
 import pytest
@@ -54,4 +55,6 @@ async def test_without_malloc_trim_nothing_is_done(monkeypatch: pytest.MonkeyPat
     heap.freed(ENOUGH)
     await asyncio.sleep(0.1)
     assert not [thread for thread in threading.enumerate() if thread.name == "connect-heap"]
+    assert module._malloc_trim() is None
+    monkeypatch.setitem(sys.modules, "ctypes", None)
     assert module._malloc_trim() is None
