@@ -95,3 +95,10 @@ def test_contexts_that_another_library_has_replaced_are_left_alone(monkeypatch: 
     with read_late():
         context = ssl.create_default_context()
     assert read == [context]
+
+
+def test_a_call_that_another_threads_first_use_overtakes_is_made_all_the_same() -> None:
+    context = late()
+    call = context.wrap_bio
+    context.cert_store_stats()
+    assert call(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="host")
