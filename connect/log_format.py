@@ -95,7 +95,7 @@ class TextLines(logging.Formatter):
         return printable(line)
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
-        if datefmt:
+        if datefmt or self.converter is not time.localtime:  # as of a program that wants its log in UTC
             return super().formatTime(record, datefmt)
         return f"{_local_second(int(record.created))},{int(record.msecs):03}"
 
@@ -237,11 +237,10 @@ def to_stderr(level: str | int, how: Format, text: str = TEXT) -> None:
     *text* is the format if *how* is "text". The logger of the statechart engine, which logs each event twice at DEBUG, is set to
     WARNING unless it has a level already; so are those of `PER_REQUEST`, except at DEBUG, and unless they have handlers.
     """
-    # User code that has replaced sys.stderr wants the log there.
-    from connect.log_output import (
-        StandardError,  # not imported by workers that are made in code: they have a log of their own
-    )
+    # Imported here: workers that are made in code have a log of their own.
+    from connect.log_output import StandardError
 
+    # User code that has replaced sys.stderr wants the log there.
     handler = StandardError() if sys.stderr is sys.__stderr__ else logging.StreamHandler()
     handler.setFormatter(JsonLines() if how == "json" else TextLines(text))
     handler.addFilter(RepeatLimit())

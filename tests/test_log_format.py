@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -80,6 +81,18 @@ def test_the_time_of_a_line_is_as_the_standard_library_writes_it(second: int, pa
     at = json.loads(JsonLines().format(record))["at"]
     assert at == datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
     assert TextLines("%(asctime)s").format(record) == logging.Formatter("%(asctime)s").format(record)
+
+
+def test_a_program_may_have_its_log_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the standard library's documentation has it: by another `converter`."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    monkeypatch.setattr(logging.Formatter, "converter", time.gmtime)
+    record = logging.makeLogRecord({"msg": "said", "created": 0.0, "msecs": 0.0})
+    line = TextLines("%(asctime)s %(message)s").format(record)
+    monkeypatch.undo()
+    time.tzset()
+    assert line == "1970-01-01 00:00:00,000 said"
 
 
 @pytest.mark.parametrize("form", [JsonLines(), TextLines(TEXT)])
