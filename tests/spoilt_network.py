@@ -43,8 +43,8 @@ class _Socket:
         self._socket = socket
         self._spoilt = spoilt
 
-    def send_at_once(self, _: Sequence[bytes]) -> bool:
-        return False
+    def send_at_once(self, frames: Sequence[bytes]) -> bool:
+        return not self._spoilt.before and self._socket.send_at_once(frames)
 
     async def send_together(self, frames: Sequence[bytes]) -> None:
         for frame in frames:

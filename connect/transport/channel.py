@@ -7,6 +7,7 @@ from a second on it stops reading, so that the gateway has to stop sending.
 
 import asyncio
 import contextlib
+import contextvars
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
@@ -89,6 +90,9 @@ class Channel:
         self._wake = asyncio.Event()
         self._space = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self._context = (
+            contextvars.copy_context()
+        )  # functions may begin in `_flush`: not in the context of what was sent
         self._reader = self._loop.create_task(self._read(), name="link-read")
         self._writer = self._loop.create_task(self._write(), name="link-write")
         self._writer.add_done_callback(self._write_ended)
@@ -107,7 +111,7 @@ class Channel:
             self._loop.call_soon(self._fail_queued)
         elif not self._is_flush_due:
             self._is_flush_due = True
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self._flush, context=self._context)
 
     async def close(self, code: int, reason: bytes) -> None:
         """Write what is queued, exchange close frames, end both tasks. Takes at most twice CLOSE_SECONDS. Never raises."""
@@ -129,8 +133,8 @@ class Channel:
         self._is_flush_due = False
         try:
             while self._outgoing and not self._writer_has_turn:
-                frames = self._next_batch() if self._socket.joins_frames else []
-                if not self._socket.send_at_once(frames):
+                frames: list[bytes] | None = self._next_batch() if self._socket.joins_frames else None
+                if frames is None or not self._socket.send_at_once(frames):
                     self._writer_has_turn = True
                     self._wake.set()
                     return

@@ -1,6 +1,7 @@
 """A channel over a real WebSocket: frames in order, what becomes of each, and a peer that does not read."""
 
 import asyncio
+import contextvars
 from functools import partial
 
 import pytest
@@ -43,6 +44,34 @@ async def test_frames_sent_when_one_was_written_go_out_too() -> None:
         near.far.read()
         near.channel.send(b"first", lambda _: near.channel.send(b"second", None))
         await near.until(lambda: near.far.heard == [b"first", b"second"])
+
+
+async def test_frames_that_cannot_be_written_at_once_keep_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened() as near:
+        near.far.read()
+        write, refuses = near.socket.send_at_once, iter([False, True, False, False, True])
+        monkeypatch.setattr(near.socket, "send_at_once", lambda frames: not next(refuses, False) and write(frames))
+        frames = [f"{turn} {number}".encode() for turn in range(8) for number in range(3)]
+        for number, frame in enumerate(frames):
+            near.send(frame, number)
+            if number % 3 == 2:
+                await asyncio.sleep(0)
+        await near.until(lambda: len(near.far.heard) == len(frames))
+        assert near.far.heard == frames
+        assert near.written == [(number, True) for number in range(len(frames))]
+
+
+async def test_what_is_told_of_a_frame_does_not_come_in_the_context_of_its_sender() -> None:
+    """A function may begin there, and would have the variables of another."""
+    variable = contextvars.ContextVar[str]("variable")
+    seen: list[str | None] = []
+    async with opened() as near:
+        near.far.read()
+        variable.set("of the sender")
+        near.channel.send(b"one", lambda _: seen.append(variable.get(None)))
+        near.channel.send(b"two", lambda _: seen.append(variable.get(None)))
+        await near.until(lambda: len(near.far.heard) == 2)
+    assert seen == [None, None]
 
 
 @pytest.mark.parametrize("joins_frames", [True, False])

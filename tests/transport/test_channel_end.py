@@ -83,6 +83,21 @@ async def test_a_bug_in_what_is_told_of_a_frame_ends_the_link_with_that_bug() ->
         assert near.written == [("two", False)]
 
 
+async def test_a_bug_in_what_is_told_later_ends_the_link_too() -> None:
+    """When the writer has nothing to do, frames are written at the end of the turn."""
+
+    def broken(_: bool) -> None:
+        raise ZeroDivisionError("a bug")
+
+    async with opened() as near:
+        near.send(b"zero", "zero")
+        await near.until(lambda: bool(near.written))
+        near.channel.send(b"one", broken)
+        near.send(b"two", "two")
+        assert isinstance(await near.ends(), ZeroDivisionError)
+        assert near.written == [("zero", True), ("two", False)]
+
+
 async def test_a_frame_that_cannot_be_written_ends_the_link_and_all_that_wait_with_it_are_told() -> None:
     """Nothing of that batch goes out."""
     async with opened() as near:
