@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from connect.errors import ConfigurationError
 from connect.execution import app_names, app_shape, sdk_http
-from connect.execution.importing import importing_apps as importing_apps
+from connect.execution.importing import importing_apps
 from connect.log_format import described
 
 _NOT_THE_USERS: Final = (

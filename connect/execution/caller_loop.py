@@ -82,10 +82,16 @@ class CallerLoop(DirectExecutor):
         to_home, to_connection = Mailbox(self._home, poster=connection), Mailbox(connection)
         beginnings = _Beginnings(to_home)
         return _Shared(
-            self._apps, self._home, self._context, beginnings, to_connection, self._over, self._calls.discard
+            apps=self._apps,
+            home=self._home,
+            context=self._context,
+            beginnings=beginnings,
+            to_connection=to_connection,
+            wait_ended=self._wait_ended,
+            function_ended=self._calls.discard,
         )
 
-    def _over(self, call: "_Call") -> None:
+    def _wait_ended(self, call: "_Call") -> None:
         self._watch.end()
         if call.has_ended:
             self._calls.discard(call)
@@ -121,15 +127,15 @@ class CallerLoop(DirectExecutor):
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """What the calls of one worker share. `over`: the wait for a call is over; `forget`: its function has ended, too."""
+    """What the calls of one worker share. `wait_ended` and `function_ended` are told of each call, in either order."""
 
     apps: Apps
     home: asyncio.AbstractEventLoop
     context: contextvars.Context
     beginnings: "_Beginnings"
     to_connection: Mailbox
-    over: Callable[["_Call"], object]
-    forget: Callable[["_Call"], object]
+    wait_ended: Callable[["_Call"], object]
+    function_ended: Callable[["_Call"], object]
 
 
 class _Beginnings:
@@ -171,14 +177,15 @@ class _Call(asyncio.Future[Outcome]):
         self.id = invocation.request_id
         self._shared = shared
         self._invocation = invocation
-        self._ended = ended
+        self._tell_owner = ended
         self._task: asyncio.Task[Outcome] | None = None
         self._has_outcome = False
 
     @property
     def has_ended(self) -> bool:
         """The function has ended, or has not been started. From any thread."""
-        return self._task is None or self._has_outcome or self._task.done()
+        task = self._task  # the caller's loop may set it to None
+        return task is None or self._has_outcome or task.done()
 
     # -- on the connection's loop
 
@@ -208,8 +215,7 @@ class _Call(asyncio.Future[Outcome]):
 
     def stop_waiting(self) -> None:
         """Cancel the function, and this future at once."""
-        with contextlib.suppress(RuntimeError):  # the caller's loop is closed
-            self._shared.beginnings.cancel(self)
+        self._shared.beginnings.cancel(self)
         self._end(super().cancel)
 
     def _end(self, how: Callable[..., object], *given: object) -> None:
@@ -219,13 +225,13 @@ class _Call(asyncio.Future[Outcome]):
             self.get_loop().call_soon(self._tell)
 
     def _tell(self) -> None:
-        self._shared.over(self)
-        self._ended(self)
+        self._shared.wait_ended(self)
+        self._tell_owner(self)
 
     def _pass_on(self, outcome: Outcome) -> None:
         """The function has ended."""
         if self.done():
-            self._shared.forget(self)
+            self._shared.function_ended(self)
         else:
             self.set_result(outcome)
             self._tell()
@@ -233,7 +239,7 @@ class _Call(asyncio.Future[Outcome]):
     def _pass_on_failure(self, task: asyncio.Task[Outcome]) -> None:
         """*task*, of the function, was ended by something else."""
         if self.done():
-            self._shared.forget(self)
+            self._shared.function_ended(self)
         elif task.cancelled():
             self._end(super().cancel)
         else:  # nothing that a function raises; it must not end this loop

@@ -17,7 +17,7 @@ _is_ours = False
 def start_left_out() -> Iterator[None]:
     """Freeze all objects that exist now, until the last of these contexts is left. From any thread.
 
-    What the program has frozen itself stays frozen, and nothing more is.
+    What the program has frozen itself, a thousand objects or more, stays frozen, and nothing more is.
     """
     global _workers, _is_ours
     with _lock:

@@ -34,7 +34,10 @@ class Mailbox:
         self._told = False
 
     def post(self, call: Callable[..., object], *arguments: Any) -> None:
-        """Run *call* on the loop, soon. From the other thread. Raises: RuntimeError: the loop is closed."""
+        """Run *call* on the loop, soon. From the other thread.
+
+        Raises: RuntimeError: the loop is closed; with a *poster*, the call is dropped instead.
+        """
         if len(self._calls) == self._limit and self._full and not self._told:
             self._told = True
             self._full()

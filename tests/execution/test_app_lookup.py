@@ -7,7 +7,8 @@ import pytest
 
 from connect.errors import ConfigurationError
 from connect.execution import sdk
-from connect.execution.app_lookup import importing_apps, locate
+from connect.execution.app_lookup import locate
+from connect.execution.importing import importing_apps
 
 pytestmark = pytest.mark.oldest
 
@@ -117,7 +118,7 @@ def test_a_worker_knows_that_the_apps_are_being_imported_and_no_longer(
 ) -> None:
     """The mark is taken back if the import fails, too."""
     (tmp_path / "asking.py").write_text(
-        "from connect.execution.app_lookup import importing_apps\nit = importing_apps.get()"
+        "from connect.execution.importing import importing_apps\nit = importing_apps.get()"
     )
     assert locate("asking:it") is True
     assert importing_apps.get() is False
