@@ -104,17 +104,22 @@ class Link:
         else:
             self._chart.fire("pause")
 
-    def send(self, frame: Frame, written: Callable[[bool], None] | None = None, kept: int = 0) -> None:
-        """Queue *frame*. *written* is called later with whether it was written. *kept*: bytes that the sender keeps until then."""
+    def send(
+        self, frame: Frame, written: Callable[[bool], None] | None = None, kept: int = 0, *, now: bool = False
+    ) -> None:
+        """Queue *frame*. *written* is called with whether it was written. *kept*: bytes that the sender keeps until then.
+
+        *now*: write it, and call *written*, before this returns, if possible; else, and otherwise, later.
+        """
         if self._channel and self._closer is None:
-            self._channel.send(frame, written, kept)
+            self._channel.send(frame, written, kept, now=now)
         elif written:
             self._loop.call_soon(written, False)
 
-    def send_ack(self, frame: bytes, written: Callable[[bool], None], kept: int) -> None:
+    def send_ack(self, frame: bytes, written: Callable[[bool], None], kept: int, *, now: bool) -> None:
         """`send` a WORKER_REQUEST_ACK, and remember when, for `pause`."""
         self.facts.last_ack = self._loop.time()
-        self.send(frame, written, kept)
+        self.send(frame, written, kept, now=now)
 
     def owe(self, what: str, request_id: str) -> None:
         """Expect an answer over this link: to *what* ("reply" or "lease"), about this request."""

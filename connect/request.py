@@ -44,6 +44,10 @@ class RequestOwner(Protocol):
     def cancelling(self) -> bool:
         """User code is not started any more; what has not begun is answered with a retriable error."""
 
+    @property
+    def is_one_open(self) -> bool:
+        """There is one request at most: no frame of another will follow in this turn of the loop."""
+
     def request_answered(self, request: "Request") -> None:
         """Its reply exists, or there will never be one. May come more than once."""
 
@@ -212,7 +216,7 @@ class Request:
         # Only the newest ACK decides: an older one may be stuck on a link that has been replaced.
         self._acks += 1
         tell = partial(self._ack_written, self._acks)
-        self._origin.send_ack(codec.ack(self.data), tell, kept=self.size)
+        self._origin.send_ack(codec.ack(self.data), tell, kept=self.size, now=self._owner.is_one_open)
 
     def start_handler(self) -> None:
         listeners, data = self._settings.listeners, self.data
@@ -255,7 +259,7 @@ class Request:
             self._reply_link = link
             link.owe("reply", self.id)
             if len(body) < LARGE_BYTES:
-                link.send(codec.reply(body))
+                link.send(codec.reply(body), now=self._owner.is_one_open)
             else:
                 link.send(self._reply_frame, kept=len(body))
             self._settings.outbox.sent(self.id)

@@ -171,6 +171,10 @@ class Requests:
         replies = len(self._open.keys() - set(running))
         return f"executions: {len(running)}" + (f" ({', '.join(running)})" if running else "") + f", replies: {replies}"
 
+    @property
+    def is_one_open(self) -> bool:
+        return len(self._open) <= 1
+
     # -- from the requests ----------------------------------------------------------------------------------------------------
 
     def request_answered(self, request: Request) -> None:

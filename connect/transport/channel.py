@@ -102,14 +102,20 @@ class Channel:
         """At least `FULL` bytes wait to be written: the gateway does not read fast enough."""
         return self._waiting >= FULL
 
-    def send(self, frame: Frame, written: Written | None, kept: int = 0) -> None:
-        """Queue *frame*. *kept*: bytes that the caller keeps in memory until it is written; they count as waiting too."""
+    def send(self, frame: Frame, written: Written | None, kept: int = 0, *, now: bool = False) -> None:
+        """Queue *frame*, to be written with the others of this turn. *kept*: bytes that the caller keeps in memory until then; they
+        count as waiting too. *now*: no others will follow; write it, and call *written*, before this returns, if possible.
+        """
         weight = kept if callable(frame) else len(frame) + kept
         self._outgoing.append((frame, written, weight))
         self._waiting += weight
         if self._broken:
             self._loop.call_soon(self._fail_queued)
-        elif not self._is_flush_due:
+        elif self._is_flush_due:
+            return
+        elif now:
+            self._flush()
+        else:
             self._is_flush_due = True
             self._loop.call_soon(self._flush, context=self._context)
 

@@ -46,6 +46,20 @@ async def test_frames_sent_when_one_was_written_go_out_too() -> None:
         await near.until(lambda: near.far.heard == [b"first", b"second"])
 
 
+async def test_a_frame_that_is_alone_is_written_and_told_of_at_once() -> None:
+    async with opened() as near:
+        near.far.read()
+        near.send(b"first")
+        await near.until(lambda: bool(near.written))
+        near.channel.send(b"alone", lambda written: near.written.append(("alone", written)), now=True)
+        assert near.written[-1] == ("alone", True)
+        near.send(b"queued", "queued")
+        near.channel.send(b"behind it", None, now=True)
+        assert near.written[-1] == ("alone", True), "what was queued before goes first"
+        await near.until(lambda: len(near.far.heard) == 4)
+        assert near.far.heard == [b"first", b"alone", b"queued", b"behind it"]
+
+
 async def test_frames_that_cannot_be_written_at_once_keep_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
     async with opened() as near:
         near.far.read()
