@@ -1,5 +1,6 @@
 """Writes docs/performance.md and its plots from the saved results: `python -m benchmarks.page`. No number is typed by hand."""
 
+import argparse
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ INTRODUCTION: Final = """\
 # Performance
 
 Ours beside the official Python client (`inngest.connect`) and beside a *floor*: one loop of 60 lines that only decodes,
-acknowledges, calls the SDK's request handler and replies. The floor has no leases, does not reconnect and does not shut down.
+acknowledges, calls the SDK's request handler and replies. The floor has no leases, does not reconnect and does not shut down. It
+writes each frame by itself and has the SDK and the garbage collector as they are, so that ours can be faster where requests overlap.
 Ours and the official client start alike, as a user's program does: `asyncio.run(connect(APPS).start())`, without uvloop. A row says
 where all of it ran on uvloop, or where our command started it.
 
@@ -26,16 +28,19 @@ one run, on the same loop."""
 
 
 MISSED: Final = """\
-Why some aims are missed:
+Where aims are missed, why, and what would be next:
 
-- *Process start, and memory while idle*: most of both is spent on imports. Most of what ours imports beyond the SDK is aiohttp,
-  which loads the certificates of this machine twice: see *What importing costs*. Only another WebSocket client would change
-  that.
-- *To the floor*: a worker does more than the floor. It steps a chart, keeps the lease, holds the reply until it is
-  acknowledged, and remembers it for a redelivery. Most of the remaining time is spent in protobuf, in aiohttp's framing and
-  masking, and in making a task for each request; only doing those in C would change that.
-- *p50 at window 1*: one request at a time shares no wake-up and no write with others, so each of the above costs its full time.
-  Most of it is the SDK's own request handler."""
+- *One request at a time, in a thread or in processes*: the request crosses from the connection's thread to the user's, or to a
+  process, and back. The official client crosses threads, too. Each crossing wakes what sleeps: four context switches for each
+  request, where one loop has one or two. Measured apart, two bare asyncio loops take 20 µs there and back where both threads are on
+  one core, and up to 100 µs where the other core has to be woken; and code that has just slept runs two to three times as long as in
+  a batch, as the CPU for each request at windows 1 and 64 shows. Next: functions on the connection's loop (`isolation="none"`), or a
+  Python without the interpreter's lock.
+- *One request at a time, to the floor*: a worker steps a chart, keeps the lease, holds the reply until it is acknowledged, and
+  remembers it for a redelivery. One request shares none of that with another. Next: aiohttp's reading and framing in larger pieces.
+- *Start of processes*: each imports the SDK, which is three quarters of its time, after the worker has done so. A fork server would
+  save that: [processes](decisions/processes.md) says what was measured.
+- *Memory while idle*: aiohttp, protobuf and the charts come besides the SDK (*What importing costs*)."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +183,11 @@ def _long(part: Part) -> Iterator[Aim]:
         yield Aim(what, False, 5, memory.growth(part, subject) * 100, " %")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0]).parse_args()
     write()
     summary.write(measured_so_far())
+
+
+if __name__ == "__main__":
+    main()

@@ -17,7 +17,7 @@ SETTINGS: Final = {
     "": ("official", "thread", "none", "process"),
     ", on uvloop": ("official-uvloop", "thread-uvloop", "none-uvloop", "process-uvloop"),
     ", `python -m connect run`": ("", "command-thread", "", "command-process"),
-    ", the same on uvloop": ("", "command-thread-uvloop", "", "command-process-uvloop"),
+    ", `python -m connect run` on uvloop": ("", "command-thread-uvloop", "", "command-process-uvloop"),
 }
 """The subjects of the first table, by the end of a row's title; "" where there is none. The first: as users' programs start it."""
 _TABLE: Final = re.compile(r"(?<=<!-- measured -->\n).*?(?=<!-- end -->)", re.DOTALL)
@@ -50,7 +50,7 @@ def _busy(part: Part) -> list[Row]:
             cells = [_speed(result, each, window) for each in subjects]
             rows += [(f"{window} outstanding{setting}", *cells)] if any(cells) else []
     cpu = (_cpu(result, each) for each in SETTINGS[""])
-    return [*rows, (f"CPU per request, {WINDOWS[-1]} outstanding", *cpu)]
+    return [*rows, (f"CPU per request of all processes, {WINDOWS[-1]} outstanding", *cpu)]
 
 
 def _speed(result: throughput.Throughput, subject: str, window: int) -> str:

@@ -115,7 +115,7 @@ def test_the_readme_gets_its_table(tmp_path: Path) -> None:
     speeds = "1,000/s, 10 ms | 1,500/s (ratio 1.50), 10 ms | 2,000/s (ratio 2.00), 10 ms | 3,000/s (ratio 3.00), 10 ms"
     assert f"| 64 outstanding | {speeds} |\n" in text
     assert "| 64 outstanding, on uvloop | 1,200/s, 10 ms | 2,400/s (ratio 2.00), 10 ms |  |  |\n" in text
-    assert "| CPU per request, 64 outstanding | 200 µs | 200 µs | 200 µs | 200 µs |\n" in text
+    assert "| CPU per request of all processes, 64 outstanding | 200 µs | 200 µs | 200 µs | 200 µs |\n" in text
     assert text.endswith("<!-- end -->\nafter\n")
 
 
