@@ -19,7 +19,7 @@ from connect.delivery.outbox import Outbox
 from connect.delivery.replies import CANCELLED, serialise
 from connect.events import LeaseLost, ReplyBuffered, ReplyFlushed, ReplyLost, RequestReceived
 from connect.execution import Executor, Invocation
-from connect.execution.executor import begun, ignore
+from connect.execution.executor import awaited, begun, ignore
 from connect.link import Link
 from connect.listeners import Listeners
 from connect.log_format import about_request
@@ -337,7 +337,7 @@ class Request:
                 return answer if isinstance(answer, Made) else Made(serialise(self.data, answer))
         if self._owner.cancelling:
             return CANCELLED
-        return await begun(self._settings.executor, self._invocation(), ignore)
+        return await awaited(begun(self._settings.executor, self._invocation(), ignore))
 
     def _answered(self, task: Pending) -> None:
         if self._ended:

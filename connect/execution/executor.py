@@ -50,7 +50,7 @@ class DirectExecutor(abc.ABC):
 
     async def execute(self, invocation: Invocation) -> Outcome:
         """As `Executor.execute`."""
-        return await self.begin(invocation, ignore)
+        return await awaited(self.begin(invocation, ignore))
 
 
 def begun(executor: Executor, invocation: Invocation, ended: Ended) -> asyncio.Future[Outcome]:
@@ -60,6 +60,16 @@ def begun(executor: Executor, invocation: Invocation, ended: Ended) -> asyncio.F
     task = asyncio.get_running_loop().create_task(_execute(executor, invocation), name=invocation.request_id)
     task.add_done_callback(ended)
     return task
+
+
+async def awaited(future: asyncio.Future[Outcome]) -> Outcome:
+    """The outcome of *future*. A cancel that comes when that is done is ignored: what has ended cannot be stopped."""
+    try:
+        return await future
+    except asyncio.CancelledError:
+        if not future.done() or future.cancelled():
+            raise
+        return future.result()
 
 
 async def _execute(executor: Executor, invocation: Invocation) -> Outcome:

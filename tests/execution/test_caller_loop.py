@@ -324,15 +324,20 @@ async def test_a_function_takes_no_task_of_the_connections_loop(caller: Room) ->
 async def test_an_outcome_is_passed_on_before_the_next_function_blocks_the_loop(caller: Room) -> None:
     """Also where that runs in the very next turn."""
     freed: list[float] = []
+    watched = asyncio.Event()
+
+    async def short(ctx: inngest.Context) -> None:
+        await watched.wait()
 
     async def block(ctx: inngest.Context) -> None:
         [first] = [task for task in asyncio.all_tasks() if task.get_name() == "inngest r-0"]
+        watched.set()
         while not first.done():  # noqa: ASYNC110 - each turn counts
             await asyncio.sleep(0)
         time.sleep(0.3)  # noqa: ASYNC251 - that is the point
         freed.append(time.monotonic())
 
-    hop = Hop(caller.executor(make_apps(where=where, block=block)), caller.away)
-    hop.begin("where", "block")
+    hop = Hop(caller.executor(make_apps(short=short, block=block)), caller.away)
+    hop.begin("short", "block")
     await hop.wait()
     assert hop.told["r-0"] < freed[0]

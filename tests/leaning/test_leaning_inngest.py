@@ -253,7 +253,7 @@ async def test_a_steps_cycles_are_cut() -> None:
 
 
 async def test_the_sdk_takes_no_task_for_its_timings() -> None:
-    """One task runs the function. A second one would time how long the loop is blocked, for a header that no reply has."""
+    """One task at most runs the function. A second one would time how long the loop is blocked, for a header that no reply has."""
     made: list[str] = []
 
     def make(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
@@ -264,7 +264,7 @@ async def test_the_sdk_takes_no_task_for_its_timings() -> None:
     asyncio.get_running_loop().set_task_factory(make)
     outcome = await apps.run(invocation("app-hello"))
     assert outcome.body == b'"hello"'
-    assert len(made) == 1, f"{INNGEST} makes tasks of its own for an execution: {made}"
+    assert len(made) <= 1, f"{INNGEST} makes tasks of its own for an execution: {made}"
 
 
 def test_the_sdk_brings_pydantic_core() -> None:
