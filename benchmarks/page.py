@@ -32,10 +32,10 @@ Where aims are missed, why, and what would be next:
 
 - *One request at a time, in a thread or in processes*: the request crosses from the connection's thread to the user's, or to a
   process, and back. The official client crosses threads, too. Each crossing wakes what sleeps: four context switches for each
-  request, where one loop has one or two. Measured apart, two bare asyncio loops take 20 µs there and back where both threads are on
-  one core, and up to 100 µs where the other core has to be woken; and code that has just slept runs two to three times as long as in
-  a batch, as the CPU for each request at windows 1 and 64 shows. Next: functions on the connection's loop (`isolation="none"`), or a
-  Python without the interpreter's lock.
+  request, where one loop has one or two. Measured apart, two bare asyncio loops take 20 µs there and back where both threads are
+  on one core, and up to 100 µs where the other core has to be woken; and code that has just slept runs two to three times as long
+  as in a batch, as the CPU for each request at windows 1 and 64 shows. Next: functions on the connection's loop
+  (`isolation="none"`), or a Python without the interpreter's lock.
 - *One request at a time, to the floor*: a worker steps a chart, keeps the lease, holds the reply until it is acknowledged, and
   remembers it for a redelivery. One request shares none of that with another. Next: aiohttp's reading and framing in larger pieces.
 - *Start of processes*: each imports the SDK, which is three quarters of its time, after the worker has done so. A fork server would
