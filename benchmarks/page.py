@@ -18,7 +18,7 @@ INTRODUCTION: Final = """\
 
 Ours beside the official Python client (`inngest.connect`) and beside a *floor*: one loop of 60 lines that only decodes,
 acknowledges, calls the SDK's request handler and replies. The floor has no leases, does not reconnect and does not shut down. It
-writes each frame by itself and has the SDK and the garbage collector as they are, so that ours can be faster where requests overlap.
+writes each frame by itself, and has the SDK and the garbage collector as they are: ours can be faster where requests overlap.
 Ours and the official client start alike, as a user's program does: `asyncio.run(connect(APPS).start())`, without uvloop. A row says
 where all of it ran on uvloop, or where our command started it.
 
