@@ -22,6 +22,7 @@ from connect.errors import ConfigurationError
 from connect.events import LoopBlocked
 from connect.execution import pipe, process_setup, sdk
 from connect.execution.ending import Ending
+from connect.execution.function_guard import is_run_by_a_task
 from connect.execution.function_watch import FunctionWatch
 from connect.execution.invocation import Invocation
 from connect.execution.outcome import Outcome, failure, too_large
@@ -145,12 +146,12 @@ class Child:
         """Run the function and send its outcome. Nothing that a function raises comes here; what else does must be answered."""
         try:
             outcome = await self._outcome(invocation)
-        except GeneratorExit:  # the coroutine is closed
-            raise
         except asyncio.CancelledError:
             self._end(number, (pipe.CANCELLED, number))
             raise
         except BaseException as error:
+            if isinstance(error, GeneratorExit) and not is_run_by_a_task():
+                raise  # this coroutine is closed
             log.exception("inngest %s could not be run", invocation.request_id)
             message = "the function could not be run; the worker's log says why"
             outcome = failure(type(error).__name__, message)
