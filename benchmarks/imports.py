@@ -20,7 +20,7 @@ IMPORTS: Final = {
     "Python alone": "pass",
     "the SDK": "import inngest",
     "the SDK and its Connect client": "import inngest.connect",
-    "the SDK and ours": "import inngest, connect",
+    "the SDK and ours": "import inngest; from connect import connect",
     "the SDK and aiohttp": "import inngest, aiohttp",
     "the SDK and aiohttp, as ours imports it": "import inngest, connect.late_certificates",
     "the SDK and protobuf": "import inngest, google.protobuf.descriptor_pool",
